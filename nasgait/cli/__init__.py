@@ -1,0 +1,1 @@
+"""The nasgait command: one module for each subcommand."""

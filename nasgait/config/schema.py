@@ -1,0 +1,291 @@
+"""The schema of an experiment: frozen dataclasses, one docstring for each field.
+
+``nasgait.config.load`` reads a YAML file into :class:`ExperimentConfig`.  The
+defaults here are those of the published SPOSGait recipes where there is one.
+"""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+@dataclass(frozen=True)
+class SynthConfig:
+    """The embedded dataset (``nasgait data synth``)."""
+
+    preset: Literal["wild", "wild-mini", "lab"] = "wild-mini"
+    """Which population and which covariates; the dataset's card describes each."""
+    ids: Count | None = None
+    """Number of identities; the preset's own number by default."""
+    seqs: Count | None = None
+    """Sequences for each identity; the preset's own number by default."""
+    seed: Whole = 0
+    """The same seed gives the same frames."""
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """Raw silhouettes to import (``nasgait data import``)."""
+
+    layout: Literal["grew", "opengait-pkl"]
+    """How the folders below ``root`` are arranged."""
+    root: str
+    """The dataset's folder."""
+    bits: Literal[1, 8] = 8
+    """Bits per pixel in the store; 1 takes an eighth of the space and binarises at 128."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which silhouettes, and which identities serve for what."""
+
+    store: str = "${out}/store"
+    """The packed store; ``${out}`` stands for the run's directory."""
+    synth: SynthConfig | None = None
+    """Make the store from the embedded dataset when it is not there."""
+    source: SourceConfig | None = None
+    """Make the store from raw silhouettes when it is not there."""
+    search_val: Positive = 0.2
+    """Training identities kept apart to score architectures: a share below 1, or a
+    number of identities.  Ignored when the store marks its own (subset ``search-val``)."""
+    split_seed: Whole = 0
+    """Which training identities become search-val."""
+    workers: Count | None = None
+    """Processes that make the store; all cores by default."""
+
+
+@dataclass(frozen=True)
+class TripletConfig:
+    """Batch-all triplet loss for each part."""
+
+    weight: NonNegative = 1.0
+    """Factor in the total loss; 0 leaves the term out."""
+    margin: Positive = 0.2
+    """Margin between the distances of negative and positive pairs."""
+
+
+@dataclass(frozen=True)
+class CrossEntropyConfig:
+    """Softmax cross-entropy for each part on the BNNeck's logits."""
+
+    weight: NonNegative = 0.0
+    """Factor in the total loss; 0 leaves the term out, and the neck with it."""
+    scale: Positive = 16.0
+    """Factor on the cosine logits."""
+    label_smoothing: Probability = 0.0
+    """Share of the target spread over all classes."""
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """The weighted sum that training minimises."""
+
+    triplet: TripletConfig = TripletConfig()
+    """Metric term on the embeddings."""
+    cross_entropy: CrossEntropyConfig = CrossEntropyConfig()
+    """Classification term on the logits."""
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """How gradients move the weights."""
+
+    kind: Literal["sgd", "adam", "adamw"] = "sgd"
+    """Update rule."""
+    lr: Positive = 0.1
+    """Peak learning rate."""
+    momentum: Probability = 0.9
+    """Momentum of SGD; the first beta of Adam and AdamW."""
+    weight_decay: NonNegative = 5e-4
+    """L2 penalty (decoupled for AdamW)."""
+    clip_norm: Positive | None = None
+    """Largest L2 norm of the whole gradient; no limit by default."""
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """The learning rate over the steps."""
+
+    kind: Literal["constant", "multi-step", "cosine", "one-cycle"] = "multi-step"
+    """``one-cycle`` is a cosine rise over the warm-up, then a cosine fall to the end."""
+    warmup: Whole = 0
+    """Steps of rise to the peak (linear, but for ``one-cycle``)."""
+    milestones: tuple[Count, ...] = ()
+    """Steps at which ``multi-step`` multiplies the rate by ``gamma``."""
+    gamma: Positive = 0.1
+    """Factor at each milestone."""
+    final: NonNegative = 0.0
+    """Share of the peak left at the end of ``cosine`` and ``one-cycle``."""
+
+
+@dataclass(frozen=True)
+class BatchConfig:
+    """P identities times K sequences, and the frames taken of each."""
+
+    ids: Count = 32
+    """Identities in a batch (P), over all ranks together."""
+    seqs: Count = 4
+    """Sequences of each identity (K)."""
+    frames: Count = 30
+    """Frames taken of each sequence."""
+    order: Literal["ordered", "unordered"] = "ordered"
+    """A run of successive frames, or frames drawn without regard to order."""
+    skip: Whole = 0
+    """Ordered only: take the run from a window this many frames longer, dropping as many at random."""
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Random changes of whole sequences: probability of each, drawn for each sequence."""
+
+    flip: Probability = 0.0
+    """Mirror left and right."""
+    rotate: Probability = 0.0
+    """Rotate by an angle within +-``degrees``."""
+    degrees: NonNegative = 10.0
+    """Largest rotation."""
+    perspective: Probability = 0.0
+    """Shift the corners of the frame."""
+    perspective_shift: Probability = 0.1
+    """Largest corner shift as a share of height and width."""
+    erase: Probability = 0.0
+    """Blank a rectangle."""
+    erase_area: tuple[Probability, Probability] = (0.02, 0.2)
+    """Smallest and largest erased share of the frame."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training recipe, for the supernet and for final networks alike."""
+
+    steps: Count = 1000
+    """Optimisation steps."""
+    batch: BatchConfig = BatchConfig()
+    """What a step sees."""
+    loss: LossConfig = LossConfig()
+    """What a step minimises."""
+    optimizer: OptimizerConfig = OptimizerConfig()
+    """Update rule and its rates."""
+    schedule: ScheduleConfig = ScheduleConfig()
+    """Learning rate over the steps."""
+    augment: AugmentConfig = AugmentConfig()
+    """Random changes of the input."""
+    precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    """Arithmetic of the forward pass; float16 needs a GPU."""
+    channels_last: bool = True
+    """Keep channels innermost in memory, which is faster nearly everywhere."""
+    checkpoint_every: Count = 1000
+    """Steps between checkpoints."""
+    keep: Count = 2
+    """Checkpoints kept beside the best one."""
+    log_every: Count = 50
+    """Steps between lines of metrics."""
+
+
+@dataclass(frozen=True)
+class CalibrationConfig:
+    """BatchNorm recalibration before an architecture is scored."""
+
+    sequences: Count = 128
+    """Training sequences whose moments are pooled."""
+    max_frames: Count | None = None
+    """Frames used of each, from the first; all by default."""
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """Evolution over architectures (published SPOSGait: 50 / 10 / 25 / 25 / 0.1 / 20)."""
+
+    population: Count = 50
+    """Architectures in each generation."""
+    top_k: Count = 10
+    """Best ones that breed."""
+    mutations: Whole = 25
+    """Children by mutation in each generation."""
+    crossovers: Whole = 25
+    """Children by crossover in each generation."""
+    mutation_prob: Probability = 0.1
+    """Chance that a mutation redraws a layer."""
+    max_epochs: Whole = 20
+    """Generations bred after the first random one."""
+    max_macs: Positive | None = None
+    """Budget in multiply-accumulates for one sequence at ``frames``."""
+    max_params: Positive | None = None
+    """Budget in parameters of the embedding network."""
+    frames: Count | None = None
+    """Frames at which MACs are counted; the space's own by default."""
+    objective: Literal["map", "rank1"] = "map"
+    """Leave-one-out score on search-val identities that ranks architectures."""
+    calibration: CalibrationConfig = CalibrationConfig()
+    """Recalibration before each score."""
+    max_sequences: Count | None = None
+    """Search-val sequences scored (whole identities); all by default."""
+
+
+@dataclass(frozen=True)
+class BaselineConfig:
+    """A hand-designed network to train beside the searched one."""
+
+    model: str
+    """A name from ``nasgait models``."""
+    recipe: TrainConfig | None = None
+    """Its own recipe; the ``retrain`` recipe by default."""
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """How final networks are judged."""
+
+    protocol: Literal["leave-one-out", "grew"] = "leave-one-out"
+    """Which sequences are probes and which the gallery."""
+    metric: Literal["euc", "cos"] = "euc"
+    """Distance between the embeddings of a part."""
+    gallery_ids: Count | None = None
+    """Leave-one-out only: identities in each disjoint gallery; all in one by default."""
+    max_frames: Count | None = None
+    """Frames used of each sequence, from the first; all by default."""
+    truth: str | None = None
+    """GREW only: CSV ``videoId,label`` of the unlabelled probes, where it is known."""
+
+
+@dataclass(frozen=True)
+class ExperimentConfig:
+    """The whole way: data, supernet, search, retraining, evaluation, report."""
+
+    name: str
+    """Names the run's default directory, ``runs/<name>``."""
+    data: DataConfig
+    """Silhouettes and identities."""
+    space: str = "nano"
+    """Search space: a name from ``nasgait spaces`` or a YAML file."""
+    seed: Whole = 0
+    """Everything drawn at random follows from it."""
+    threads: Whole = 0
+    """CPU threads of each process; 0 takes the cores shared by the processes."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where networks run; ``auto`` takes a GPU if there is one."""
+    supernet: TrainConfig = TrainConfig()
+    """Recipe of the weight-sharing network."""
+    search: SearchConfig = SearchConfig()
+    """Search over the trained supernet."""
+    retrain: TrainConfig = TrainConfig()
+    """Recipe of the searched, random and uniform networks."""
+    baselines: tuple[BaselineConfig, ...] = ()
+    """Hand-designed networks trained and judged beside."""
+    random: Whole = 0
+    """Affordable architectures drawn at random, trained and judged beside."""
+    uniform: bool = False
+    """Also train each architecture that takes the same choice in every free layer."""
+    seeds: Count = 1
+    """Trainings of each final network, with seeds ``seed``, ``seed + 1``, ..."""
+    jobs: Count = 1
+    """Final networks trained at the same time."""
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    """Judging of the final networks."""

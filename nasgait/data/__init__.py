@@ -1,0 +1,1 @@
+"""Silhouette data: store, importers, embedded dataset, splits, sampling."""

@@ -1,0 +1,1 @@
+"""Network parts shared by the searched and the hand-designed networks."""

@@ -1,0 +1,1 @@
+"""Evolutionary search in pure Python: budgets, ledger, breeding."""

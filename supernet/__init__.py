@@ -1,0 +1,1 @@
+"""The weight-sharing network: training, recalibration, scoring and search."""
