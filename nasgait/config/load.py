@@ -1,0 +1,289 @@
+"""YAML and ``key=value`` overrides to a validated dataclass, and back.
+
+Everything that is wrong is told at once, in one :class:`ConfigError` of one
+line: file, dotted path of the key, what is allowed.  Unlike plain PyYAML a key
+given twice is refused, ``1e-4`` is a number, and a date is just text.
+"""
+
+import difflib
+import json
+import re
+import reprlib
+import sysconfig
+import types
+import typing
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from nasgait.config.schema import ExperimentConfig
+from nasgait.errors import ConfigError
+
+T = TypeVar("T")
+
+# YAML 1.1, which PyYAML follows, wants a dot and a signed exponent in a float.
+_FLOAT = re.compile(r"[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)[eE][-+]?\d+$")
+_TIMESTAMP = "tag:yaml.org,2002:timestamp"
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe loader that notes keys given twice in the same mapping."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self.duplicates: list[tuple[int, str]] = []
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Compose one mapping and note the lines that repeat a key of it."""
+        node = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    self.duplicates.append((key.start_mark.line + 1, key.value))
+                seen.add(key.value)
+        return node
+
+
+class _Dumper(yaml.SafeDumper):
+    """Safe dumper that quotes what :class:`_Loader` would not read as text."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, regexp) for tag, regexp in resolvers if tag != _TIMESTAMP]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _side in (_Loader, _Dumper):
+    _side.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
+
+
+def parse_yaml(text: str, origin: str) -> Any:
+    """Parse one YAML document; ``origin`` (a file, say) opens the error line.
+
+    Raises:
+        ConfigError: the text is no YAML, or a mapping gives a key twice.
+    """
+    try:
+        loader = _Loader(text)
+        try:
+            data = loader.get_single_data()
+        finally:
+            loader.dispose()
+        # Anchors share objects and YAML knows types beyond JSON's: both end here.
+        data = json.loads(json.dumps(data))
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"{origin}{line}: not YAML: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{origin}: not YAML: {str(error).splitlines()[0]}") from None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{origin}: not a plain configuration: {error}") from None
+    if loader.duplicates:
+        faults = [f"{origin}:{line}: key {key!r} given twice" for line, key in loader.duplicates]
+        raise ConfigError("; ".join(faults))
+    return data
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a YAML file whose top level is a mapping.
+
+    Raises:
+        ConfigError: the file is missing, unreadable, no YAML, or no mapping.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not a text file in UTF-8") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+    data = parse_yaml(text, str(path))
+    if not isinstance(data, dict):
+        found = "the file is empty" if data is None else f"found a {_kind(data)}"
+        raise ConfigError(f"{path}: must hold a mapping of keys to values, but {found}")
+    return data
+
+
+def config_folders() -> list[Path]:
+    """Folders that hold the experiments known by a bare name, most specific first."""
+    installed = [
+        sysconfig.get_path("data"),
+        sysconfig.get_path("data", sysconfig.get_preferred_scheme("user")),
+    ]
+    checkout = Path(__file__).resolve().parents[2] / "configs"
+    return [checkout, *(Path(root) / "share" / "nasgait" / "configs" for root in installed)]
+
+
+def find_config(path_or_name: str | Path) -> Path:
+    """Return the file itself, or that of the named experiment (``demo``).
+
+    Raises:
+        ConfigError: there is no such file and no experiment of that name.
+    """
+    path = Path(path_or_name).expanduser()
+    if path.is_file() or path.suffix or len(path.parts) != 1:
+        return path
+    folders = config_folders()
+    for folder in folders:
+        candidate = folder / f"{path.name}.yaml"
+        if candidate.is_file():
+            return candidate
+    names = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
+    raise ConfigError(f"{path}: neither a file nor a known experiment{_suggest(path.name, names)}")
+
+
+def validate(data: Any, schema: type[T], origin: str) -> T:
+    """Turn plain data into the frozen dataclass ``schema``.
+
+    Raises:
+        ConfigError: one line with every fault, each with its dotted path.
+    """
+    try:
+        return typing.cast(T, _adapter(schema).validate_json(json.dumps([data]))[0])
+    except ValidationError as error:
+        faults = [_fault(dict(entry), schema) for entry in error.errors(include_url=False)]
+        raise ConfigError(f"{origin}: {'; '.join(faults)}") from None
+
+
+@overload
+def load_config(
+    path_or_name: str | Path, overrides: Sequence[str] = ()
+) -> ExperimentConfig: ...  # pragma: no cover
+@overload
+def load_config(
+    path_or_name: str | Path, overrides: Sequence[str], schema: type[T]
+) -> T: ...  # pragma: no cover
+@overload
+def load_config(
+    path_or_name: str | Path, overrides: Sequence[str] = (), *, schema: type[T]
+) -> T: ...  # pragma: no cover
+
+
+def load_config(
+    path_or_name: str | Path, overrides: Sequence[str] = (), schema: Any = ExperimentConfig
+) -> Any:
+    """Read a configuration, apply ``key=value`` overrides, validate it.
+
+    Args:
+        path_or_name: a YAML file, or the bare name of one in ``configs/``.
+        overrides: ``supernet.steps=500``, ``baselines.0.model=gaitset``; the
+            value is YAML, the key a dotted path with numbers for list entries.
+        schema: the dataclass to fill.
+
+    Raises:
+        ConfigError: one line with every fault of file and overrides.
+    """
+    path = find_config(path_or_name)
+    data = read_yaml(path)
+    faults = []
+    for override in overrides:
+        try:
+            _apply(data, override)
+        except ConfigError as error:
+            faults.append(str(error))
+    try:
+        config = validate(data, schema, str(path))
+    except ConfigError as error:
+        faults.insert(0, str(error))
+    if faults:
+        raise ConfigError("; ".join(faults))
+    return config
+
+
+def dump_config(config: Any) -> str:
+    """Write a validated dataclass as YAML that loads back to an equal one."""
+    (data,) = _adapter(type(config)).dump_python((config,), mode="json")
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _adapter(schema: type[Any]) -> TypeAdapter[Any]:
+    """Strict: quoted numbers, ``yes`` for a count, infinities and unknown keys are faults.
+
+    The one-tuple around the dataclass lets pydantic hand the settings down to it.
+    """
+    config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    return TypeAdapter(tuple[schema], config=config)  # type: ignore[valid-type]
+
+
+def _apply(data: dict[str, Any], override: str) -> None:
+    """Set one dotted key of plain data, making the sections on its way."""
+    dotted, equals, text = override.partition("=")
+    keys = dotted.strip().split(".")
+    if not equals or not all(keys):
+        raise ConfigError(f"override {override!r}: write it as key=value, e.g. supernet.steps=500")
+    value = parse_yaml(text, f"override {override!r}")
+    here: Any = data
+    for depth, key in enumerate(keys):
+        slot = _slot(here, key, override, ".".join(keys[:depth]))
+        if depth == len(keys) - 1:
+            here[slot] = value
+        else:
+            if here[slot] is None:
+                here[slot] = [] if keys[depth + 1].isdecimal() else {}
+            here = here[slot]
+
+
+def _slot(container: Any, key: str, override: str, path: str) -> Any:
+    """Return the dict key or list index named by ``key``, made (None) if it is new."""
+    if isinstance(container, dict):
+        container.setdefault(key, None)
+        return key
+    if isinstance(container, list):
+        if not key.isdecimal() or int(key) > len(container):
+            raise ConfigError(
+                f"override {override!r}: {path} is a list of {len(container)}, "
+                f"so {key!r} must be a number from 0 to {len(container)}"
+            )
+        if int(key) == len(container):
+            container.append(None)
+        return int(key)
+    raise ConfigError(f"override {override!r}: {path} is a {_kind(container)}, it has no keys")
+
+
+def _fault(entry: dict[str, Any], schema: type[Any]) -> str:
+    """Word one pydantic error: dotted path, what is wrong, what is allowed."""
+    location, kind, given = entry["loc"][1:], entry["type"], entry["input"]
+    path = ".".join(str(part) for part in location) or "top level"
+    if kind == "unexpected_keyword_argument":
+        known = [field.name for field in fields(_type_at(schema, location[:-1]))]
+        return f"{path}: unknown key{_suggest(str(location[-1]), known)}"
+    if kind in ("missing", "missing_argument"):
+        return f"{path}: missing, it has no default"
+    if kind == "dataclass_type":
+        return f"{path}: must be a section with keys, not {reprlib.repr(given)}"
+    message = entry["msg"].replace("Input should be", "must be").replace("valid array", "list")
+    if kind == "literal_error":
+        close = difflib.get_close_matches(str(given), re.findall(r"'([^']*)'", message), n=1)
+        return f"{path}: {message}, not {given!r}" + (f", meant {close[0]!r}?" if close else "")
+    return f"{path}: {message}, not {reprlib.repr(given)}"
+
+
+def _type_at(schema: Any, location: Sequence[str | int]) -> Any:
+    """Return the dataclass found by following field names and list indices."""
+    here = schema
+    for part in location:
+        if isinstance(part, int):
+            here = typing.get_args(here)[0]
+        else:
+            here = typing.get_type_hints(here)[part]
+        if isinstance(here, types.UnionType):
+            here = next(arm for arm in typing.get_args(here) if arm is not types.NoneType)
+    assert is_dataclass(here), location
+    return here
+
+
+def _suggest(given: str, known: Sequence[str]) -> str:
+    """Return ``, did you mean ...?`` or the list of what is known."""
+    close = difflib.get_close_matches(given, known, n=1, cutoff=0.6)
+    if close:
+        return f", did you mean {close[0]!r}?"
+    return f", known are {', '.join(known)}" if known else ""
+
+
+def _kind(value: Any) -> str:
+    """Name the YAML kind of plain data."""
+    names = {list: "list", dict: "section", str: "text", bool: "yes/no value", type(None): "null"}
+    return names.get(type(value), "number")
