@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nasgait.config import load
@@ -206,7 +206,8 @@ def test_config_folders_hold_the_checkout_and_the_installed_copies():
     assert all(folder.parts[-3:] == ("share", "nasgait", "configs") for folder in folders[1:])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None)
+@example(ExperimentConfig(name="\x85", space="步态\u2028", data=DataConfig()))
 @given(
     st.builds(
         ExperimentConfig,
