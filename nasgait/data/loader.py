@@ -1,0 +1,164 @@
+"""Batches for training, each a function of (seed, step), and padded ones for evaluation."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nasgait.config.schema import AugmentConfig, BatchConfig
+from nasgait.data.sampler import Identities, check_batch, frame_indices, sample_batch
+from nasgait.data.store import GaitStore
+from nasgait.data.transforms import (
+    Size,
+    apply_changes,
+    check_augment,
+    draw_changes,
+    fit,
+    reduction,
+)
+from nasgait.engine.rng import generator
+from nasgait.errors import DataError
+
+
+@dataclass
+class Batch:
+    """What a training step sees."""
+
+    silhouettes: Tensor
+    """float32 [n, s, h, w] in 0..1; the sequences of an identity stand side by side."""
+    labels: Tensor
+    """int64 [n]: number of the identity, in the sorted order of all training identities."""
+
+
+class TrainLoader:
+    """Draws the batches of a training run; holds nothing that changes.
+
+    With several processes each gets whole identities of the same global batch, changed by
+    the same draws: their batches, one after another, are that of a single process.
+
+    Args:
+        store: where the frames are.
+        indices: the sequences to train on.
+        config: the batch over all processes together.
+        augment: random changes.
+        size: height and width of the network's input.
+        seed: the run's seed.
+        rank, world: which of how many processes this is.
+
+    Raises:
+        ConfigError: a batch that the identities or processes cannot fill, changes that
+            cannot be drawn, frames that do not reduce to the network's size.
+        DataError: a sequence without frames.
+    """
+
+    def __init__(
+        self,
+        store: GaitStore,
+        indices: Sequence[int],
+        config: BatchConfig,
+        augment: AugmentConfig,
+        size: Size,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        rows = [(index, store.sequences[index]) for index in indices]
+        for _, sequence in rows:
+            if sequence.length < 1:
+                raise DataError(f"sequence {sequence.key} has no frames: import it again")
+        self.identities = Identities.of((index, sequence.label) for index, sequence in rows)
+        check_batch(config, len(self.identities), world)
+        check_augment(augment)
+        reduction(store.size, size)
+        self._store, self._size, self._seed = store, size, seed
+        self._config, self._augment = config, augment
+        share = config.ids * config.seqs // world
+        self._mine = slice(rank * share, (rank + 1) * share)
+
+    @property
+    def classes(self) -> int:
+        """Number of training identities, hence of label numbers."""
+        return len(self.identities)
+
+    def batch(self, step: int) -> Batch:
+        """Return this process's share of the batch of one step."""
+        config, seed = self._config, self._seed
+        indices, labels = sample_batch(self.identities, config, seed, step)
+        rng = generator(seed, "frames", step)
+        lengths = (self._store.sequences[index].length for index in indices)
+        frames = [frame_indices(length, config, rng) for length in lengths]
+        count = len(indices)
+        changes = draw_changes(count, self._size, self._augment, generator(seed, "augment", step))
+
+        pixels = self._read(indices[self._mine], frames[self._mine])
+        silhouettes = fit(pixels, self._size)
+        if changes is not None:
+            silhouettes = apply_changes(silhouettes, changes[self._mine])
+        return Batch(silhouettes, torch.from_numpy(labels[self._mine]))
+
+    def stream(self, start: int, stop: int, depth: int = 2) -> Iterator[Batch]:
+        """Yield the batches of steps ``start`` to ``stop - 1``, ``depth`` of them prepared ahead.
+
+        They are made by one background thread on one core: it runs beside the training,
+        whose threads want the others.  What goes wrong there is raised here.  The thread
+        ends with the iterator, and an iterator left behind does not keep Python alive.
+        """
+        with ThreadPoolExecutor(1, "loader") as pool:
+            _use_one_core(pool)
+            ahead: deque[Future[Batch]] = deque()
+            try:
+                for step in range(start, stop):
+                    ahead.append(pool.submit(self.batch, step))
+                    if len(ahead) > depth:
+                        yield ahead.popleft().result()
+                while ahead:
+                    yield ahead.popleft().result()
+            finally:
+                for batch in ahead:
+                    batch.cancel()
+
+    def _read(self, indices: NDArray[np.int64], frames: list[NDArray[np.int64]]) -> Tensor:
+        shape = (len(indices), self._config.frames, *self._store.size)
+        pixels = np.empty(shape, np.uint8)
+        for row, (index, chosen) in enumerate(zip(indices.tolist(), frames, strict=True)):
+            pixels[row] = self._store.read(index, chosen)
+        return torch.from_numpy(pixels)
+
+
+def pad(sequences: Sequence[NDArray[np.uint8]]) -> tuple[Tensor, Tensor]:
+    """Join sequences uint8 [s, h, w] of any lengths: (uint8 [n, longest, h, w], int64 [n]).
+
+    Valid frames come first, padding is 0; the second tensor holds the lengths.
+
+    Raises:
+        DataError: no sequence, one without frames, or frames of unequal size.
+    """
+    if not sequences:
+        raise DataError("there is no sequence to pad: at least one is needed")
+    lengths = [len(sequence) for sequence in sequences]
+    sizes = {sequence.shape[1:] for sequence in sequences}
+    if min(lengths) < 1 or len(sizes) > 1:
+        raise DataError(
+            f"sequences of {min(lengths)} frames or more and of the sizes {sorted(sizes)} cannot "
+            f"be padded together: each needs a frame, all need one size"
+        )
+    padded = np.zeros((len(sequences), max(lengths), *sizes.pop()), np.uint8)
+    for row, sequence in zip(padded, sequences, strict=True):
+        row[: len(sequence)] = sequence
+    return torch.from_numpy(padded), torch.tensor(lengths)
+
+
+def _use_one_core(pool: ThreadPoolExecutor) -> None:
+    """Let torch use one core in the pool's thread, and as many as before in all others.
+
+    ``torch.set_num_threads`` sets the calling thread's number and that of threads yet to
+    come, so the caller sets its own once more.
+    """
+    threads = torch.get_num_threads()
+    pool.submit(torch.set_num_threads, 1).result()
+    torch.set_num_threads(threads)

@@ -1,0 +1,125 @@
+"""Which sequences and which of their frames a training step sees.
+
+A batch holds P identities times K sequences, as published for triplet losses
+(Hermans et al., "In Defense of the Triplet Loss", 2017).  Every draw is a function
+of (seed, step), see :mod:`nasgait.engine.rng`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasgait.config.schema import BatchConfig
+from nasgait.engine.rng import generator
+from nasgait.errors import ConfigError, DataError
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Identities:
+    """The training identities in sorted order, and the sequences of each.
+
+    ``names[label]`` is the identity behind a label number, ``members[label]`` its
+    sequence indices in the store.
+
+    Raises:
+        DataError: an identity has no sequence.
+    """
+
+    names: tuple[str, ...]
+    members: tuple[Indices, ...]
+
+    def __post_init__(self) -> None:
+        for name, members in zip(self.names, self.members, strict=True):
+            if not len(members):
+                raise DataError(
+                    f"identity {name} has no sequence: import its sequences or leave it out"
+                )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @classmethod
+    def of(cls, sequences: Iterable[tuple[int, str]]) -> "Identities":
+        """Group ``(index, identity)`` pairs; label numbers follow the sorted identities."""
+        groups: dict[str, list[int]] = {}
+        for index, name in sequences:
+            groups.setdefault(name, []).append(index)
+        names = tuple(sorted(groups))
+        return cls(names, tuple(np.sort(np.array(groups[name], np.int64)) for name in names))
+
+    @cached_property
+    def fewest(self) -> int:
+        """Sequences of the identity that has the fewest."""
+        return min(map(len, self.members), default=0)
+
+
+def sample_batch(
+    identities: Identities, config: BatchConfig, seed: int, step: int
+) -> tuple[Indices, Indices]:
+    """Draw the sequences of a step: ``(sequence indices [P*K], label numbers [P*K])``.
+
+    The P identities are distinct, and the K sequences of one stand side by side.  They
+    are distinct too where the identity has K; where it has fewer, each is taken equally
+    often (but for a remainder), so that no sequence is lost to chance.
+
+    Raises:
+        ConfigError: fewer identities than P.
+    """
+    check_batch(config, len(identities))
+    rng = generator(seed, "batch", step)
+    labels = rng.choice(len(identities), config.ids, replace=False)
+    chosen = [_take(identities.members[label], config.seqs, rng) for label in labels]
+    return np.concatenate(chosen), np.repeat(labels, config.seqs)
+
+
+def check_batch(config: BatchConfig, identities: int, world: int = 1) -> None:
+    """Refuse a batch that these identities or this many processes cannot fill.
+
+    Raises:
+        ConfigError: fewer identities than P, or P not divisible by the processes.
+    """
+    if identities < config.ids:
+        raise ConfigError(
+            f"batch.ids is {config.ids}, but there are only {identities} training identities: "
+            f"set batch.ids to {identities} or less, or give more data"
+        )
+    if config.ids % world:
+        raise ConfigError(
+            f"batch.ids is {config.ids}, which {world} processes cannot share evenly: "
+            f"set batch.ids to a multiple of {world}"
+        )
+
+
+def frame_indices(length: int, config: BatchConfig, rng: np.random.Generator) -> Indices:
+    """Draw ``config.frames`` frame numbers of a sequence of ``length`` frames: int64 [frames].
+
+    Ordered: a run of successive frames; with ``skip``, a run that much longer, of which as
+    many frames as ``skip`` are dropped at random.  A sequence shorter than the run starts
+    again from its first frame as often as needed (OpenGait's "fixed_ordered").
+    Unordered: distinct frames where there are enough, else drawn with replacement
+    (OpenGait's "fixed_unordered").
+
+    Raises:
+        DataError: a sequence without frames.
+    """
+    if length < 1:
+        raise DataError("a sequence without frames cannot be trained on: import it again")
+    if config.order == "unordered":
+        return rng.choice(length, config.frames, replace=length < config.frames)
+    window = config.frames + config.skip
+    repeated = length * -(-window // length)
+    kept: Indices = np.arange(config.frames)
+    if config.skip:
+        kept = np.sort(rng.choice(window, config.frames, replace=False))
+    return (rng.integers(repeated - window + 1) + kept) % length
+
+
+def _take(members: Indices, count: int, rng: np.random.Generator) -> Indices:
+    rounds, rest = divmod(count, len(members))
+    extra = rng.choice(members, rest, replace=False)
+    return rng.permutation(np.concatenate([np.tile(members, rounds), extra]))
