@@ -1,0 +1,112 @@
+"""The search's only state: a JSON line for each scored architecture.
+
+A line is on disk before the next architecture is scored, so a search killed at
+any moment loses at most the score it was working on.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nasgait.errors import DataError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One scored architecture."""
+
+    choices: tuple[int, ...]
+    """The choice taken in each layer."""
+    generation: int
+    """The generation it was bred in; 0 is the first, random one."""
+    values: Mapping[str, float]
+    """Its scores and its costs, by name (``map``, ``rank1``, ``macs``, ``params``, ...)."""
+    seconds: float = field(default=0.0, compare=False)
+    """How long scoring took."""
+
+    @property
+    def key(self) -> str:
+        """The choices in print, ``0-5-5-4``."""
+        return "-".join(map(str, self.choices))
+
+    def line(self) -> dict[str, Any]:
+        """The ledger line as a dict: key, generation, the values, seconds."""
+        head = {"key": self.key, "generation": self.generation}
+        return {**head, **self.values, "seconds": round(self.seconds, 3)}
+
+    @classmethod
+    def parse(cls, line: Mapping[str, Any]) -> "Entry":
+        """Undo :meth:`line`; KeyError, TypeError or ValueError for anything else."""
+        values = dict(line)
+        choices = tuple(int(choice) for choice in values.pop("key").split("-"))
+        generation, seconds = int(values.pop("generation")), float(values.pop("seconds", 0.0))
+        if any(isinstance(v, bool) or not isinstance(v, int | float) for v in values.values()):
+            raise TypeError("scores and costs must be numbers")
+        return cls(choices, generation, values, seconds)
+
+
+class Ledger:
+    """The scored architectures of one search, in order, each at most once."""
+
+    def __init__(self, path: Path, entries: list[Entry]) -> None:
+        self.path = path
+        self._entries = {entry.choices: entry for entry in entries}
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Ledger":
+        """Open a ledger to go on with it, or begin one.
+
+        A last line without its newline was cut off by a kill and is removed from
+        the file.  Raises ``DataError`` for any other faulty or repeated line.
+        """
+        path = Path(path)
+        entries, size = _read(path)
+        if path.exists() and size < path.stat().st_size:
+            os.truncate(path, size)
+        return cls(path, entries)
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The entries in the order they were scored."""
+        return list(self._entries.values())
+
+    def get(self, choices: tuple[int, ...]) -> Entry | None:
+        """The entry of an architecture, if it was scored."""
+        return self._entries.get(choices)
+
+    def append(self, entry: Entry) -> None:
+        """Add an entry and see it safely on disk; ``DataError`` if it was scored before."""
+        if entry.choices in self._entries:
+            raise DataError(f"{self.path}: {entry.key} was scored before, in an earlier line")
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry.line()) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self._entries[entry.choices] = entry
+
+
+def read_ledger(path: str | Path) -> list[Entry]:
+    """Read a ledger's complete lines and leave the file as it is; faults as ``Ledger.open``."""
+    return _read(Path(path))[0]
+
+
+def _read(path: Path) -> tuple[list[Entry], int]:
+    """The entries, and the size in bytes of the complete lines that hold them."""
+    raw = path.read_bytes() if path.exists() else b""
+    complete = raw[: raw.rfind(b"\n") + 1]
+    entries: dict[tuple[int, ...], Entry] = {}
+    for number, text in enumerate(complete.splitlines(), start=1):
+        try:
+            entry = Entry.parse(json.loads(text))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise DataError(
+                f"{path}:{number}: not a ledger line ({error}); remove the line to score "
+                "its architecture again"
+            ) from error
+        if entry.choices in entries:
+            raise DataError(f"{path}:{number}: {entry.key} is there twice; remove one of the lines")
+        entries[entry.choices] = entry
+    return list(entries.values()), len(complete)

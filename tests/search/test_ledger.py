@@ -1,0 +1,82 @@
+"""The ledger: what is written comes back, and a kill costs one line at most."""
+
+import json
+
+import pytest
+
+from nasgait.errors import DataError
+from nasgait.search.ledger import Entry, Ledger, read_ledger
+
+
+def entry(choices, generation=0, score=0.1 + 0.2):
+    return Entry(choices, generation, {"map": score, "rank1": 50.0, "macs": 7, "params": 3}, 1.25)
+
+
+def test_lines_come_back_exactly(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    ledger = Ledger.open(path)
+    entries = [entry((0, 1, 2)), entry((0, 2, 1), 1, 1 / 3)]
+    for item in entries:
+        ledger.append(item)
+    assert Ledger.open(path).entries == ledger.entries == entries
+    assert json.loads(path.read_text().splitlines()[0]) == {
+        "key": "0-1-2",
+        "generation": 0,
+        "rank1": 50.0,
+        "map": 0.1 + 0.2,
+        "macs": 7,
+        "params": 3,
+        "seconds": 1.25,
+    }
+    assert isinstance(Ledger.open(path).entries[0].values["macs"], int)
+
+
+def test_cut_off_anywhere_keeps_the_complete_lines(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    ledger = Ledger.open(path)
+    ledger.append(entry((0, 1, 2)))
+    first = path.read_bytes()
+    ledger.append(entry((0, 2, 1)))
+    whole = path.read_bytes()
+    for size in range(len(first), len(whole)):
+        path.write_bytes(whole[:size])
+        assert len(read_ledger(path)) == 1
+        assert path.stat().st_size == size  # reading alone changes nothing
+        torn = Ledger.open(path)
+        assert path.read_bytes() == first
+        torn.append(entry((0, 2, 1)))
+        assert path.read_bytes() == whole
+
+
+def test_no_architecture_twice(tmp_path):
+    ledger = Ledger.open(tmp_path / "ledger.jsonl")
+    ledger.append(entry((1, 2)))
+    with pytest.raises(DataError, match="1-2 was scored before"):
+        ledger.append(entry((1, 2), generation=3))
+    assert len(read_ledger(ledger.path)) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{}",
+        "[1]",
+        "nonsense",
+        '{"key": "a-b", "generation": 0}',
+        '{"key": "0", "generation": 0, "map": "1"}',
+    ],
+)
+def test_faulty_line_is_named(tmp_path, line):
+    path = tmp_path / "ledger.jsonl"
+    Ledger.open(path).append(entry((1, 2)))
+    path.write_text(path.read_text() + line + "\n")
+    with pytest.raises(DataError, match=r"ledger\.jsonl:2: not a ledger line"):
+        Ledger.open(path)
+
+
+def test_repeated_line_is_named(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    Ledger.open(path).append(entry((1, 2)))
+    path.write_text(path.read_text() * 2)
+    with pytest.raises(DataError, match=r"ledger\.jsonl:2: 1-2 is there twice"):
+        Ledger.open(path)
