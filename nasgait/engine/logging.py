@@ -1,0 +1,104 @@
+"""What a training writes about itself: metrics.jsonl, TensorBoard events, lines on stderr."""
+
+import json
+import logging
+import math
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+from tqdm import tqdm
+
+from nasgait.engine.checkpoint import replace_file
+
+METRICS = "metrics.jsonl"
+PACKAGES = ("nasgait", "search_spaces", "supernet", "retrain")
+
+
+class MetricsLog:
+    """``metrics.jsonl`` (an object with ``step`` per line) and TensorBoard events, side by side.
+
+    A run that goes on from ``start_step`` cuts off what was logged after it, so both read
+    as if the run had never stopped.  One process writes: the first one.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str], start_step: int = 0) -> None:
+        # Takes a second or two, which commands that train nothing need not wait.
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.path = Path(directory) / METRICS
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.exists():
+            cut_metrics(self.path, start_step)
+        self._file = self.path.open("a", encoding="utf-8")
+        # TensorBoard hides events from purge_step on; those of start_step itself are good.
+        self._events = SummaryWriter(str(directory), purge_step=start_step + 1)
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Write the values (numbers or tensors of one element) of a step, at once on disk."""
+        numbers = {name: float(value) for name, value in values.items()}
+        line = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
+        self._file.write(json.dumps({"step": step, **line}, allow_nan=False) + "\n")
+        self._file.flush()
+        for name, value in numbers.items():
+            self._events.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Write out what is left and close both files."""
+        self._file.close()
+        self._events.close()
+
+    def __enter__(self) -> "MetricsLog":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, float | None]]:
+    """The lines of a ``metrics.jsonl``; those that a kill left half written are left out."""
+    rows = []
+    for line in Path(path).read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict) and isinstance(row.get("step"), int):
+            rows.append(row)
+    return rows
+
+
+def cut_metrics(path: Path, last_step: int) -> None:
+    """Drop the lines after ``last_step``, and broken ones; the file is replaced in one go."""
+    kept = [row for row in read_metrics(path) if (row["step"] or 0) <= last_step]
+    text = "".join(json.dumps(row) + "\n" for row in kept)
+    replace_file(path, lambda file: file.write(text.encode()))
+
+
+class _BarHandler(logging.Handler):
+    """Writes to today's stderr, above progress bars instead of through them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            tqdm.write(self.format(record), file=sys.stderr)
+        except Exception:
+            self.handleError(record)
+
+
+def setup_logging(verbose: bool = False) -> None:
+    """Send the project's log lines to stderr: from INFO on, or DEBUG if ``verbose``.
+
+    Other libraries speak from WARNING on.  Calling it again changes the level only.
+    """
+    handler = _BarHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname).1s %(message)s", "%H:%M:%S"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    for package in PACKAGES:
+        logging.getLogger(package).setLevel(logging.DEBUG if verbose else logging.INFO)
