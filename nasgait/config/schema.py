@@ -46,8 +46,8 @@ class SourceConfig:
 class DataConfig:
     """Which silhouettes, and which identities serve for what."""
 
-    store: str = "${out}/store"
-    """The packed store; ``${out}`` stands for the run's directory."""
+    store: str
+    """The packed store, a directory."""
     synth: SynthConfig | None = None
     """Make the store from the embedded dataset when it is not there."""
     source: SourceConfig | None = None
@@ -227,6 +227,10 @@ class SearchConfig:
     """Recalibration before each score."""
     max_sequences: Count | None = None
     """Search-val sequences scored (whole identities); all by default."""
+    max_frames: Count | None = None
+    """Frames used of each scored sequence, from the first; all by default."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Arithmetic of scoring, recalibration included."""
 
 
 @dataclass(frozen=True)

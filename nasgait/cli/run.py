@@ -1,0 +1,190 @@
+"""``nasgait run``: the whole way, from silhouettes to the report."""
+
+import argparse
+import difflib
+import importlib
+import json
+import logging
+import subprocess
+import sys
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from nasgait.cli import stage
+from nasgait.config.load import dump_config, load_config
+from nasgait.config.schema import ExperimentConfig
+from nasgait.engine.files import write_atomically
+from nasgait.errors import ConfigError, RunFailed
+
+HELP = "walk the whole way: data, supernet, search, retraining, evaluation, report"
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.add_argument("config", metavar="CONFIG", help="experiment: YAML file or name")
+    stage.add_overrides(parser)
+    parser.add_argument("--out", metavar="DIR", help="run directory (default: runs/<name>)")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the plan, check all inputs, start nothing"
+    )
+    parser.add_argument("--nproc", type=int, default=1, metavar="N", help="supernet processes")
+    parser.add_argument("--json", action="store_true", help="print results.json at the end")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check everything, print the plan, then walk it from where it stopped."""
+    config = stage.read_config(args)
+    walk = Walk(config, stage.default_out(args, config), args.nproc)
+    refuse_other_config(walk)
+    plan = importlib.import_module("nasgait.cli.plan")
+    for line in plan.plan(config, walk.out):
+        print(line, file=sys.stdout if args.dry_run else sys.stderr)
+    if args.dry_run:
+        return 0
+    walk.out.mkdir(parents=True, exist_ok=True)
+    write_atomically(walk.config_file, dump_config(config))
+    results = walk.everything()
+    if args.json:
+        json.dump(results, sys.stdout)
+        print()
+    return 0
+
+
+@dataclass(frozen=True)
+class Walk:
+    """One run directory and the stages that fill it, each a process of its own.
+
+    A stage that is done is known by the file it writes last; a stage that was
+    interrupted goes on by itself.
+    """
+
+    config: ExperimentConfig
+    out: Path
+    nproc: int
+
+    @property
+    def config_file(self) -> Path:
+        """The resolved configuration, which every stage reads."""
+        return self.out / "config.yaml"
+
+    def everything(self) -> dict[str, Any]:
+        """All stages in turn; returns the content of ``results.json``."""
+        prepare = importlib.import_module("nasgait.data.prepare").prepare
+        store = prepare(self.config.data)
+        self.sheet(store)
+        checkpoint = self.supernet()
+        best = self.search(checkpoint)
+        self.retrain(best)
+        results = importlib.import_module("retrain.compare").compare(self.out, self.config)
+        if self.config.random or self.config.uniform:
+            self.stage("rank", "--supernet", checkpoint, "--truth", self.out / "results.json",
+                       "--out", self.out / "rank.json")  # fmt: skip
+        page = importlib.import_module("nasgait.report.page").write_report(self.out)
+        logger.info("report: %s", page)
+        return results
+
+    def sheet(self, store: Any) -> None:
+        """The contact sheet that the report shows."""
+        if not (self.out / "sheet.png").exists():
+            sheet = importlib.import_module("nasgait.data.sheet")
+            sheet.contact_sheet(store, self.out / "sheet.png")
+
+    def supernet(self) -> Path:
+        """Train the supernet; returns its checkpoint."""
+        out = self.out / "supernet"
+        self.stage("supernet", "--out", out, "--resume", "--nproc", self.nproc)
+        checkpoints = importlib.import_module("nasgait.engine.checkpoint").Checkpoints
+        return checkpoints(out / "checkpoints", keep=self.config.supernet.keep).latest()
+
+    def search(self, checkpoint: Path) -> str:
+        """Search; returns the winner in print."""
+        out = self.out / "search"
+        if not (out / "best.yaml").exists():
+            self.stage("search", "--supernet", checkpoint, "--out", out, "--resume")
+        _, arch = importlib.import_module("search_spaces").load_architecture(out / "best.yaml")
+        return str(arch)
+
+    def retrain(self, best: str) -> None:
+        """Train and judge every final network, ``jobs`` at a time."""
+        entries = importlib.import_module("retrain.lineup").lineup(self.config, best)
+        seeds = range(self.config.seed, self.config.seed + self.config.seeds)
+        # Seed by seed, so that an unfinished study has all networks before it has all seeds.
+        left = [
+            (entry, seed)
+            for seed in seeds
+            for entry in entries
+            if not (self.network_dir(entry.name, seed) / "result.json").exists()
+        ]
+        total = len(entries) * len(seeds)
+        with (
+            tqdm(total=total, initial=total - len(left), unit="network") as bar,
+            ThreadPoolExecutor(self.config.jobs) as pool,
+        ):
+            waiting = [pool.submit(self.train, entry, seed, bar) for entry, seed in left]
+            done, rest = wait(waiting, return_when=FIRST_EXCEPTION)
+            for future in rest:
+                future.cancel()
+            for future in done:
+                future.result()
+
+    def train(self, entry: Any, seed: int, bar: tqdm) -> None:
+        """One final network; what it prints goes to ``log.txt`` beside its result."""
+        out = self.network_dir(entry.name, seed)
+        out.mkdir(parents=True, exist_ok=True)
+        command = self.command("retrain", entry.flag, entry.value, "--name", entry.name,
+                               "--kind", entry.kind, "--out", out, "--resume",
+                               f"seed={seed}", f"threads={self.job_threads()}")  # fmt: skip
+        with (out / "log.txt").open("a") as log:
+            code = subprocess.run(command, stdout=log, stderr=log, check=False).returncode
+        if code:
+            raise RunFailed(f"{entry.name}, seed {seed}, ended with status {code}: see {log.name}")
+        bar.update()
+
+    def job_threads(self) -> int:
+        """CPU threads of each final network's training."""
+        cores = importlib.import_module("nasgait.engine.distributed").cores()
+        return self.config.threads or max(1, cores // self.config.jobs)
+
+    def network_dir(self, name: str, seed: int) -> Path:
+        """Where a final network's training lives."""
+        return self.out / "retrain" / name / f"seed-{seed}"
+
+    def command(self, name: str, *arguments: object) -> list[str]:
+        """The command line of a stage over this run's configuration."""
+        words = [sys.executable, "-m", "nasgait.cli.main", name, "--config", self.config_file]
+        return [str(word) for word in (*words, *arguments)]
+
+    def stage(self, name: str, *arguments: object) -> None:
+        """Run one stage to its end.
+
+        Raises RunFailed when it fails; it has said why itself.
+        """
+        code = subprocess.run(self.command(name, *arguments), check=False).returncode
+        if code:
+            raise RunFailed(f"stage {name} ended with status {code}; the same command goes on")
+
+
+def refuse_other_config(walk: Walk) -> None:
+    """A run directory belongs to one configuration.
+
+    Raises ConfigError naming the first lines that differ.
+    """
+    if not walk.config_file.exists():
+        if walk.out.is_dir() and any(walk.out.iterdir()):
+            raise ConfigError(f"--out {walk.out}: is not empty and no run; give another --out")
+        return
+    before = load_config(walk.config_file)
+    if before != walk.config:
+        old, new = dump_config(before).splitlines(), dump_config(walk.config).splitlines()
+        lines = [d for d in difflib.unified_diff(old, new, n=0, lineterm="") if d[:1] in "+-"]
+        changed = ", ".join(" ".join(line.split()) for line in lines[2:6])
+        raise ConfigError(
+            f"--out {walk.out}: was run with another configuration ({changed}); "
+            "give another --out, or the configuration that it began with"
+        )

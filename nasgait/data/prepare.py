@@ -1,0 +1,77 @@
+"""Make the store that a configuration asks for, unless it is there."""
+
+import logging
+from pathlib import Path
+
+from nasgait.config.schema import DataConfig, SynthConfig
+from nasgait.data.importers import import_dataset
+from nasgait.data.store import GaitStore
+from nasgait.data.synthetic.dataset import write_dataset
+from nasgait.errors import ConfigError, DataError
+
+logger = logging.getLogger(__name__)
+
+
+def check_source(config: DataConfig) -> str:
+    """What :func:`prepare` will do, in words.
+
+    Raises:
+        ConfigError: two sources are given.
+        DataError: there is neither a store nor anything to make it from.
+    """
+    if config.synth and config.source:
+        raise ConfigError("data: give synth or source, not both")
+    if is_complete(config.store):
+        store = GaitStore.open(config.store)
+        if config.synth:
+            check_synthetic(store, config.synth)
+        return f"use {config.store} ({len(store)} sequences)"
+    if config.synth:
+        return f"make {config.store} from the embedded dataset, preset {config.synth.preset}"
+    if config.source:
+        if not Path(config.source.root).is_dir():
+            raise DataError(f"data.source.root {config.source.root}: is not a folder")
+        return f"import {config.source.root} ({config.source.layout}) into {config.store}"
+    raise DataError(
+        f"data.store {config.store}: is not there; make it with nasgait data import or "
+        "nasgait data synth, or say data.source or data.synth in the configuration"
+    )
+
+
+def is_complete(path: str) -> bool:
+    """Whether a finished store stands at ``path``."""
+    return (Path(path) / "meta.json").exists()
+
+
+def check_synthetic(store: GaitStore, synth: SynthConfig) -> None:
+    """Refuse an embedded dataset that was made with other settings."""
+    made = store.meta.get("synthetic", {})
+    wanted = {"preset": synth.preset, "ids": synth.ids, "seqs": synth.seqs, "seed": synth.seed}
+    for key, value in wanted.items():
+        if value is not None and made.get(key) != value:
+            raise DataError(
+                f"{store.path}: was made with {key} {made.get(key)!r}, data.synth asks for "
+                f"{value!r}; give another data.store or remove this one"
+            )
+
+
+def prepare(config: DataConfig) -> GaitStore:
+    """The store, made first if it is not there; a store half made is gone on with."""
+    logger.info("data: %s", check_source(config))
+    if not is_complete(config.store):
+        if config.synth:
+            s = config.synth
+            write_dataset(
+                config.store, s.preset, ids=s.ids, seqs=s.seqs, seed=s.seed, workers=config.workers
+            )
+        elif config.source:
+            summary = import_dataset(
+                config.source.layout,
+                config.source.root,
+                config.store,
+                bits=config.source.bits,
+                workers=config.workers,
+            )
+            for fault in summary.faults:
+                logger.warning("left out: %s", fault)
+    return GaitStore.open(config.store)

@@ -1,0 +1,118 @@
+"""One process or many: joining the group, averaging gradients, agreeing.
+
+Ranks come from the environment that ``torchrun`` sets; without it there is one
+rank.  The backend follows the device: nccl for CUDA, gloo for the CPU, so the
+world size need not equal a number of GPUs.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from nasgait.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among its ranks."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def main(self) -> bool:
+        """Whether this rank writes files and talks."""
+        return self.rank == 0
+
+
+def pick_device(device: str, local_rank: int = 0) -> torch.device:
+    """The torch device for ``auto``, ``cpu`` or ``cuda`` on this rank.
+
+    Raises ConfigError when CUDA is asked for and there is none.
+    """
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
+        raise ConfigError("device: cuda is not available here; allowed now: auto, cpu")
+    if device == "cpu" or not available:
+        return torch.device("cpu")
+    return torch.device("cuda", local_rank % torch.cuda.device_count())
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def pin_threads(threads: int, processes: int = 1) -> int:
+    """Fix the CPU threads of this process; 0 shares the cores among ``processes``.
+
+    The number of threads changes the order of sums and thereby results, so it is
+    always set and never left to the environment.
+    """
+    chosen = threads or max(1, cores() // processes)
+    torch.set_num_threads(chosen)
+    return chosen
+
+
+@contextmanager
+def joined(device: str, threads: int = 0) -> Iterator[World]:
+    """Join the ranks that torchrun started, or be the only one; leave at the end."""
+    rank = int(os.environ.get("RANK", 0))
+    size = int(os.environ.get("WORLD_SIZE", 1))
+    local = int(os.environ.get("LOCAL_RANK", 0))
+    pin_threads(threads, int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+    where = pick_device(device, local)
+    if where.type == "cuda":
+        torch.cuda.set_device(where)
+    if size == 1:
+        yield World(0, 1, where)
+        return
+    dist.init_process_group("nccl" if where.type == "cuda" else "gloo")
+    try:
+        yield World(rank, size, where)
+        dist.barrier()
+    finally:
+        dist.destroy_process_group()
+
+
+def broadcast(model: nn.Module, world: World) -> None:
+    """Give every rank the parameters and buffers of rank 0."""
+    if world.size == 1:
+        return
+    with torch.no_grad():
+        for tensor in model.state_dict().values():
+            # A contiguous copy: collectives refuse channels-last strides.
+            values = tensor.contiguous()
+            dist.broadcast(values, src=0)
+            tensor.copy_(values)
+
+
+def average_gradients(parameters: Iterable[nn.Parameter], world: World) -> None:
+    """Average the gradients that exist over the ranks in one flat all-reduce.
+
+    Single-path training leaves most parameters without a gradient, and the path
+    is the same on every rank, so only the active ones travel.
+    """
+    if world.size == 1:
+        return
+    grads = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([g.flatten() for g in grads])
+    dist.all_reduce(flat)
+    flat /= world.size
+    for grad, values in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
+        grad.copy_(values.view_as(grad))
+
+
+def any_rank(flag: Tensor, world: World) -> bool:
+    """Whether ``flag`` (bool scalar) holds on any rank; every rank gets the same answer."""
+    if world.size == 1:
+        return bool(flag)
+    votes = flag.to(torch.int32)
+    dist.all_reduce(votes, op=dist.ReduceOp.MAX)
+    return bool(votes)

@@ -1,0 +1,234 @@
+"""The training loop that the supernet and every final network share."""
+
+import logging
+import resource
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from nasgait.config.schema import TrainConfig
+from nasgait.data.loader import Batch, TrainLoader
+from nasgait.engine.checkpoint import FORMAT, Checkpoints, load_checkpoint
+from nasgait.engine.distributed import World, any_rank, average_gradients
+from nasgait.engine.logging import MetricsLog
+from nasgait.engine.optim import build_optimizer, build_scheduler
+from nasgait.engine.precision import autocast, to_channels_last
+from nasgait.errors import CheckpointError, RunFailed
+from nasgait.nn.losses import GaitLoss
+
+logger = logging.getLogger(__name__)
+
+PathAt = Callable[[int], tuple[int, ...]]
+"""The path through the supernet at a step; a network of one path has none."""
+
+WARMUP_STEPS = 3
+TIMED_STEPS = 5
+
+
+@dataclass
+class Training:
+    """What optimisation changes, and all that a checkpoint must hold to go on."""
+
+    model: nn.Module
+    config: TrainConfig
+    world: World
+    step: int = 0
+    """Steps done."""
+    seconds: float = 0.0
+    """Wall time of those steps, over all resumptions."""
+    identity: dict[str, Any] = field(default_factory=dict)
+    """What the model is (kind, space, architecture, classes): written to checkpoints."""
+
+    def __post_init__(self) -> None:
+        self.model.to(self.world.device)
+        if self.config.channels_last:
+            to_channels_last(self.model)
+        self.optimizer = build_optimizer(self.model.parameters(), self.config.optimizer)
+        self.scheduler = build_scheduler(self.optimizer, self.config)
+        self.scaler = torch.amp.GradScaler(
+            self.world.device.type, enabled=self.config.precision == "float16"
+        )
+        self.loss = GaitLoss(self.config.loss)
+
+    def payload(self) -> dict[str, Any]:
+        """The checkpoint: loads with ``weights_only=True``.
+
+        The sampler's position is ``step``: batches, paths and augmentations are
+        functions of (seed, step) alone.
+        """
+        return {
+            "format": FORMAT,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "rng": torch.get_rng_state(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "recipe": asdict(self.config),
+            **self.identity,
+        }
+
+    def restore(self, path: Path) -> None:
+        """Go on from a checkpoint of the same recipe and model.
+
+        Raises CheckpointError when the checkpoint belongs to another one.
+        """
+        saved = load_checkpoint(path)
+        for key, value in {**self.identity, "recipe": asdict(self.config)}.items():
+            if saved.get(key) != value:
+                raise CheckpointError(
+                    f"{path}: was made with another {key}; resume with the same "
+                    "configuration, or give another --out"
+                )
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.scheduler.load_state_dict(saved["scheduler"])
+        self.scaler.load_state_dict(saved["scaler"])
+        torch.set_rng_state(saved["rng"])
+        self.step, self.seconds = saved["step"], saved["seconds"]
+
+
+def train_step(training: Training, batch: Batch, path: tuple[int, ...] | None) -> dict[str, Tensor]:
+    """One optimisation step; returns the values to log.
+
+    Raises RunFailed on every rank, before the weights change, when the loss of
+    any rank is not finite.
+    """
+    model, world = training.model, training.world
+    silhouettes = batch.silhouettes.to(world.device, non_blocking=True)
+    labels = batch.labels.to(world.device, non_blocking=True)
+    with autocast(world.device, training.config.precision):
+        output = model(silhouettes) if path is None else model(silhouettes, arch=path)
+    loss, values = training.loss(output, labels)
+    if any_rank(~torch.isfinite(loss.detach()), world):
+        raise RunFailed(
+            f"the loss is not finite at step {training.step + 1}; the last checkpoint is intact: "
+            "lower optimizer.lr, set optimizer.clip_norm or use precision=float32, then --resume"
+        )
+    training.optimizer.zero_grad(set_to_none=True)
+    training.scaler.scale(loss).backward()
+    average_gradients(model.parameters(), world)
+    if training.config.optimizer.clip_norm is not None:
+        training.scaler.unscale_(training.optimizer)
+        nn.utils.clip_grad_norm_(model.parameters(), training.config.optimizer.clip_norm)
+    training.scaler.step(training.optimizer)
+    training.scaler.update()
+    training.scheduler.step()
+    training.step += 1
+    return values
+
+
+def fit(
+    training: Training,
+    loader: TrainLoader,
+    out: Path,
+    path_at: PathAt | None = None,
+    resume: bool = False,
+) -> Path:
+    """Train to the recipe's last step and return the final checkpoint.
+
+    Args:
+        training: the model and what goes with it.
+        loader: batches as a function of the step.
+        out: directory of ``checkpoints/``, ``metrics.jsonl`` and TensorBoard events.
+        path_at: the path at each step, for a supernet.
+        resume: go on from the newest good checkpoint in ``out``, if there is one.
+
+    Raises:
+        RunFailed: the loss is not finite.
+        CheckpointError: the checkpoint to resume from belongs to another run.
+    """
+    config, world = training.config, training.world
+    checkpoints = Checkpoints(out / "checkpoints", keep=config.keep)
+    if resume and (latest := checkpoints.latest()):
+        training.restore(latest)
+        logger.info("resuming %s at step %d of %d", out, training.step, config.steps)
+    if world.main and training.step < config.steps:
+        announce(training)
+    training.model.train()
+    metrics = MetricsLog(out, training.step) if world.main else None
+    began = time.perf_counter() - training.seconds
+    try:
+        for batch in progress(training, loader):
+            path = path_at(training.step) if path_at else None
+            values = train_step(training, batch, path)
+            training.seconds = time.perf_counter() - began
+            if metrics and (training.step % config.log_every == 0 or training.step == config.steps):
+                metrics.log(training.step, readable(training, values))
+            if world.main and due(training):
+                checkpoints.save(training.step, training.payload())
+    finally:
+        if metrics:
+            metrics.close()
+    final = checkpoints.latest()
+    assert final is not None or not world.main
+    return final or out / "checkpoints"
+
+
+def due(training: Training) -> bool:
+    """Whether a checkpoint is written after this step."""
+    step, config = training.step, training.config
+    return step % config.checkpoint_every == 0 or step == config.steps
+
+
+def readable(training: Training, values: dict[str, Tensor]) -> dict[str, float]:
+    """One line of metrics: losses, rate and pace."""
+    rate = training.optimizer.param_groups[0]["lr"]
+    numbers = {name: float(value) for name, value in values.items()}
+    return {**numbers, "lr": float(rate), "seconds": round(training.seconds, 3)}
+
+
+def announce(training: Training) -> None:
+    """Say what the training is about to cost, as far as it is known before the first step."""
+    config, model = training.config, training.model
+    parameters = sum(p.numel() for p in model.parameters())
+    state = 2 if config.optimizer.kind != "sgd" else 1
+    megabytes = parameters * 4 * (1 + state) / 1e6
+    batch = config.batch
+    logger.info(
+        "plan: steps %d to %d of %d x %d sequences x %d frames; %.2f M parameters; up to "
+        "%.0f MB of disk for %d checkpoints; time and memory follow after %d steps",
+        training.step,
+        config.steps,
+        batch.ids,
+        batch.seqs,
+        batch.frames,
+        parameters / 1e6,
+        megabytes * (config.keep + 1),
+        config.keep + 1,
+        WARMUP_STEPS + TIMED_STEPS,
+    )
+
+
+def progress(training: Training, loader: TrainLoader) -> Iterator[Batch]:
+    """The batches still to do, behind a bar; after a few of them, the time the rest will take."""
+    start, steps = training.step, training.config.steps
+    stream = loader.stream(start, steps)
+    bar = tqdm(stream, initial=start, total=steps, unit="step", disable=not training.world.main)
+    began = 0.0
+    for done, batch in enumerate(bar):
+        if done == WARMUP_STEPS:
+            began = time.perf_counter()
+        if done == WARMUP_STEPS + TIMED_STEPS and training.world.main:
+            pace = (time.perf_counter() - began) / TIMED_STEPS
+            logger.info(
+                "cost: %.3f s a step, about %.1f minutes to go; peak memory %.2f GiB",
+                pace,
+                pace * (steps - start - done) / 60,
+                peak_memory(training.world.device) / 2**30,
+            )
+        yield batch
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes this process has held at most: on the GPU if it trains there, else resident."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

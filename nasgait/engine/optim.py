@@ -1,0 +1,37 @@
+"""Optimizer and learning-rate schedule of a recipe."""
+
+import math
+from collections.abc import Iterable
+
+from torch import nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from nasgait.config.schema import OptimizerConfig, ScheduleConfig, TrainConfig
+
+
+def build_optimizer(parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> Optimizer:
+    """The update rule of ``config`` over ``parameters``."""
+    common = {"lr": config.lr, "weight_decay": config.weight_decay}
+    if config.kind == "sgd":
+        return SGD(parameters, momentum=config.momentum, **common)
+    kind = Adam if config.kind == "adam" else AdamW
+    return kind(parameters, betas=(config.momentum, 0.999), **common)
+
+
+def rate_factor(step: int, steps: int, config: ScheduleConfig) -> float:
+    """Share of the peak learning rate at ``step`` (counted from 0) of ``steps``."""
+    if step < config.warmup:
+        rise = (step + 1) / (config.warmup + 1)
+        return 0.5 * (1 - math.cos(math.pi * rise)) if config.kind == "one-cycle" else rise
+    if config.kind == "constant":
+        return 1.0
+    if config.kind == "multi-step":
+        return config.gamma ** sum(step >= milestone for milestone in config.milestones)
+    done = (step - config.warmup) / max(1, steps - config.warmup)
+    return config.final + (1 - config.final) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def build_scheduler(optimizer: Optimizer, config: TrainConfig) -> LambdaLR:
+    """The schedule of a recipe, one ``step()`` for each optimisation step."""
+    return LambdaLR(optimizer, lambda step: rate_factor(step, config.steps, config.schedule))

@@ -1,0 +1,62 @@
+"""Which final networks a run trains beside each other."""
+
+from dataclasses import dataclass
+
+from nasgait.baselines import registry
+from nasgait.config.schema import ExperimentConfig
+from nasgait.engine.rng import generator
+from search_spaces import load_space
+from search_spaces.architecture import Architecture
+from search_spaces.budget import budget_of
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One network of the lineup."""
+
+    name: str
+    """Its name in the results and its folder."""
+    kind: str
+    """searched, baseline, random or uniform."""
+    flag: str
+    """``--arch`` or ``--model``."""
+    value: str
+    """What the flag takes."""
+
+
+def lineup(config: ExperimentConfig, best: str | None = None) -> list[Entry]:
+    """The searched network (when ``best``, its printed form, is known), then all others.
+
+    Raises ConfigError for an unknown baseline, BudgetError for a budget that
+    nothing meets.
+    """
+    entries = [Entry("searched", "searched", "--arch", best)] if best else []
+    for baseline in config.baselines:
+        registry.build(baseline.model)
+        entries.append(Entry(baseline.model, "baseline", "--model", baseline.model))
+    space = load_space(config.space)
+    for number, arch in enumerate(random_architectures(config, best), start=1):
+        entries.append(Entry(f"random-{number}", "random", "--arch", arch))
+    if config.uniform:
+        for number, arch in enumerate(space.uniform()):
+            entries.append(Entry(f"uniform-{number}", "uniform", "--arch", str(arch)))
+    return entries
+
+
+def random_architectures(config: ExperimentConfig, best: str | None) -> list[str]:
+    """Affordable architectures drawn uniformly: all different, none of them ``best``.
+
+    Fewer than asked for when the budget allows no more.
+    """
+    space = load_space(config.space)
+    budget = budget_of(space, config.search)
+    rng = generator(config.seed, "random networks")
+    seen = {space.parse(best).choices} if best else set()
+    drawn: list[str] = []
+    for _ in range(config.random):
+        choices = next((c for c in (budget.sample(rng) for _ in range(1000)) if c not in seen), None)
+        if choices is None:
+            break
+        seen.add(choices)
+        drawn.append(str(Architecture(space.name, choices)))
+    return drawn

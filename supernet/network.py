@@ -1,0 +1,48 @@
+"""The weight-sharing network: every choice of every layer, one path at a time.
+
+Single Path One-Shot (Guo et al., ECCV 2020, section 3); over gait blocks as in
+SPOSGait.
+"""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from nasgait.engine.rng import generator
+from nasgait.errors import CheckpointError
+from search_spaces.network import ChoiceNetwork
+from search_spaces.space import SearchSpace
+
+
+class Supernet(ChoiceNetwork):
+    """All choices of a space; ``forward(silhouettes, lengths, arch=choices)`` runs one path."""
+
+    def __init__(self, space: SearchSpace, num_classes: int | None = None) -> None:
+        super().__init__(space, [range(count) for count in space.choices], num_classes)
+
+
+def path_at(space: SearchSpace, seed: int, step: int) -> tuple[int, ...]:
+    """The path trained at ``step``: uniform, a function of (seed, step) alone.
+
+    Every rank draws the same one without a collective, and a resumed run goes on
+    with the paths it would have drawn.
+    """
+    return space.sample(generator(seed, "path", step)).choices
+
+
+def slice_state(state: Mapping[str, Tensor], network: ChoiceNetwork) -> dict[str, Tensor]:
+    """The part of a supernet's ``state`` that ``network``, built for one path, holds.
+
+    A subnet's names are a subset of the supernet's, so the slice is a filter; its
+    tensors share the supernet's memory.
+
+    Raises:
+        CheckpointError: the state lacks some of them.
+    """
+    missing = [name for name in network.state_dict() if name not in state]
+    if missing:
+        raise CheckpointError(
+            f"the supernet's weights lack {missing[0]} and {len(missing) - 1} more: "
+            "they belong to another space, or to a supernet without a classifier"
+        )
+    return {name: state[name] for name in network.state_dict()}

@@ -1,0 +1,182 @@
+"""``nasgait search``: evolution over a trained supernet, within budgets."""
+
+import argparse
+import json
+import logging
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from nasgait.cli import stage
+from nasgait.config.load import dump_config
+from nasgait.config.schema import ExperimentConfig
+from nasgait.data.split import Split, split
+from nasgait.data.store import GaitStore
+from nasgait.engine.distributed import joined
+from nasgait.engine.files import write_atomically
+from nasgait.engine.logging import MetricsLog
+from nasgait.engine.outdir import claim
+from nasgait.errors import CheckpointError
+from nasgait.search.budget import Choices
+from nasgait.search.evolution import Evolution, EvolutionConfig, Generation, SearchResult
+from nasgait.search.ledger import Entry, Ledger
+from nasgait.search.pareto import write_pareto
+from search_spaces import load_space
+from search_spaces.architecture import Architecture, save_architecture
+from search_spaces.budget import budget_of
+from search_spaces.space import SearchSpace
+from supernet.scoring import Scorer, Weights, load_supernet, scored_sequences
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All that the search reads, opened and checked."""
+
+    config: ExperimentConfig
+    out: Path
+    weights: Weights
+    store: GaitStore
+    parts: Split
+    evolution: Evolution
+
+    @property
+    def space(self) -> SearchSpace:
+        """The search space."""
+        return self.weights.space
+
+
+def check(args: argparse.Namespace) -> Inputs:
+    """Open every input; refuse an infeasible budget before anything is scored."""
+    config = with_flags(stage.read_config(args), args)
+    evolution = evolution_of(config, load_space(config.space))
+    store = GaitStore.open(config.data.store)
+    parts = split(store, config.data.search_val, config.data.split_seed)
+    scored_sequences(store, parts, config.search.max_sequences)
+    weights = load_supernet(args.supernet, config.space)
+    out = stage.default_out(args, config, "search")
+    claim(out, args.resume)
+    refuse_other_supernet(out, weights)
+    return Inputs(config, out, weights, store, parts, evolution)
+
+
+def refuse_other_supernet(out: Path, weights: Weights) -> None:
+    """Scores of one supernet say nothing about another: a ledger belongs to its weights."""
+    note = out / "supernet.json"
+    if note.exists():
+        if json.loads(note.read_text())["sha256"] != weights.sha256:
+            raise CheckpointError(
+                f"{out}: was searched over another supernet checkpoint; resume with that one, "
+                "or give another --out"
+            )
+    else:
+        write_atomically(note, json.dumps({"sha256": weights.sha256}) + "\n")
+
+
+def with_flags(config: ExperimentConfig, args: argparse.Namespace) -> ExperimentConfig:
+    """The configuration with the command's own flags over it."""
+    max_macs = args.max_macs or (args.max_flops / 2 if args.max_flops else None)
+    given = {"max_epochs": args.max_epochs, "max_macs": max_macs, "max_params": args.max_params}
+    flags = {name: value for name, value in given.items() if value is not None}
+    return replace(config, search=replace(config.search, **flags))
+
+
+def evolution_of(config: ExperimentConfig, space: SearchSpace) -> Evolution:
+    """The search that the configuration describes; raises BudgetError when none can meet it."""
+    search = config.search
+    settings = EvolutionConfig(
+        population=search.population,
+        top_k=search.top_k,
+        mutations=search.mutations,
+        crossovers=search.crossovers,
+        mutation_prob=search.mutation_prob,
+        max_epochs=search.max_epochs,
+        objective=search.objective,
+    )
+    return Evolution(budget_of(space, search), settings, config.seed)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Search, rank every generation, write the winner and the front."""
+    inputs = check(args)
+    config, out = inputs.config, inputs.out
+    with joined(config.device, config.threads) as world:
+        (out / "config.yaml").write_text(dump_config(config))
+        scorer = Scorer(config, inputs.weights, inputs.store, inputs.parts, world.device)
+        result = evolve(inputs, scorer)
+    best = write_results(inputs, result)
+    if result.ended_early:
+        logger.info("ended early: %s", result.ended_early)
+    logger.info("best: %s, %s %.2f %%", best["arch"], config.search.objective, best["score"])
+    if args.json:
+        json.dump(best | {"ended_early": result.ended_early}, sys.stdout)
+        print()
+    return 0
+
+
+def evolve(inputs: Inputs, scorer: Scorer) -> SearchResult:
+    """Run the evolution behind a progress bar; each score is in the ledger at once."""
+    config, space, objective = inputs.config, inputs.space, inputs.config.search.objective
+    settings = inputs.evolution.config
+    total = settings.population * (1 + settings.max_epochs)
+    ledger = Ledger.open(inputs.out / "ledger.jsonl")
+    done = len(ledger.entries)
+    logger.info(
+        "plan: at most %d architectures, %d scored before; each is recalibrated on %d sequences "
+        "and scored on %d sequences (%s)",
+        total,
+        done,
+        config.search.calibration.sequences,
+        len(scorer.indices),
+        config.search.precision,
+    )
+    metrics = MetricsLog(inputs.out, -1)
+    best: list[Entry] = []
+
+    def score(choices: Choices, generation: int) -> dict[str, float]:
+        rates = scorer.score(Architecture(space.name, choices))
+        bar.update()
+        return {"rank1": rates["rank1"], "map": rates["map"]}
+
+    def after(generation: Generation) -> None:
+        scores = sorted(entry.values[objective] for entry in generation.entries)
+        best[:] = inputs.evolution.rank([*best, *generation.entries])[:1]
+        values = {
+            "best": best[0].values[objective],
+            "generation_best": scores[-1],
+            "generation_median": scores[len(scores) // 2],
+        }
+        metrics.log(generation.number, values)
+        bar.set_postfix_str(f"generation {generation.number}, best {values['best']:.1f} %")
+
+    with tqdm(total=total, initial=done, unit="arch") as bar:
+        try:
+            return inputs.evolution.run(score, ledger, after)
+        finally:
+            metrics.close()
+
+
+def write_results(inputs: Inputs, result: SearchResult) -> dict[str, Any]:
+    """Write ``pareto.json``, then ``best.yaml``, whose presence says that the search is over."""
+    objective, space = inputs.config.search.objective, inputs.space
+    write_pareto(inputs.out / "pareto.json", result.ranking, (objective,), ("macs", "params"))
+    winner = result.best
+    origin = {
+        "supernet_sha256": inputs.weights.sha256,
+        "search_seed": inputs.config.seed,
+        "generation": winner.generation,
+    }
+    arch = Architecture(space.name, winner.choices)
+    save_architecture(
+        inputs.out / "best.yaml",
+        space,
+        arch,
+        frames=inputs.config.search.frames,
+        score={"objective": objective, "value": winner.values[objective]},
+        origin=origin,
+    )
+    return {"arch": str(arch), "score": winner.values[objective], **winner.values, **origin}
