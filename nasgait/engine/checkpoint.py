@@ -21,17 +21,19 @@ import os
 import pickle
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 
+from nasgait.engine.files import write_atomically
 from nasgait.errors import CheckpointError
 
 FORMAT = "nasgait-checkpoint/1"
 MANIFEST = "manifest.json"
+TEMPORARY = ".tmp"
 ZIP_HEAD = b"PK\x03\x04"
 """How files of ``torch.save`` begin, but for very old ones."""
 
@@ -89,10 +91,10 @@ class Checkpoints:
         self.directory.mkdir(parents=True, exist_ok=True)
         path = self.directory / f"step-{step:06d}.pt"
         entries = [entry for entry in self.entries() if entry.step < step]
-        replace_file(path, lambda file: torch.save(dict(payload), file))
+        save_checkpoint(path, payload)
         kept = self._kept([*entries, Entry(path.name, step, sha256_of(path), score)])
         text = json.dumps([asdict(entry) for entry in kept], indent=1) + "\n"
-        replace_file(self.directory / MANIFEST, lambda file: file.write(text.encode()))
+        write_atomically(self.directory / MANIFEST, text)
         self._clean({entry.file for entry in kept})
         return path
 
@@ -127,9 +129,26 @@ class Checkpoints:
 
     def _clean(self, kept: set[str]) -> None:
         """Remove checkpoints the manifest does not list, and what a kill left half written."""
-        for path in [*self.directory.glob("step-*.pt"), *self.directory.glob("*.tmp")]:
-            if path.name not in kept:
-                path.unlink(missing_ok=True)
+        for pattern in ("step-*.pt", f"*{TEMPORARY}", f".{MANIFEST}.*"):
+            for path in self.directory.glob(pattern):
+                if path.name not in kept:
+                    path.unlink(missing_ok=True)
+
+
+def save_checkpoint(path: str | os.PathLike[str], payload: Mapping[str, Any]) -> None:
+    """Put ``payload`` in the place of ``path`` in one go: whole and on disk, or not at all."""
+    path = Path(path)
+    temporary = path.with_name(path.name + TEMPORARY)
+    with open(temporary, "wb") as file:
+        torch.save(dict(payload), file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def load_checkpoint(
@@ -190,18 +209,3 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
-
-
-def replace_file(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Put a whole file in the place of ``path`` in one go, or leave the old one there."""
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -11,7 +11,7 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from nasgait.engine.checkpoint import replace_file
+from nasgait.engine.files import write_atomically
 
 METRICS = "metrics.jsonl"
 PACKAGES = ("nasgait", "search_spaces", "supernet", "retrain")
@@ -79,7 +79,7 @@ def cut_metrics(path: Path, last_step: int) -> None:
     """Drop the lines after ``last_step``, and broken ones; the file is replaced in one go."""
     kept = [row for row in read_metrics(path) if (row["step"] or 0) <= last_step]
     text = "".join(json.dumps(row) + "\n" for row in kept)
-    replace_file(path, lambda file: file.write(text.encode()))
+    write_atomically(path, text)
 
 
 class _BarHandler(logging.Handler):
