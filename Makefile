@@ -1,0 +1,36 @@
+# Everything a newcomer types: each target does its own set-up in .venv.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo demo-study test test-slow lint clean
+
+demo: $(VENV)/.installed  ## the whole way on the embedded dataset, in minutes
+	$(BIN)/nasgait run demo --out runs/demo
+
+demo-study: $(VENV)/.installed  ## three seeds beside random and uniform architectures, in two hours
+	$(BIN)/nasgait run demo-study --out runs/demo-study
+
+test: $(VENV)/.tested  ## the tests that take minutes
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.tested  ## these and the slow ones
+	$(BIN)/python -m pytest --slow
+
+lint: $(VENV)/.tested  ## formatting, style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+$(VENV)/.installed: setup.cfg constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) -e .
+	touch $@
+
+$(VENV)/.tested: $(VENV)/.installed
+	$(PIP) -e '.[test]'
+	touch $@
+
+clean:  ## what can be made again: environments and caches, never runs/ or data/
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,145 @@
+"""Final networks beside each other: ``results.json`` from the results of every seed."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from nasgait.config.schema import ExperimentConfig
+from nasgait.engine.files import write_atomically
+from nasgait.engine.rng import generator
+from nasgait.errors import DataError
+from nasgait.evaluation.statistics import clustered_mean, paired_difference
+from retrain.evaluate import Probes, read_probes
+
+RATES = ("rank1", "rank5", "rank10", "rank20", "map", "minp", "rank1_local")
+KINDS = ("searched", "baseline", "random", "uniform")
+
+Result = dict[str, Any]
+
+
+def compare(run_dir: Path, config: ExperimentConfig) -> dict[str, Any]:
+    """Write ``results.json`` of a run directory and return what it holds.
+
+    Rates are means over seeds, in percent.  With several networks a study table
+    gives errors clustered by identity and differences to the searched network,
+    paired probe by probe.
+
+    Raises DataError when no final network has been judged.
+    """
+    found = group(run_dir)
+    networks = [summary(name, results) for name, results in found.items()]
+    networks.sort(key=lambda n: (KINDS.index(n["kind"]), n["name"]))
+    searched = [network["name"] for network in networks if network["kind"] == "searched"]
+    best = max(networks, key=lambda n: n[config.search.objective] or 0.0)
+    results = {
+        "best": searched[0] if searched else best["name"],
+        "budget": {"macs": config.search.max_macs, "params": config.search.max_params},
+        "protocol": config.evaluation.protocol,
+        "networks": networks,
+    }
+    if len(networks) > 1:
+        probes = {name: pooled(run_dir, name, seeds) for name, seeds in found.items()}
+        results["study"] = study(networks, probes, results["best"], config.seed)
+    write_atomically(run_dir / "results.json", json.dumps(results, indent=1) + "\n")
+    return results
+
+
+def group(run_dir: Path) -> dict[str, list[Result]]:
+    """The results of every seed, by network."""
+    found: dict[str, list[Result]] = defaultdict(list)
+    for path in sorted((run_dir / "retrain").glob("*/seed-*/result.json")):
+        result = json.loads(path.read_text())
+        found[path.parent.parent.name].append(result)
+    if not found:
+        raise DataError(f"{run_dir}: no retrained network; run nasgait retrain first")
+    return {name: sorted(results, key=lambda r: r["seed"]) for name, results in found.items()}
+
+
+def summary(name: str, results: list[Result]) -> Result:
+    """One network over its seeds."""
+    first = results[0]
+    means = {
+        rate: fmean(result[rate] for result in results)
+        for rate in RATES
+        if all(result.get(rate) is not None for result in results)
+    }
+    same = ("kind", "arch", "model", "macs", "params", "frames", "size", "steps")
+    return {
+        "name": name,
+        **{key: first[key] for key in same},
+        "rank1": None,
+        "rank5": None,
+        "map": None,
+        **means,
+        "train_seconds": fmean(result["train_seconds"] for result in results),
+        "seeds": [result["rank1"] for result in results],
+        "seeds_map": [result["map"] for result in results],
+    }
+
+
+def pooled(run_dir: Path, name: str, results: list[Result]) -> Probes:
+    """Each probe's hits and average precision, averaged over a network's seeds."""
+    folders = [run_dir / "retrain" / name / f"seed-{result['seed']}" for result in results]
+    seeds = [read_probes(folder / "probes.npz") for folder in folders]
+    return Probes(
+        labels=seeds[0].labels,
+        hits=np.mean([seed.hits for seed in seeds], axis=0),
+        ap=np.mean([seed.ap for seed in seeds], axis=0),
+    )
+
+
+def study(
+    networks: list[Result], probes: Mapping[str, Probes], reference: str, seed: int
+) -> dict[str, Any]:
+    """A table with clustered errors and paired differences to ``reference``."""
+    rng = generator(seed, "study")
+    rows = []
+    for network in networks:
+        mine, theirs = probes[network["name"]], probes[reference]
+        ap = clustered_mean(100 * mine.ap, mine.labels, rng)
+        rank1 = clustered_mean(100 * mine.hits, mine.labels, rng)
+        row = [network["name"], network["arch"] or network["model"]]
+        row += [f"{ap.mean:.1f} ± {ap.se:.1f}", f"{rank1.mean:.1f} ± {rank1.se:.1f}"]
+        if network["name"] == reference:
+            row.append("–")
+        else:
+            gap = paired_difference(100 * mine.ap, 100 * theirs.ap, mine.labels, rng)
+            row.append(f"{gap.mean:+.1f} [{gap.low:+.1f}, {gap.high:+.1f}]")
+        rows.append([*row, spread(network["seeds_map"])])
+    return {
+        "columns": [
+            "network",
+            "architecture",
+            "mAP %",
+            "rank-1 %",
+            f"mAP against {reference}",
+            "mAP of each seed",
+        ],
+        "rows": rows,
+        "notes": notes(networks, probes[reference]),
+    }
+
+
+def spread(values: list[float]) -> str:
+    """The values of the seeds in print."""
+    return ", ".join(f"{value:.1f}" for value in values)
+
+
+def notes(networks: list[Result], probes: Probes) -> list[str]:
+    """What the table rests on, and what it cannot tell."""
+    seeds = min(len(network["seeds"]) for network in networks)
+    identities = len(set(probes.labels.tolist()))
+    return [
+        f"Means over {seeds} seed(s) of {len(probes.labels)} probes of {identities} identities. "
+        "± is one standard error and brackets are 95 % intervals, by bootstrap over identities, "
+        "because probes of one identity are correlated; differences are paired probe by probe.",
+        "The errors say how far the figures would move with other test identities. They hold the "
+        "trained networks fixed: how far they move with another training seed is what the last "
+        "column shows, and a few seeds show it only roughly.",
+        "Intervals are not corrected for the number of comparisons.",
+    ]
