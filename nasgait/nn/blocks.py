@@ -1,0 +1,119 @@
+"""3-D convolution blocks of SPOSGait's search spaces, written as kernels like ``3x3x1+3x1x3``."""
+
+import re
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nasgait.nn.norm import BatchNorm
+from nasgait.nn.temporal import LTA_STRIDE, hide, valid_after_lta
+
+Kernel = tuple[int, int, int]
+
+SPOSGAIT_BLOCKS = ("3x3x3", "3x1x3", "3x3x1", "3x3x1+3x1x3", "3x1x3+3x3x1", "3x1x1+1x3x3")
+"""The six published choices, in their order; time x height x width."""
+
+_BLOCK = re.compile(r"\d+x\d+x\d+(\+\d+x\d+x\d+)*")
+
+
+def parse_block(text: str) -> tuple[Kernel, ...]:
+    """Read ``3x3x1+3x1x3`` as the kernels ((3, 3, 1), (3, 1, 3)), time x height x width.
+
+    Raises:
+        ValueError: another form, or a kernel side that is not odd.
+    """
+    if not _BLOCK.fullmatch(text):
+        raise ValueError(f"{text!r} is no block; write kernels like 3x3x3 or 3x3x1+3x1x3 (t x h x w)")
+    kernels = tuple((int(t), int(h), int(w)) for t, h, w in
+                    (part.split("x") for part in text.split("+")))
+    if any(side % 2 == 0 for kernel in kernels for side in kernel):
+        raise ValueError(f"{text!r}: every side of a kernel must be odd, so that the size stays")
+    return kernels
+
+
+class Conv3d(nn.Conv3d):
+    """Convolution without bias, stride 1 and same size, fast also on a single input channel."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: Kernel) -> None:
+        padding = tuple(side // 2 for side in kernel)
+        super().__init__(in_channels, out_channels, kernel, padding=padding, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve x [n, c, s, h, w] to [n, out, s, h, w]."""
+        return super().forward(x) if self.in_channels > 1 else self._from_one_channel(x)
+
+    def _from_one_channel(self, x: Tensor) -> Tensor:
+        """Take the frames under the kernel as channels of a 2-D convolution.
+
+        The same sum; 3-D convolutions of one channel are six times slower in
+        bfloat16 on a CPU, and come out with channels outermost.
+        """
+        n, _, s, h, w = x.shape
+        t, up, left = self.kernel_size
+        frames = F.pad(x[:, 0], (0, 0, 0, 0, t // 2, t // 2))
+        window = frames.unfold(1, t, 1).reshape(n * s, h, w, t).permute(0, 3, 1, 2)
+        y = F.conv2d(window, self.weight[:, 0], padding=(up // 2, left // 2))
+        return y.view(n, s, *y.shape[1:]).transpose(1, 2)
+
+
+class ConvBN(nn.Module):
+    """Convolution and BatchNorm; padding in time is hidden from kernels that mix frames."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: Kernel) -> None:
+        super().__init__()
+        self.conv = Conv3d(in_channels, out_channels, kernel)
+        self.norm = BatchNorm(out_channels)
+        self.mixes_time = kernel[0] > 1
+
+    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Map x [n, c, s, h, w] to [n, out, s, h, w]; ``valid`` is bool [n, 1, s, 1, 1]."""
+        if self.mixes_time:
+            x = hide(x, valid)
+        y: Tensor = self.norm(self.conv(x), valid)
+        return y
+
+
+class ChoiceBlock(nn.Module):
+    """One candidate operation: convolutions with BatchNorm, ReLU between them.
+
+    Args:
+        in_channels: of the first convolution; the others keep ``out_channels``.
+        out_channels: of every convolution.
+        kernels: as :func:`parse_block` returns them.
+        relu: whether a ReLU ends the block (SPOSGait: first layer of a stage).
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernels: tuple[Kernel, ...], relu: bool
+    ) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(
+            ConvBN(out_channels if i else in_channels, out_channels, kernel)
+            for i, kernel in enumerate(kernels)
+        )
+        self.relu = relu
+
+    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Map x [n, c, s, h, w] to [n, out, s, h, w]; ``valid`` is bool [n, 1, s, 1, 1]."""
+        last = len(self.convs) - 1
+        for i, conv in enumerate(self.convs):
+            x = conv(x, valid)
+            if i < last or self.relu:
+                x = F.relu_(x)
+        return x
+
+
+class TemporalAggregation(nn.Module):
+    """Local temporal aggregation (GaitGL): 3x1x1 convolution with stride 3, LeakyReLU.
+
+    The last s mod 3 frames are dropped, as in the published networks.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        kernel = (LTA_STRIDE, 1, 1)
+        self.conv = nn.Conv3d(channels, channels, kernel, stride=kernel, bias=False)
+
+    def forward(self, x: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Map x [n, c, s, h, w] to [n, c, s // 3, h, w], and its mask likewise."""
+        return F.leaky_relu_(self.conv(x)), valid_after_lta(valid)

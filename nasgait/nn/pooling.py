@@ -1,0 +1,60 @@
+"""Pooling: over time, and over horizontal strips of the body."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+def temporal_max(x: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Largest value over the valid frames: x [n, c, s, h, w] to [n, c, h, w].
+
+    ``valid`` is bool [n, 1, s, 1, 1] with a True for each sequence; all by default.
+    """
+    if valid is not None:
+        x = x.masked_fill(~valid, -torch.inf)
+    return x.max(dim=2).values
+
+
+class HorizontalPyramid(nn.Module):
+    """Mean plus maximum over horizontal strips (GaitSet, GaitBase).
+
+    Args:
+        bins: numbers of equal strips, pooled and joined in this order; the
+            height must be a multiple of each.
+    """
+
+    def __init__(self, bins: Sequence[int]) -> None:
+        super().__init__()
+        self.bins = tuple(bins)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x [n, c, h, w] to [n, c, sum of bins]."""
+        strips = [x.reshape(*x.shape[:2], count, -1) for count in self.bins]
+        return torch.cat([strip.mean(-1) + strip.amax(-1) for strip in strips], dim=-1)
+
+
+class GeMPyramid(nn.Module):
+    """Generalised mean over horizontal strips (GaitGL, SPOSGait): mean(x^p)^(1/p).
+
+    Computed in float32 or wider: a power of 6.5 is beyond half precision.
+
+    Args:
+        bins: as for :class:`HorizontalPyramid`.
+        p: where the learnable exponent starts.
+        eps: values are raised to this at least.
+    """
+
+    def __init__(self, bins: Sequence[int], p: float = 6.5, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.bins = tuple(bins)
+        self.eps = eps
+        self.p = nn.Parameter(torch.full((1,), p))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x [n, c, h, w] to [n, c, sum of bins]."""
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        p = self.p.to(x.dtype)
+        rows = x.clamp(min=self.eps).pow(p).mean(-1)
+        strips = [rows.reshape(*rows.shape[:2], count, -1).mean(-1) for count in self.bins]
+        return torch.cat(strips, dim=-1).pow(1 / p)

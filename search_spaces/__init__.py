@@ -1,0 +1,1 @@
+"""What can be built: search spaces, architectures, and the networks that they describe."""

@@ -1,0 +1,62 @@
+"""Architectures together with their spaces: loading them, and writing files of them."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from nasgait.config.load import dump_config
+from nasgait.errors import ConfigError
+from search_spaces.record import Architecture, ArchitectureFile, read_written
+from search_spaces.space import SearchSpace, load_space
+
+
+def load_architecture(text_or_path: str | Path) -> tuple[SearchSpace, Architecture]:
+    """Read the printed form (``sposgait-small:0-5-5-4``) or a file, and load its space.
+
+    Raises:
+        ConfigError: neither, an unknown space, choices that it lacks, or a
+            space that has changed since the file was written.
+    """
+    written = read_written(str(text_or_path))
+    if written.space is None:
+        raise ConfigError(
+            f"architecture {str(text_or_path)!r}: name its space as well, as in sposgait-small:0-5-5-4"
+        )
+    space = load_space(written.space)
+    return space, space.parse(str(text_or_path))
+
+
+def save_architecture(
+    path: str | Path,
+    space: SearchSpace,
+    arch: Architecture,
+    frames: int | None = None,
+    score: dict[str, Any] | None = None,
+    origin: dict[str, Any] | None = None,
+) -> None:
+    """Write an architecture file; a space of one's own is named by its absolute path.
+
+    Args:
+        path: the file; it appears whole or not at all.
+        frames: frames for which MACs are stated; the space's own by default.
+        score: how it did in the search, e.g. {"rank1": 61.2, "map": 50.3}.
+        origin: sha256 of the supernet's checkpoint, search seed, generation.
+    """
+    frames = frames or space.frames
+    cost = space.cost(arch, frames)
+    record = ArchitectureFile(
+        space=space.source if space.shipped else str(Path(space.source).expanduser().resolve()),
+        space_sha256=space.sha256,
+        choices=space.path(arch),
+        macs=cost.macs,
+        params=cost.params,
+        frames=frames,
+        size=space.size,
+        score=score,
+        origin=origin,
+    )
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(f"# {arch}\n{dump_config(record)}", encoding="utf-8")
+    os.replace(temporary, path)

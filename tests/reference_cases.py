@@ -1,0 +1,100 @@
+"""Reads the recorded outputs of published networks and rebuilds the weights that gave them."""
+
+import json
+import math
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+
+@dataclass
+class Case:
+    """One record: what was built, with which weights, and what came out."""
+
+    facts: dict
+    table: dict
+    arrays: dict[str, np.ndarray]
+    config: dict
+    salt: str
+
+    @classmethod
+    def load(cls, folder: Path, name: str) -> "Case":
+        record = json.loads((folder / f"{name}.json").read_text())
+        with np.load(folder / f"{name}.npz") as archive:
+            arrays = dict(archive)
+        return cls(
+            record["facts"], record["state_dict"], arrays, record["config"], record["weight_salt"]
+        )
+
+    def weight(self, name: str) -> torch.Tensor:
+        """The reference's tensor of this name, by the rule of the README beside the records."""
+        shape, dtype, kind, fan_in = self.table[name]
+        if kind == "counter":
+            return torch.zeros(shape, dtype=torch.int64)
+        f = np.float32
+        rng = np.random.default_rng(zlib.crc32((self.salt + name).encode()))
+        z = rng.standard_normal(shape).astype(f)
+        values = {
+            "weight": lambda: z * f(1 / math.sqrt(fan_in)),
+            "bias": lambda: z * f(0.1),
+            "bn_weight": lambda: f(1) + f(0.1) * z,
+            "bn_bias": lambda: z * f(0.1),
+            "bn_mean": lambda: z * f(0.1),
+            "bn_var": lambda: f(1) + f(0.1) * np.abs(z),
+            "gem_p": lambda: f(6.5) + f(0.1) * z,
+        }[kind]()
+        return torch.from_numpy(np.asarray(values, dtype=f).reshape(shape))
+
+    def fill(self, model: nn.Module, names) -> None:
+        """Load the reference's weights; ``names`` maps our key to the reference's."""
+        model.load_state_dict({key: self.weight(names(key)) for key in model.state_dict()})
+
+    def silhouettes(self, key: str) -> torch.Tensor:
+        """Network input: uint8 divided by 255."""
+        return torch.from_numpy((self.arrays[key] / 255.0).astype(np.float32))
+
+
+def close(ours: torch.Tensor, wanted: np.ndarray, tolerance: float) -> None:
+    """Compare at a tolerance relative to the largest magnitude of the wanted array."""
+    ours = ours.detach().cpu().numpy()
+    assert ours.shape == wanted.shape
+    scale = np.abs(wanted).max()
+    gap = np.abs(ours.astype(np.float64) - wanted).max() / scale
+    assert gap <= tolerance, f"relative gap {gap:.2e} above {tolerance:.0e}"
+
+
+def check_outputs(case: Case, model: nn.Module) -> None:
+    """Hold embeddings and logits of every recorded input against the record."""
+    model.eval()
+    with torch.no_grad():
+        for kind in ("eval", "long", "t1", "t2"):
+            if f"x_{kind}" in case.arrays:
+                _check(case, kind, "", model(case.silhouettes(f"x_{kind}")), 2e-5)
+        model.double()
+        rows = len(case.arrays["emb_eval_f64"])
+        _check(case, "eval", "_f64", model(case.silhouettes("x_eval")[:rows].double()), 1e-10)
+        model.float()
+
+
+def check_training(case: Case, model: nn.Module) -> None:
+    """Hold training-mode outputs and the running statistics against the record."""
+    for suffix, tolerance in (("", 2e-5), ("_f64", 1e-10)):
+        if f"emb_train{suffix}" not in case.arrays:
+            continue
+        x = case.silhouettes("x_train")
+        if suffix:
+            model, x = model.double(), x.double()
+        model.train()
+        with torch.no_grad():
+            _check(case, "train", suffix, model(x), tolerance)
+
+
+def _check(case: Case, kind: str, suffix: str, output, tolerance: float) -> None:
+    close(output.embeddings, case.arrays[f"emb_{kind}{suffix}"], tolerance)
+    key = f"logits_{kind}{suffix}"
+    if key in case.arrays:
+        close(output.logits, case.arrays[key], tolerance)
