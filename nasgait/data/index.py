@@ -13,7 +13,6 @@ With 8 bits per pixel a frame is ``height * width`` bytes.  With 1 bit it is
 import csv
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from nasgait.engine.files import write_atomically
 from nasgait.errors import DataError
 
 FORMAT = "nasgait-store/1"
@@ -126,13 +126,7 @@ def file_sha256(path: Path) -> str:
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write ``value`` so that after a crash the file is either whole or absent."""
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1, ensure_ascii=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    write_atomically(path, json.dumps(value, indent=1) + "\n")
 
 
 def read_meta(path: Path) -> Meta:
@@ -258,3 +252,25 @@ def shard_faults(path: Path, meta: Meta) -> list[str]:
         elif (size := file.stat().st_size) != shard.bytes:
             faults.append(f"{shard.file}: {size} bytes, {META} records {shard.bytes}")
     return faults
+
+
+def require_free(path: Path, header: dict[str, Any]) -> None:
+    """Raise DataError unless a store described by ``header`` may be written at ``path``."""
+    if not path.exists():
+        return
+    if (path / META).exists():
+        raise DataError(f"{path}: there is a complete store already; name another directory")
+    if not (path / WRITING).exists():
+        if not path.is_dir() or any(path.iterdir()):
+            raise DataError(f"{path}: not empty and not a store; name another directory")
+        return
+    try:
+        found = json.loads((path / WRITING).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path / WRITING}: damaged ({error}); remove {path}") from None
+    if found != header:
+        changed = [key for key in header | found if header.get(key) != found.get(key)]
+        raise DataError(
+            f"{path}: a half-written store with another {', '.join(changed)}; "
+            "name another directory, or remove this one to start again"
+        )

@@ -1,10 +1,11 @@
 """Writing a store, so that it can be killed at any moment and continued."""
 
+import contextlib
 import csv
+import errno
 import fcntl
 import hashlib
 import io
-import json
 import os
 import time
 from collections import Counter
@@ -25,6 +26,7 @@ from nasgait.data.index import (
     Sequence,
     file_sha256,
     parse_row,
+    require_free,
     shard_name,
     write_json,
 )
@@ -73,7 +75,7 @@ class StoreWriter:
         self._hashes: list[str] = []
         self._pending: list[Sequence] = []
         header = {"format": FORMAT, "size": list(size), "bits": bits} | self._source
-        check_free(self.path, header)
+        require_free(self.path, header)
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = self._acquire(header)
         self._rows = self._recover()
@@ -128,6 +130,7 @@ class StoreWriter:
     def close(self, facts: dict[str, Any] | None = None) -> None:
         """Finish the store: write ``meta.json``, with ``facts`` as further entries."""
         if not self._sequences:
+            self.abandon()
             raise DataError(f"{self.path}: no sequence to store, so there is no store to finish")
         self.commit()
         self._hashes.append(self._hash.hexdigest())
@@ -154,7 +157,8 @@ class StoreWriter:
         if kind is None:
             self.close()
         else:
-            self.commit()
+            with contextlib.suppress(OSError):  # the error on its way out says more
+                self.commit()
             self.abandon()
 
     def _acquire(self, header: dict[str, Any]) -> BinaryIO:
@@ -162,24 +166,29 @@ class StoreWriter:
         marker = self.path / WRITING
         if not marker.exists():
             write_json(marker, header)
-        lock = open(marker, "rb")  # noqa: SIM115 (held until the store is closed)
+        lock = open(marker, "r+b")  # noqa: SIM115 (held until the store is closed)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            raise DataError(f"{self.path}: another process is writing this store") from None
+            # Not flock: that would be inherited by worker processes and outlive a killed writer.
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                lock.close()
+                raise DataError(f"{self.path}: another process is writing this store") from None
+            # A file system without locks: go on without.
         return lock
 
     def _recover(self) -> BinaryIO:
         """Read the index as far as it is whole, cut the rest, and open it to append."""
         file = self.path / INDEX
         header = _csv_bytes([list(COLUMNS)])
-        if not file.exists():
-            file.write_bytes(header)
-        data = file.read_bytes()
+        data = file.read_bytes() if file.exists() else b""
         whole = data[: data.rfind(b"\n") + 1]
+        if not whole:
+            file.write_bytes(whole := header)
         lines = whole.decode("utf-8").splitlines(keepends=True)
         try:
+            if lines[:1] != [header.decode()]:
+                raise ValueError("another first line")
             self._sequences = [parse_row(row) for row in csv.reader(lines[1:], strict=True)]
         except (ValueError, csv.Error) as error:
             raise DataError(
@@ -188,8 +197,6 @@ class StoreWriter:
         rows = open(file, "r+b")  # noqa: SIM115 (held until the store is closed)
         rows.truncate(len(whole))
         rows.seek(0, os.SEEK_END)
-        if not whole:
-            rows.write(header)
         return rows
 
     def _open_shard(self) -> tuple[BinaryIO, Any, int]:
@@ -266,28 +273,6 @@ class StoreWriter:
                 )
             ],
         } | self._source
-
-
-def check_free(path: Path, header: dict[str, Any]) -> None:
-    """Raise DataError unless a store described by ``header`` may be written at ``path``."""
-    if not path.exists():
-        return
-    if (path / META).exists():
-        raise DataError(f"{path}: there is a complete store already; name another directory")
-    if not (path / WRITING).exists():
-        if not path.is_dir() or any(path.iterdir()):
-            raise DataError(f"{path}: not empty and not a store; name another directory")
-        return
-    try:
-        found = json.loads((path / WRITING).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path / WRITING}: damaged ({error}); remove {path}") from None
-    if found != header:
-        changed = [key for key in header | found if header.get(key) != found.get(key)]
-        raise DataError(
-            f"{path}: a half-written store with another {', '.join(changed)}; "
-            "name another directory, or remove this one to start again"
-        )
 
 
 def _csv_bytes(rows: list[list[str]]) -> bytes:

@@ -1,0 +1,141 @@
+"""``nasgait data``: make a store, check it, look at it."""
+
+import argparse
+import dataclasses
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from nasgait.data.importers import import_dataset
+from nasgait.data.layouts import LAYOUTS
+from nasgait.data.sheet import contact_sheet
+from nasgait.data.store import GaitStore, check_store
+
+HELP = "make a store of silhouettes, check it, look at it"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the four subcommands."""
+    commands = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    _add_synth(_subcommand(commands, "synth", "make the embedded dataset of procedural walkers"))
+    _add_import(_subcommand(commands, "import", "import a raw dataset; the same command resumes"))
+    check = _subcommand(commands, "check", "list every fault of a store; exit 1 if there is one")
+    check.add_argument("store", type=Path, help="the store's directory")
+    sheet = _subcommand(commands, "sheet", "draw sequences of a store as a PNG")
+    sheet.add_argument("store", type=Path, help="the store's directory")
+    sheet.add_argument("--out", type=Path, required=True, metavar="PNG", help="file to write")
+    sheet.add_argument("--rows", type=int, default=12, help="sequences (default: %(default)s)")
+    sheet.add_argument(
+        "--columns", type=int, default=12, help="frames of each (default: %(default)s)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the subcommand and return the exit code."""
+    actions = {"synth": _synth, "import": _import, "check": _check, "sheet": _sheet}
+    return actions[args.action](args)
+
+
+def _subcommand(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    return parser
+
+
+def _add_synth(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, metavar="STORE", help="new directory")
+    parser.add_argument(
+        "--preset", choices=("wild", "wild-mini", "lab"), default="wild", help="(default: wild)"
+    )
+    parser.add_argument("--ids", type=int, help="identities (default: the preset's)")
+    parser.add_argument("--seqs", type=int, help="sequences of each (default: the preset's)")
+    parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
+    parser.add_argument("--workers", type=int, help="processes (default: all cores)")
+
+
+def _add_import(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--layout", choices=tuple(LAYOUTS), required=True, help="how the folders are arranged"
+    )
+    parser.add_argument("--root", type=Path, required=True, help="the dataset's folder")
+    parser.add_argument("--out", type=Path, required=True, metavar="STORE", help="directory")
+    parser.add_argument("--workers", type=int, help="processes (default: all cores)")
+    parser.add_argument(
+        "--bits", type=int, choices=(1, 8), default=8, help="per pixel (default: 8)"
+    )
+    parser.add_argument(
+        "--size", type=int, default=64, help="height and width in pixels (default: 64)"
+    )
+    parser.add_argument(
+        "--partition", type=Path, metavar="JSON", help="opengait-pkl: TRAIN_SET and TEST_SET"
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="exit 1 if a sequence could not be imported"
+    )
+
+
+def _synth(args: argparse.Namespace) -> int:
+    dataset = importlib.import_module("nasgait.data.synthetic.dataset")
+    dataset.write_dataset(
+        args.out,
+        preset=args.preset,
+        ids=args.ids,
+        seqs=args.seqs,
+        seed=args.seed,
+        workers=args.workers,
+    )
+    counts = GaitStore.open(args.out).meta["counts"]
+    _print(args, {"store": str(args.out)} | counts, _counts(args.out, counts))
+    return 0
+
+
+def _import(args: argparse.Namespace) -> int:
+    summary = import_dataset(
+        args.layout,
+        args.root,
+        args.out,
+        bits=args.bits,
+        size=(args.size, args.size),
+        workers=args.workers,
+        partition=args.partition,
+    )
+    for fault in summary.faults:
+        print(f"not imported: {fault}", file=sys.stderr)
+    text = f"{args.out}: {summary.sequences} sequences, {summary.frames} frames"
+    if summary.complete:
+        text += "; the store was complete already, nothing to do"
+    if summary.resumed:
+        text += f"; {summary.resumed} sequences were there from an earlier run"
+    if summary.dropped:
+        text += f"; {summary.dropped} frames that show nothing dropped"
+    if summary.faults:
+        text += f"; {len(summary.faults)} faults, named above"
+    _print(args, {"store": str(args.out)} | dataclasses.asdict(summary), text)
+    return 1 if args.strict and summary.faults else 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    faults = check_store(args.store, lambda name: print(f"check: reading {name}", file=sys.stderr))
+    text = "\n".join(faults) or f"{args.store}: no faults"
+    _print(args, {"store": str(args.store), "faults": faults}, text)
+    return 1 if faults else 0
+
+
+def _sheet(args: argparse.Namespace) -> int:
+    path = contact_sheet(GaitStore.open(args.store), args.out, args.rows, args.columns)
+    _print(args, {"sheet": str(path)}, str(path))
+    return 0
+
+
+def _counts(path: Path, counts: dict[str, Any]) -> str:
+    subsets = ", ".join(f"{name} {number}" for name, number in counts["subsets"].items())
+    return (
+        f"{path}: {counts['sequences']} sequences ({subsets}) of {counts['identities']} "
+        f"identities, {counts['frames']} frames"
+    )
+
+
+def _print(args: argparse.Namespace, result: dict[str, Any], text: str) -> None:
+    print(json.dumps(result) if args.json else text)

@@ -1,0 +1,214 @@
+"""Raw datasets into a store: ``nasgait data import``.
+
+Worker processes read and decode; this process alone writes, in the order of the listing, so the
+store is the same whatever the number of workers, and however often the import was interrupted.
+"""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from nasgait.data.index import META, Geometry, read_meta
+from nasgait.data.layouts import LAYOUTS, PROBE, RawSequence, list_pickles, require_root
+from nasgait.data.pool import in_order
+from nasgait.data.readers import READERS, Reading
+from nasgait.data.store import GaitStore
+from nasgait.data.writer import StoreWriter
+from nasgait.errors import ConfigError, DataError, RunFailed
+
+
+@dataclass(frozen=True)
+class ImportSummary:
+    """What an import did."""
+
+    sequences: int
+    """Sequences in the store."""
+    frames: int
+    """Frames in the store."""
+    faults: list[str] = field(default_factory=list)
+    """Sequences that could not be imported, each with the reason."""
+    dropped: int = 0
+    """Frames left out in this run because they show nothing."""
+    resumed: int = 0
+    """Sequences that an earlier, interrupted run had written."""
+    complete: bool = False
+    """The store was complete before; nothing was done."""
+
+
+def import_dataset(
+    layout: str,
+    root: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    bits: int = 8,
+    size: tuple[int, int] = (64, 64),
+    workers: int | None = None,
+    progress: bool = True,
+    partition: str | os.PathLike[str] | None = None,
+) -> ImportSummary:
+    """Import a raw dataset into a store; go on where an interrupted import stopped.
+
+    A sequence that cannot be read (a damaged image, a pickle of anything but an array) is left
+    out and named in the summary.  Frames of the store's size are kept as they are, others are
+    normalised; frames that show nothing are dropped.
+
+    Args:
+        layout: A name from :data:`nasgait.data.layouts.LAYOUTS`.
+        root: The dataset's folder.
+        out: The store's directory: absent, empty, half-written by the same import, or complete
+            by the same import, in which case nothing is done.
+        bits: Bits per pixel in the store, 8 or 1.
+        size: Height and width of the store's frames.
+        workers: Processes that read; all cores by default, 1 reads in this process.
+        progress: Show a progress bar on stderr.
+        partition: ``opengait-pkl`` only: JSON with the lists TRAIN_SET and TEST_SET.
+
+    Raises:
+        ConfigError: unknown layout, or fewer than one worker.
+        DataError: no dataset of that layout at ``root``, an identity with no sequence at all,
+            something else at ``out``, or not one sequence that could be read.
+        RunFailed: a worker died or the disk is full; the same call goes on.
+    """
+    workers = len(os.sched_getaffinity(0)) if workers is None else workers
+    if workers < 1:
+        raise ConfigError(f"{workers} workers; at least 1 is needed")
+    place, target, geometry = Path(root), Path(out), Geometry(*size, bits)  # type: ignore[arg-type]
+    listing = list_dataset(layout, place, partition)
+    source = {"layout": layout, "root": str(place.resolve()), "listing": _digest(listing)}
+    if (target / META).exists():
+        return _already(target, source, geometry)
+    with StoreWriter(target, size, bits, {"source": source}) as writer:
+        done = writer.done
+        todo = [raw for raw in listing if raw.key not in done]
+        if progress:
+            _announce(place, todo, geometry, target, workers)
+        read = partial(READERS[layout], str(place), size)
+        try:
+            dropped, faults = _import(writer, read, todo, workers, progress, len(done))
+            if not (stored := writer.done):
+                raise DataError(f"{place}: no sequence can be read; the first: {faults[0]}")
+            faults += _lost_identities(listing, stored)
+            writer.close({"import": {"faults": faults}})
+        except (BrokenProcessPool, OSError) as error:
+            raise RunFailed(
+                f"import into {target} stopped: {error}; the same command goes on from there"
+            ) from error
+    counts = read_meta(target).raw["counts"]
+    return ImportSummary(counts["sequences"], counts["frames"], faults, dropped, len(done))
+
+
+def list_dataset(
+    layout: str, root: str | os.PathLike[str], partition: str | os.PathLike[str] | None = None
+) -> list[RawSequence]:
+    """The sequences of a raw dataset, in the order in which they are imported.
+
+    Raises:
+        ConfigError: unknown layout, or a partition for a layout that has its own.
+        DataError: no dataset of that layout at ``root``, or an identity without any sequence.
+    """
+    if layout not in LAYOUTS:
+        raise ConfigError(f"unknown layout {layout!r}; known are {', '.join(LAYOUTS)}")
+    place = Path(root)
+    require_root(place)
+    if partition is None:
+        listing = LAYOUTS[layout](place)
+    elif layout == "opengait-pkl":
+        listing = list_pickles(place, Path(partition))
+    else:
+        raise ConfigError(f"layout {layout} has its own partition; leave --partition out")
+    if not listing:
+        raise DataError(f"{root}: not one sequence folder below it")
+    return listing
+
+
+def _import(
+    writer: StoreWriter,
+    read: partial[Reading],
+    todo: Sequence[RawSequence],
+    workers: int,
+    progress: bool,
+    done: int,
+) -> tuple[int, list[str]]:
+    """Read and write all of ``todo``; the number of dropped frames and the faults."""
+    dropped, faults = 0, []
+    bar = tqdm(
+        total=done + len(todo),
+        initial=done,
+        desc="import",
+        unit="seq",
+        disable=not progress,
+        mininterval=0.5,
+        file=sys.stderr,
+    )
+    with bar, contextlib.closing(in_order(read, todo, workers)) as results:
+        for raw, result in zip(todo, results, strict=True):
+            if not isinstance(result, str):
+                frames, black = result
+                dropped += black
+                try:
+                    writer.add(raw.label, raw.type, raw.view, raw.subset, frames)
+                except DataError as error:
+                    result = str(error)
+            if isinstance(result, str):
+                faults.append(f"{raw.folder}: {result}")
+            bar.update()
+    return dropped, faults
+
+
+def _already(target: Path, source: dict[str, Any], geometry: Geometry) -> ImportSummary:
+    """The summary of a store that is complete; DataError if it is not of this import."""
+    store = GaitStore.open(target)
+    found = store.meta.get("source", {})
+    if found != source:
+        other = f"{found.get('layout')} {found.get('root')}" if found else "something else"
+        changed = {key: found.get(key) for key in ("layout", "root")}
+        if changed == {key: source[key] for key in changed}:
+            other = "this folder when it held other sequences"
+        raise DataError(
+            f"{target}: holds a complete store made from {other}; "
+            "name another directory, or remove this one"
+        )
+    if read_meta(target).geometry != geometry:
+        raise DataError(
+            f"{target}: holds a complete store of {store.size[0]} x {store.size[1]} pixels at "
+            f"{store.meta['bits']} bits; name another directory, or remove this one"
+        )
+    counts = store.meta["counts"]
+    faults = store.meta.get("import", {}).get("faults", [])
+    return ImportSummary(counts["sequences"], counts["frames"], faults, complete=True)
+
+
+def _announce(
+    root: Path, todo: Sequence[RawSequence], geometry: Geometry, target: Path, workers: int
+) -> None:
+    """Say on stderr what the import is about to cost, from a sample of the folders."""
+    sample = todo[:: max(1, len(todo) // 16)]
+    mean = sum(len(os.listdir(root / raw.folder)) for raw in sample) / max(1, len(sample))
+    frames = int(mean * len(todo))
+    need, free = frames * geometry.frame_bytes / 1e9, shutil.disk_usage(target).free / 1e9
+    print(
+        f"import: {len(todo)} sequences, about {frames} files, {workers} workers, "
+        f"{need:.2f} GB of {free:.0f} GB free" + (": NOT ENOUGH" if need > free else ""),
+        file=sys.stderr,
+    )
+
+
+def _lost_identities(listing: Sequence[RawSequence], stored: set[str]) -> list[str]:
+    kept = {raw.label for raw in listing if raw.key in stored}
+    lost = {raw.label: None for raw in listing if raw.label not in kept | {PROBE}}
+    return [f"identity {label}: none of its sequences could be imported" for label in lost]
+
+
+def _digest(listing: Sequence[RawSequence]) -> str:
+    """sha256 over the names of all sequences, to know the same dataset again."""
+    text = "\n".join(f"{raw.folder}\t{raw.subset}" for raw in listing)
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

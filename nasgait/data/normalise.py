@@ -1,0 +1,59 @@
+"""Size normalisation of raw silhouettes, the rule of GaitSet that all published systems share."""
+
+import cv2
+import numpy as np
+
+MINIMUM = 10_000
+"""A frame whose pixels sum to no more shows too little of a person to be used."""
+
+
+def normalise(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
+    """Cut a person out of a frame, scale to the full height and centre.
+
+    The frame is cropped to the rows that show something, resized (bicubic) to the height asked
+    for, and cut to the width around the column that halves the person's area.
+
+    Args:
+        frame: uint8 [h, w], any size, background 0.
+        size: Height and width of the result.
+
+    Returns:
+        uint8 [height, width], or None when the frame shows too little to find a person in.
+    """
+    height, width = size
+    if int(frame.sum()) <= MINIMUM:
+        return None
+    rows = np.flatnonzero(frame.any(axis=1))
+    person = frame[rows[0] : rows[-1] + 1]
+    scaled = int(height * (person.shape[1] / person.shape[0]))
+    if scaled < 1:
+        return None
+    person = cv2.resize(person, (scaled, height), interpolation=cv2.INTER_CUBIC)
+    area = person.sum(axis=0).cumsum()
+    centre = int(np.argmax(area > area[-1] / 2))
+    if centre == 0:
+        return None
+    left = centre - width // 2
+    if left <= 0 or left + width >= scaled:
+        person = np.pad(person, ((0, 0), (width // 2, width // 2)))
+        left += width // 2
+    cut = person[:, left : left + width]
+    # An odd width needs one column more than the two halves that were padded.
+    return np.pad(cut, ((0, 0), (0, width - cut.shape[1])))
+
+
+def fit_frames(frames: list[np.ndarray], size: tuple[int, int]) -> tuple[np.ndarray, int]:
+    """Frames as the store keeps them: those of its size as they are, others normalised.
+
+    Args:
+        frames: uint8 [h, w] each, of any sizes.
+        size: Height and width of the store's frames.
+
+    Returns:
+        uint8 [s, height, width], and how many frames were dropped because they show nothing
+        (all black, or :func:`normalise` finds no person).
+    """
+    fitted = (frame if frame.shape == size else normalise(frame, size) for frame in frames)
+    kept = [frame for frame in fitted if frame is not None and frame.any()]
+    stacked = np.stack(kept) if kept else np.empty((0, *size), np.uint8)
+    return stacked, len(frames) - len(kept)

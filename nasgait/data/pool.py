@@ -1,0 +1,64 @@
+"""Worker processes whose results come back in order."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+import cv2
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+AHEAD = 16
+"""Items in work or waiting for each worker: bounds the memory, keeps all workers busy."""
+
+
+def in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int
+) -> Generator[Result, None, None]:
+    """``map(function, items)`` by worker processes; with one worker by this process.
+
+    ``function`` and items are pickled.  Close the generator to end the workers early.
+
+    Raises:
+        concurrent.futures.process.BrokenProcessPool: a worker died.
+    """
+    if workers == 1:
+        yield from map(function, items)
+        return
+    # Not forked: a process that has run torch or OpenCV holds threads, and locks with them.
+    context = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    waiting: deque[Future[Result]] = deque()
+    remaining = iter(items)
+    try:
+        waiting.extend(
+            executor.submit(function, item) for item in islice(remaining, AHEAD * workers)
+        )
+        while waiting:
+            yield waiting.popleft().result()
+            waiting.extend(executor.submit(function, item) for item in islice(remaining, 1))
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """Set a worker up: quiet, one thread, leaves with its parent even when that is killed."""
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Image libraries write about damaged files themselves; the summary names them.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
