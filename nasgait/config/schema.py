@@ -154,7 +154,7 @@ class AugmentConfig:
     perspective: Probability = 0.0
     """Shift the corners of the frame."""
     perspective_shift: Probability = 0.1
-    """Largest corner shift as a share of height and width."""
+    """Largest inward shift of a corner as a share of the (uncut) width; published: 10/64."""
     erase: Probability = 0.0
     """Blank a rectangle."""
     erase_area: tuple[Probability, Probability] = (0.02, 0.2)

@@ -180,10 +180,11 @@ def _trapezoid(shifts: Array, size: Size) -> Array:
 
     ``shifts`` [n, 4]: how far top left, top right, bottom right and bottom left lie inside
     the frame, as shares of its width.  Heights stay: silhouettes are normalised to theirs,
-    and the published perspective keeps them too.  Such a map takes every row to a row,
-    hence it commutes with the cutting of columns.
+    and the published perspective keeps them too.  It is published for square frames, before
+    their empty columns are cut; so the corners here are those of the square frame around.
     """
-    height, width = size
+    height, width = size[0], max(size)
+    cut = (width - size[1]) / 2
     top_left, top_right, bottom_right, bottom_left = shifts.T
     top, bottom = 1 - top_left - top_right, 1 - bottom_left - bottom_right
     # In the unit square: x = (left edge + its slope + width of the row) / w, with
@@ -195,8 +196,8 @@ def _trapezoid(shifts: Array, size: Size) -> Array:
         [zero, ratio, zero],
         [zero, ratio - 1, one],
     ]
-    unit = np.array([[1 / width, 0, 0.5 / width], [0, 1 / height, 0.5 / height], [0, 0, 1]])
-    pixel = np.array([[width, 0, -0.5], [0, height, -0.5], [0, 0, 1]])
+    unit = np.array([[1 / width, 0, (cut + 0.5) / width], [0, 1 / height, 0.5 / height], [0, 0, 1]])
+    pixel = np.array([[width, 0, -0.5 - cut], [0, height, -0.5], [0, 0, 1]])
     return pixel @ np.moveaxis(np.array(rows), -1, 0) @ unit
 
 

@@ -1,0 +1,149 @@
+"""P x K batches and frame draws."""
+
+from collections import Counter
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from nasgait.config.schema import BatchConfig
+from nasgait.data.sampler import Identities, check_batch, frame_indices, sample_batch
+from nasgait.engine.rng import generator
+from nasgait.errors import ConfigError, DataError
+
+
+def people(*counts):
+    """Identities ``id-0``, ``id-1``, ... with so many sequences, mixed up in the store."""
+    names = [f"id-{number}" for number, count in enumerate(counts) for _ in range(count)]
+    order = generator(9, "mix").permutation(len(names))
+    return Identities.of((int(index), names[place]) for index, place in enumerate(order)), {
+        int(index): names[place] for index, place in enumerate(order)
+    }
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 7), min_size=1, max_size=9), st.data())
+def test_batch_holds_p_identities_times_k_of_their_own_sequences(counts, data):
+    identities, owner = people(*counts)
+    ids = data.draw(st.integers(1, len(counts)))
+    seqs = data.draw(st.integers(1, 5))
+    indices, labels = sample_batch(identities, BatchConfig(ids=ids, seqs=seqs), 1, 2)
+    assert indices.shape == labels.shape == (ids * seqs,)
+    assert [identities.names[label] for label in labels] == [owner[index] for index in indices]
+    for row in labels.reshape(ids, seqs):
+        assert len(set(row.tolist())) == 1
+    assert len(set(labels.tolist())) == ids
+    for label, row in zip(labels[::seqs], indices.reshape(ids, seqs), strict=True):
+        taken = Counter(row.tolist())
+        assert len(taken) == min(seqs, len(identities.members[label]))
+        assert max(taken.values()) - min(taken.values()) <= 1
+
+
+def test_is_a_function_of_seed_and_step():
+    identities, _ = people(*[4] * 20)
+    config = BatchConfig(ids=4, seqs=2)
+    draws = {
+        (seed, step): tuple(sample_batch(identities, config, seed, step)[0].tolist())
+        for seed in range(3)
+        for step in range(20)
+    }
+    assert len(set(draws.values())) == 60
+    assert draws[1, 5] == tuple(sample_batch(identities, config, 1, 5)[0].tolist())
+
+
+def test_labels_number_the_sorted_identities():
+    identities = Identities.of([(7, "b"), (3, "a"), (5, "b"), (1, "c")])
+    assert identities.names == ("a", "b", "c")
+    assert [members.tolist() for members in identities.members] == [[3], [5, 7], [1]]
+
+
+def test_identities_and_sequences_are_drawn_evenly():
+    identities, owner = people(2, 3, 4, 6, 2, 3, 4, 6)
+    indices = np.concatenate(
+        [sample_batch(identities, BatchConfig(ids=4, seqs=2), 0, step)[0] for step in range(3000)]
+    )
+    by_name = Counter(owner[index] for index in indices.tolist())
+    # P identities of a batch exclude each other, so the counts vary less than chi-square says.
+    assert chisquare(list(by_name.values())).pvalue > 0.01
+    last = identities.members[identities.names.index("id-7")]
+    assert chisquare([np.count_nonzero(indices == index) for index in last]).pvalue > 0.001
+
+
+def test_fewer_identities_than_p():
+    identities, _ = people(2, 2, 2)
+    with pytest.raises(ConfigError, match=r"batch.ids is 8, but there are only 3 training"):
+        sample_batch(identities, BatchConfig(ids=8), 0, 0)
+
+
+def test_processes_that_cannot_share_evenly():
+    with pytest.raises(ConfigError, match=r"batch.ids is 9, which 2 processes cannot share"):
+        check_batch(BatchConfig(ids=9), 20, world=2)
+
+
+def test_identity_without_a_sequence():
+    with pytest.raises(DataError, match="identity b has no sequence"):
+        Identities(("a", "b"), (np.array([0]), np.array([], np.int64)))
+
+
+def draw(length, frames, order="ordered", skip=0, seed=0):
+    config = BatchConfig(frames=frames, order=order, skip=skip)
+    return frame_indices(length, config, generator(seed, "test"))
+
+
+@given(st.integers(1, 60), st.integers(1, 40), st.integers(0, 99))
+def test_ordered_frames_are_successive_and_wrap_around(length, frames, seed):
+    chosen = draw(length, frames, seed=seed)
+    assert chosen.shape == (frames,) and chosen.dtype == np.int64
+    assert ((chosen >= 0) & (chosen < length)).all()
+    assert (np.diff(chosen) % length == 1 % length).all()
+    if length >= frames:
+        assert (np.diff(chosen) == 1).all()
+
+
+@given(st.integers(1, 60), st.integers(1, 40), st.integers(1, 10), st.integers(0, 99))
+def test_skipping_drops_frames_of_a_longer_run(length, frames, skip, seed):
+    chosen = draw(length, frames, skip=skip, seed=seed)
+    assert ((chosen >= 0) & (chosen < length)).all()
+    if length >= frames + skip:
+        assert (np.diff(chosen) >= 1).all()
+        assert chosen[-1] - chosen[0] < frames + skip
+
+
+@given(st.integers(1, 60), st.integers(1, 40), st.integers(0, 99))
+def test_unordered_frames_repeat_only_where_there_are_too_few(length, frames, seed):
+    chosen = draw(length, frames, order="unordered", seed=seed)
+    assert chosen.shape == (frames,) and ((chosen >= 0) & (chosen < length)).all()
+    if length >= frames:
+        assert len(set(chosen.tolist())) == frames
+
+
+def test_every_run_is_equally_likely():
+    rng = generator(0, "runs")
+    config = BatchConfig(frames=6)
+    starts = Counter(int(frame_indices(15, config, rng)[0]) for _ in range(5000))
+    assert sorted(starts) == list(range(10))
+    assert chisquare(list(starts.values())).pvalue > 0.001
+
+
+def test_a_short_sequence_repeats_whole_and_starts_anywhere_that_fits():
+    # 4 frames, run of 6: repeated to 8, so a run starts at 0, 1 or 2 (as published).
+    rng = generator(0, "short")
+    config = BatchConfig(frames=6)
+    runs = {tuple(frame_indices(4, config, rng).tolist()) for _ in range(200)}
+    assert runs == {(0, 1, 2, 3, 0, 1), (1, 2, 3, 0, 1, 2), (2, 3, 0, 1, 2, 3)}
+
+
+def test_every_choice_of_dropped_frames_is_equally_likely():
+    rng = generator(0, "drops")
+    config = BatchConfig(frames=3, skip=2)
+    seen = Counter(tuple(frame_indices(5, config, rng).tolist()) for _ in range(5000))
+    assert set(seen) == set(combinations(range(5), 3))
+    assert chisquare(list(seen.values())).pvalue > 0.001
+
+
+def test_a_sequence_without_frames():
+    with pytest.raises(DataError, match="without frames"):
+        draw(0, 3)
