@@ -156,9 +156,11 @@ def pad(sequences: Sequence[NDArray[np.uint8]]) -> tuple[Tensor, Tensor]:
 def _use_one_core(pool: ThreadPoolExecutor) -> None:
     """Let torch use one core in the pool's thread, and as many as before in all others.
 
-    ``torch.set_num_threads`` sets the calling thread's number and that of threads yet to
-    come, so the caller sets its own once more.
+    ``torch.set_num_threads`` sets the calling thread's number and the one that other threads
+    take over at their first operation.  So the pool's thread has its first one before, and the
+    caller sets its own number once more.
     """
     threads = torch.get_num_threads()
+    pool.submit(torch.get_num_threads).result()
     pool.submit(torch.set_num_threads, 1).result()
     torch.set_num_threads(threads)
