@@ -1,0 +1,106 @@
+"""Distances between embeddings: the mean over parts of the distance of each part."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nasgait.errors import ConfigError, DataError
+
+METRICS = ("euc", "cos")
+"""Euclidean distance, and one minus the cosine."""
+
+_CELLS = 1 << 23
+"""Distances held at a time by :func:`blocks`."""
+
+
+def check_embeddings(embeddings: NDArray[np.float32], what: str = "embeddings") -> None:
+    """Refuse what no distance can be taken of.
+
+    Raises:
+        DataError: not [n, c, p], empty, or NaN or infinite somewhere.
+    """
+    if embeddings.ndim != 3 or 0 in embeddings.shape:
+        raise DataError(
+            f"{what}: shape {list(embeddings.shape)} is not [sequences, channels, parts], "
+            "each at least 1"
+        )
+    broken = np.flatnonzero(~np.isfinite(embeddings).all(axis=(1, 2)))
+    if len(broken):
+        raise DataError(
+            f"{what}: NaN or infinite in {len(broken)} of {len(embeddings)} sequences, first in "
+            f"number {broken[0]}; the network has diverged or its weights do not fit"
+        )
+
+
+def distances(
+    probe: NDArray[np.float32],
+    gallery: NDArray[np.float32],
+    metric: str = "euc",
+    device: str = "cpu",
+) -> NDArray[np.float32]:
+    """Return the distances [n, m] of probe [n, c, p] to gallery [m, c, p].
+
+    Raises:
+        ConfigError: unknown metric.
+        DataError: embeddings that :func:`check_embeddings` refuses, or of other parts.
+    """
+    return np.concatenate([block for _, block in blocks(probe, gallery, metric, device)])
+
+
+def blocks(
+    probe: NDArray[np.float32],
+    gallery: NDArray[np.float32],
+    metric: str = "euc",
+    device: str = "cpu",
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Yield slices of the probes with their distances [rows, m], in bounded memory.
+
+    Raises as :func:`distances` does.
+    """
+    if metric not in METRICS:
+        raise ConfigError(f"metric {metric!r} is unknown, known are {', '.join(METRICS)}")
+    check_embeddings(probe, "probe embeddings")
+    check_embeddings(gallery, "gallery embeddings")
+    if probe.shape[1:] != gallery.shape[1:]:
+        raise DataError(
+            f"probe embeddings have [channels, parts] {list(probe.shape[1:])}, those of the "
+            f"gallery {list(gallery.shape[1:])}; both must come from the same network"
+        )
+    x, y = _parts(probe, device), _parts(gallery, device)
+    if metric == "euc":
+        # Distances do not depend on the origin; near the middle fewer digits cancel.
+        origin = y.mean(1, keepdim=True)
+        x, y = x - origin, y - origin
+    else:
+        x, y = torch.nn.functional.normalize(x, dim=2), torch.nn.functional.normalize(y, dim=2)
+    rows = max(1, _CELLS // y.shape[1])
+    for start in range(0, x.shape[1], rows):
+        block = _euclidean if metric == "euc" else _cosine
+        part = slice(start, min(start + rows, x.shape[1]))
+        yield part, block(x[:, part], y).cpu().numpy()
+
+
+def _parts(embeddings: NDArray[np.float32], device: str) -> torch.Tensor:
+    """[n, c, p] as float32 [p, n, c] on the device."""
+    tensor = torch.as_tensor(np.ascontiguousarray(embeddings, dtype=np.float32), device=device)
+    return tensor.permute(2, 0, 1).contiguous()
+
+
+def _euclidean(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Mean over p of the distances of x [p, n, c] to y [p, m, c]: [n, m]."""
+    total = x.new_zeros(x.shape[1], y.shape[1])
+    for part_x, part_y in zip(x, y, strict=True):
+        squared = torch.addmm(part_y.square().sum(1), part_x, part_y.T, alpha=-2)
+        squared += part_x.square().sum(1, keepdim=True)
+        total += squared.clamp_(min=0).sqrt_()
+    return total / len(x)
+
+
+def _cosine(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """One minus the mean over p of the cosines of unit x [p, n, c] and y [p, m, c]: [n, m]."""
+    total = x.new_zeros(x.shape[1], y.shape[1])
+    for part_x, part_y in zip(x, y, strict=True):
+        total.addmm_(part_x, part_y.T)
+    return 1 - total / len(x)

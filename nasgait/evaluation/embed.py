@@ -1,0 +1,112 @@
+"""Sequences of a store to embeddings, in batches of like length."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from tqdm import tqdm
+
+from nasgait.data.loader import pad
+from nasgait.data.store import GaitStore
+from nasgait.data.transforms import fit
+from nasgait.engine.precision import autocast
+from nasgait.errors import DataError
+
+PIXELS = 1 << 20
+"""Pixels of input in a batch, padding included, unless a number of frames is given."""
+
+
+def embed(
+    model: nn.Module,
+    store: GaitStore,
+    indices: Sequence[int],
+    size: tuple[int, int],
+    max_frames: int | None = None,
+    device: str | torch.device = "cpu",
+    precision: str = "float32",
+    budget_frames: int | None = None,
+    progress: bool = False,
+) -> NDArray[np.float32]:
+    """Embed sequences with a network in eval mode; its mode is restored afterwards.
+
+    Sequences of like length share a batch, so little is padded; the padding is masked by
+    the network.  The same indices always make the same batches.
+
+    Args:
+        model: takes (silhouettes [n, s, h, w], lengths) and lies on ``device``.
+        store: where the silhouettes are.
+        indices: sequences of the store, in any order.
+        size: height and width of the network's input.
+        max_frames: use only so many frames of each sequence, from the first.
+        device: where the network runs.
+        precision: ``float32``, ``bfloat16`` or ``float16`` arithmetic.
+        budget_frames: frames in a batch, padding included; by default as many as make
+            about a million pixels. A longer sequence has a batch of its own.
+        progress: show a bar on stderr.
+
+    Returns:
+        float32 [n, c, p], in the order of ``indices``.
+
+    Raises:
+        DataError: no sequences, or one without frames.
+        ConfigError: frames that do not fit ``size``.
+    """
+    lengths = _lengths(store, indices, max_frames)
+    budget = budget_frames or max(1, PIXELS // (size[0] * size[1]))
+    place = torch.device(device)
+    rows: list[NDArray[np.float32] | None] = [None] * len(indices)
+    bar = tqdm(total=len(indices), desc="embed", unit="seq", disable=not progress, leave=False)
+    with bar, _evaluating(model), torch.inference_mode(), autocast(place, precision):
+        for batch in _batches(lengths, budget):
+            frames, valid = pad(
+                [store.read(indices[i], np.arange(lengths[i], dtype=np.int64)) for i in batch]
+            )
+            silhouettes = fit(frames.to(place), size)
+            equal = bool((valid == valid[0]).all())
+            output = model(silhouettes, None if equal else valid.to(place))
+            embeddings = output.embeddings.float().cpu().numpy()
+            for i, embedding in zip(batch, embeddings, strict=True):
+                rows[i] = embedding
+            bar.update(len(batch))
+    return np.stack([row for row in rows if row is not None])
+
+
+def _lengths(store: GaitStore, indices: Sequence[int], max_frames: int | None) -> NDArray[np.int64]:
+    """Frames to use of each sequence, [n]."""
+    if not len(indices):
+        raise DataError("no sequences to embed: at least one is needed")
+    for i in indices:
+        if store.sequences[i].length < 1:
+            raise DataError(f"sequence {store.sequences[i].key} of the store has no frames")
+    lengths = np.array([store.sequences[i].length for i in indices], dtype=np.int64)
+    return lengths if max_frames is None else np.minimum(lengths, max_frames)
+
+
+def _batches(lengths: NDArray[np.int64], budget: int) -> Iterator[list[int]]:
+    """Yield positions in order of falling length, at most ``budget`` padded frames each.
+
+    The longest come first: if memory is short, that shows at once.
+    """
+    batch: list[int] = []
+    for i in np.argsort(-lengths, kind="stable").tolist():
+        if batch and int(lengths[batch[0]]) * (len(batch) + 1) > budget:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Put all modules into eval mode, and each back into its own mode at the end."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

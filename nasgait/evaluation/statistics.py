@@ -1,0 +1,164 @@
+"""How sure a figure is: errors clustered by identity, paired comparisons, rank correlation.
+
+Probes of one identity succeed and fail together, so identities are resampled, not
+probes.  Networks judged on the same probes are compared probe by probe.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nasgait.errors import DataError
+
+
+class Interval(NamedTuple):
+    """An estimate with its bootstrap error, all in the unit of the values."""
+
+    mean: float
+    """The estimate from the values as they are."""
+    se: float
+    """Standard error."""
+    low: float
+    """Lower end of the interval (percentile bootstrap)."""
+    high: float
+    """Upper end."""
+
+
+def clustered_mean(
+    values: ArrayLike,
+    clusters: Sequence[object] | NDArray[np.generic],
+    rng: np.random.Generator,
+    level: float = 0.95,
+    draws: int = 4000,
+) -> Interval:
+    """Mean of values [n] whose errors are shared within a cluster [n] (an identity).
+
+    Raises:
+        DataError: other numbers of clusters than of values, NaN, or fewer than two clusters.
+    """
+    x = np.asarray(values, dtype=np.float64)
+    if x.ndim != 1 or len(clusters) != len(x) or not np.isfinite(x).all():
+        raise DataError(
+            f"values of shape {list(x.shape)} with {len(clusters)} clusters: one finite value "
+            "for each cluster entry is needed"
+        )
+    names, codes = np.unique(np.asarray(clusters), return_inverse=True)
+    if len(names) < 2:
+        raise DataError(f"{len(names)} cluster: an error needs at least two identities")
+    sums = np.bincount(codes, weights=x)
+    counts = np.bincount(codes)
+    # How often each cluster comes in a resample says all about it.
+    times = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
+    return _interval(float(x.mean()), (times @ sums) / (times @ counts), level)
+
+
+def paired_difference(
+    a: ArrayLike,
+    b: ArrayLike,
+    clusters: Sequence[object] | NDArray[np.generic],
+    rng: np.random.Generator,
+    level: float = 0.95,
+    draws: int = 4000,
+) -> Interval:
+    """Mean of a - b [n], two networks' results on the same n probes, clustered by identity.
+
+    For several trainings of a network hand in the mean over them for each probe.
+
+    Raises:
+        DataError: a and b of unequal shape, and as :func:`clustered_mean`.
+    """
+    x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if x.shape != y.shape:
+        raise DataError(f"{list(x.shape)} and {list(y.shape)} results cannot be paired")
+    return clustered_mean(x - y, clusters, rng, level, draws)
+
+
+def spearman(a: ArrayLike, b: ArrayLike) -> float:
+    """Spearman's rank correlation of a and b [n]; ties share their mean rank.
+
+    NaN if either is constant.
+    """
+    x, y = _pair(a, b)
+    return _pearson(_ranks(x), _ranks(y))
+
+
+def kendall(a: ArrayLike, b: ArrayLike) -> float:
+    """Kendall's tau-b of a and b [n], which corrects for ties; NaN if either is constant."""
+    x, y = _pair(a, b)
+    signs_x, signs_y = np.sign(x[:, None] - x), np.sign(y[:, None] - y)
+    untied = np.sqrt(float((signs_x**2).sum()) * float((signs_y**2).sum()))
+    return float((signs_x * signs_y).sum()) / untied if untied else float("nan")
+
+
+def correlation_interval(
+    statistic: Callable[[ArrayLike, ArrayLike], float],
+    a: ArrayLike,
+    b: ArrayLike,
+    rng: np.random.Generator,
+    level: float = 0.95,
+    draws: int = 2000,
+) -> Interval:
+    """Bootstrap over the pairs of ``spearman`` or ``kendall``.
+
+    Resamples in which either side is constant say nothing and are drawn again.
+
+    Raises:
+        DataError: fewer than three pairs, or a constant side.
+    """
+    x, y = _pair(a, b)
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        raise DataError(f"{len(x)} pairs: a correlation needs three, neither side constant")
+    resampled: list[float] = []
+    while len(resampled) < draws:
+        chosen = rng.integers(len(x), size=len(x))
+        value = statistic(x[chosen], y[chosen])
+        if np.isfinite(value):
+            resampled.append(value)
+    return _interval(statistic(x, y), np.array(resampled), level)
+
+
+def chance_level(
+    statistic: Callable[[ArrayLike, ArrayLike], float],
+    a: ArrayLike,
+    b: ArrayLike,
+    rng: np.random.Generator,
+    draws: int = 4000,
+) -> float:
+    """One-sided p: how often shuffled pairs correlate as much, the given order included."""
+    x, y = _pair(a, b)
+    # Rounding must not tell apart orders that correlate alike.
+    observed = statistic(x, y) - 1e-12
+    as_much = sum(statistic(x, rng.permutation(y)) >= observed for _ in range(draws))
+    return (as_much + 1) / (draws + 1)
+
+
+def _interval(estimate: float, resampled: NDArray[np.float64], level: float) -> Interval:
+    """Standard error and percentile interval of resampled estimates."""
+    tail = 50 * (1 - level)
+    low, high = np.percentile(resampled, [tail, 100 - tail])
+    return Interval(estimate, float(resampled.std(ddof=1)), float(low), float(high))
+
+
+def _pair(a: ArrayLike, b: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if x.ndim != 1 or x.shape != y.shape or not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise DataError(
+            f"values of shape {list(x.shape)} and {list(y.shape)} cannot be correlated: "
+            "two finite rows of equal length are needed"
+        )
+    return x, y
+
+
+def _ranks(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ranks of x [n] from 1, ties sharing their mean."""
+    _, codes, counts = np.unique(x, return_inverse=True, return_counts=True)
+    ends = counts.cumsum()
+    return (ends - (counts - 1) / 2)[codes]
+
+
+def _pearson(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    x, y = x - x.mean(), y - y.mean()
+    scale = np.sqrt(float(x @ x) * float(y @ y))
+    return float(x @ y) / scale if scale else float("nan")
