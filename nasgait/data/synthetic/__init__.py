@@ -1,0 +1,1 @@
+"""The embedded dataset: procedural walkers, their bodies, gaits, clothes and cameras."""

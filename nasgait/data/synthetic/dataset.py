@@ -1,0 +1,145 @@
+"""Writing the embedded dataset into a store, by several processes, in one order."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from nasgait.data.synthetic.population import (
+    YAW_BINS,
+    Recording,
+    preset_named,
+    recordings,
+)
+from nasgait.data.synthetic.walk import (
+    draw_walk,
+    lab_camera,
+    lab_silhouettes,
+    wild_camera,
+    wild_silhouettes,
+)
+from nasgait.data.writer import StoreWriter
+from nasgait.engine.rng import generator
+from nasgait.errors import ConfigError
+
+VERSION = 1
+"""Of the generator: other frames for the same seed are another version."""
+
+
+def silhouettes(recording: Recording, wild: bool, seed: int) -> list[np.ndarray]:
+    """Frames of a walk for each of its views: uint8 [s, 64, 64] each, 0 or 255.
+
+    They depend on the seed, the identity and the number of the walk, and on nothing else.
+    """
+    identity = recording.identity
+    stream = (identity.subset, identity.number, recording.walk)
+    body, dynamics = identity.body(seed), identity.dynamics(seed)
+    rng = generator(seed, "walk", *stream)
+    walk = draw_walk(recording.type[:2], dynamics, wild, rng)
+    if not wild:
+        return [
+            lab_silhouettes(
+                body,
+                walk,
+                lab_camera(float(np.radians(degrees))),
+                generator(seed, "view", *stream, view),
+            )
+            for view, degrees in recording.views
+        ]
+    frames = []
+    for view, sixth in recording.views:
+        rng = generator(seed, "view", *stream, view)
+        yaw = 2 * np.pi * (sixth + rng.random()) / YAW_BINS
+        frames.append(wild_silhouettes(body, walk, wild_camera(yaw, walk, rng), rng))
+    return frames
+
+
+def _one_thread() -> None:
+    cv2.setNumThreads(1)
+
+
+def generate(
+    preset: str = "wild-mini",
+    ids: int | None = None,
+    seqs: int | None = None,
+    seed: int = 0,
+    workers: int | None = 1,
+    skip: frozenset[str] = frozenset(),
+) -> Iterator[tuple[Recording, list[np.ndarray]]]:
+    """Yield every walk of a preset with the frames of its views, in the plan's order.
+
+    ``workers`` processes share the work (all cores by default, 1: none but this one);
+    walks whose sequence keys are all in ``skip`` are left out.
+
+    Raises:
+        ConfigError: an unknown preset.
+    """
+    plan = preset_named(preset)
+    todo = [r for r in recordings(plan, ids, seqs, seed) if not _keys(r) <= skip]
+    work = partial(silhouettes, wild=plan.wild, seed=seed)
+    workers = min(workers or _cores(), max(1, len(todo) // 8))
+    if workers == 1:
+        _one_thread()
+        yield from ((recording, work(recording)) for recording in todo)
+        return
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
+        yield from zip(todo, pool.map(work, todo, chunksize=8), strict=True)
+
+
+def _keys(recording: Recording) -> set[str]:
+    return {f"{recording.identity.label}-{recording.type}-{view}" for view, _ in recording.views}
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def write_dataset(
+    out: str | os.PathLike[str],
+    preset: str = "wild-mini",
+    ids: int | None = None,
+    seqs: int | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: bool = True,
+) -> None:
+    """Write the embedded dataset as a store; a half-written one of the same kind is continued.
+
+    Args:
+        out: The store's directory.
+        preset: ``wild``, ``wild-mini`` or ``lab``.
+        ids: Identities over all subsets, shared out as in the preset; the preset's number
+            by default.
+        seqs: Walks of each identity (each seen from 11 sides in ``lab``).
+        seed: The same seed gives the same frames.
+        workers: Processes; all cores by default.  Frames do not depend on it.
+        progress: Show a progress bar on stderr.
+
+    Raises:
+        ConfigError: an unknown preset, or a number below 1.
+        DataError: ``out`` holds something else.
+    """
+    for name, value in (("ids", ids), ("seqs", seqs), ("workers", workers)):
+        if value is not None and value < 1:
+            raise ConfigError(f"{name}: {value} is too few; give 1 or more")
+    plan = preset_named(preset)
+    walks = list(recordings(plan, ids, seqs, seed))
+    facts = {"generator": VERSION, "preset": preset, "ids": ids, "seqs": seqs, "seed": seed}
+    with (
+        StoreWriter(Path(out), meta_extra={"synthetic": facts}) as store,
+        tqdm(total=sum(len(w.views) for w in walks), unit="seq", disable=not progress) as bar,
+    ):
+        bar.update(len(store.done))
+        for recording, views in generate(preset, ids, seqs, seed, workers, frozenset(store.done)):
+            label, subset = recording.identity.label, recording.identity.subset
+            for (view, _), frames in zip(recording.views, views, strict=True):
+                if f"{label}-{recording.type}-{view}" not in store.done:
+                    store.add(label, recording.type, view, subset, frames)
+                    bar.update()
