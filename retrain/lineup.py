@@ -6,7 +6,6 @@ from nasgait.baselines import registry
 from nasgait.config.schema import ExperimentConfig
 from nasgait.engine.rng import generator
 from search_spaces import load_space
-from search_spaces.architecture import Architecture
 from search_spaces.budget import budget_of
 
 
@@ -58,5 +57,5 @@ def random_architectures(config: ExperimentConfig, best: str | None) -> list[str
         if choices is None:
             break
         seen.add(choices)
-        drawn.append(str(Architecture(space.name, choices)))
+        drawn.append(str(space.architecture(choices)))
     return drawn

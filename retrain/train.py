@@ -30,7 +30,7 @@ from nasgait.engine.loop import Training, fit
 from nasgait.engine.outdir import claim
 from nasgait.engine.precision import autocast
 from nasgait.profiling.macs import profile
-from retrain.evaluate import judge_network, write_outcome
+from retrain.evaluate import judge_network, write_probes
 from retrain.subject import Subject, start_from
 
 logger = logging.getLogger(__name__)
@@ -141,7 +141,7 @@ def run(args: argparse.Namespace) -> int:
 def finish(inputs: Inputs, training: Training, world: World) -> dict[str, Any]:
     """Judge the trained network and write what the report and the comparison read."""
     config, out = inputs.config, inputs.out
-    outcome = judge_network(
+    verdict = judge_network(
         training.model.eval(),
         inputs.store,
         inputs.parts.test,
@@ -151,7 +151,7 @@ def finish(inputs: Inputs, training: Training, world: World) -> dict[str, Any]:
         submission=out / "submission.csv" if config.evaluation.protocol == "grew" else None,
     )
     cost = profile(inputs.model)
-    write_outcome(out / "probes.npz", outcome)
+    write_probes(out / "probes.npz", verdict.probes)
     result = {
         "name": inputs.name,
         "kind": inputs.kind,
@@ -165,10 +165,14 @@ def finish(inputs: Inputs, training: Training, world: World) -> dict[str, Any]:
         "size": list(cost.size),
         "train_seconds": round(training.seconds, 2),
         "evaluation": asdict(config.evaluation),
-        **outcome.summary(),
+        "rank1": None,
+        "rank5": None,
+        "map": None,
+        **verdict.table,
     }
     write_atomically(out / "result.json", json.dumps(result, indent=1) + "\n")
-    logger.info("%s: rank-1 %.2f %%, mAP %.2f %%", inputs.name, result["rank1"], result["map"])
+    rates = {name: value for name, value in verdict.table.items() if name != "cmc"}
+    logger.info("%s: %s", inputs.name, ", ".join(f"{n} {v:.2f} %" for n, v in rates.items()))
     return result
 
 

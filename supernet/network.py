@@ -1,4 +1,4 @@
-"""The weight-sharing network: every choice of every layer, one path at a time.
+"""One path at a time through the weight-sharing network, ``SearchSpace.supernet``.
 
 Single Path One-Shot (Guo et al., ECCV 2020, section 3); over gait blocks as in
 SPOSGait.
@@ -12,13 +12,6 @@ from nasgait.engine.rng import generator
 from nasgait.errors import CheckpointError
 from search_spaces.network import ChoiceNetwork
 from search_spaces.space import SearchSpace
-
-
-class Supernet(ChoiceNetwork):
-    """All choices of a space; ``forward(silhouettes, lengths, arch=choices)`` runs one path."""
-
-    def __init__(self, space: SearchSpace, num_classes: int | None = None) -> None:
-        super().__init__(space, [range(count) for count in space.choices], num_classes)
 
 
 def path_at(space: SearchSpace, seed: int, step: int) -> tuple[int, ...]:

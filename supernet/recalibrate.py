@@ -20,7 +20,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from nasgait.nn.norm import BatchNorm, Moments, pool
+from nasgait.nn.norm import BatchNorm, Moments, pool, pool_ranks
 
 
 def recalibrate(model: nn.Module, forwards: Sequence[Callable[[], object]]) -> None:
@@ -95,15 +95,4 @@ class LockStep:
 
     def _pool(self) -> None:
         moments = pool([slot for slot in self._slots if slot is not None])
-        self._pooled = pool(gather(moments))
-
-
-def gather(moments: Moments) -> list[Moments]:
-    """The moments of every rank, in rank order."""
-    if not dist.is_initialized() or dist.get_world_size() == 1:
-        return [moments]
-    size = moments.mean.numel()
-    mine = torch.cat([moments.count.reshape(1).to(moments.mean), moments.mean, moments.m2])
-    flat = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
-    dist.all_gather(flat, mine)
-    return [Moments(row[0], row[1 : 1 + size], row[1 + size :]) for row in flat]
+        self._pooled = pool_ranks(moments, dist.get_world_size() if dist.is_initialized() else 1)

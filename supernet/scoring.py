@@ -28,7 +28,7 @@ from nasgait.errors import CheckpointError, DataError
 from nasgait.evaluation.embed import embed
 from nasgait.evaluation.protocols import leave_one_out
 from search_spaces import load_space
-from search_spaces.architecture import Architecture
+from search_spaces.record import Architecture
 from search_spaces.space import SearchSpace
 from supernet.network import slice_state
 from supernet.recalibrate import recalibrate
@@ -95,7 +95,7 @@ def batches_of(sequences: list[np.ndarray], size: tuple[int, int]) -> list[tuple
             groups.append([])
         groups[-1].append(frames)
     padded = [pad(group) for group in groups]
-    return [(fit(torch.as_tensor(frames), size), torch.as_tensor(n)) for frames, n in padded]
+    return [(fit(frames, size), lengths) for frames, lengths in padded]
 
 
 class Scorer:

@@ -25,7 +25,7 @@ from nasgait.search.evolution import Evolution, EvolutionConfig, Generation, Sea
 from nasgait.search.ledger import Entry, Ledger
 from nasgait.search.pareto import write_pareto
 from search_spaces import load_space
-from search_spaces.architecture import Architecture, save_architecture
+from search_spaces.architecture import save_architecture
 from search_spaces.budget import budget_of
 from search_spaces.space import SearchSpace
 from supernet.scoring import Scorer, Weights, load_supernet, scored_sequences
@@ -138,7 +138,7 @@ def evolve(inputs: Inputs, scorer: Scorer) -> SearchResult:
     best: list[Entry] = []
 
     def score(choices: Choices, generation: int) -> dict[str, float]:
-        rates = scorer.score(Architecture(space.name, choices))
+        rates = scorer.score(space.architecture(choices))
         bar.update()
         return {"rank1": rates["rank1"], "map": rates["map"]}
 
@@ -170,7 +170,7 @@ def write_results(inputs: Inputs, result: SearchResult) -> dict[str, Any]:
         "search_seed": inputs.config.seed,
         "generation": winner.generation,
     }
-    arch = Architecture(space.name, winner.choices)
+    arch = space.architecture(winner.choices)
     save_architecture(
         inputs.out / "best.yaml",
         space,

@@ -27,7 +27,7 @@ from nasgait.engine.outdir import claim
 from nasgait.engine.precision import autocast
 from search_spaces import load_space
 from search_spaces.space import SearchSpace
-from supernet.network import Supernet, path_at
+from supernet.network import path_at
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def build(inputs: Inputs, classes: int, world: World) -> Training:
     recipe, space = inputs.config.supernet, inputs.space
     torch.manual_seed(inputs.config.seed)
     num_classes = classes if recipe.loss.cross_entropy.weight else None
-    model = Supernet(space, num_classes)
+    model = space.supernet(num_classes)
     identity = {
         "kind": "supernet",
         "space": inputs.config.space,

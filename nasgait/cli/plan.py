@@ -31,8 +31,7 @@ def plan(config: ExperimentConfig, out: Path) -> Iterator[str]:
     budget = importlib.import_module("search_spaces.budget").budget_of(space, config.search)
     entries = importlib.import_module("retrain.lineup").lineup(config)
     check_evaluation(config)
-    network = importlib.import_module("supernet.network").Supernet(space)
-    parameters = sum(parameter.numel() for parameter in network.parameters())
+    parameters = sum(parameter.numel() for parameter in space.supernet().parameters())
     yield f"run {config.name} in {out}, on {device}"
     yield f"data: {check_source(config.data)}"
     if is_complete(config.data.store):

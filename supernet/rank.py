@@ -1,0 +1,130 @@
+"""Does the supernet order architectures as retraining does?  ``nasgait rank``."""
+
+import argparse
+import csv
+import json
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import ArrayLike
+from tqdm import tqdm
+
+from nasgait.cli import stage
+from nasgait.data.split import split
+from nasgait.data.store import GaitStore
+from nasgait.engine.distributed import joined
+from nasgait.engine.files import write_atomically
+from nasgait.engine.rng import generator
+from nasgait.errors import DataError
+from nasgait.evaluation.statistics import chance_level, correlation_interval, kendall, spearman
+from search_spaces.record import Architecture
+from search_spaces.space import SearchSpace
+from supernet.scoring import Scorer, load_supernet
+
+logger = logging.getLogger(__name__)
+
+LEAST = 4
+"""Architectures below which an order says nothing."""
+
+TOP = 3
+"""Best architectures whose overlap is reported."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score the architectures of the truth table and compare the orders."""
+    config = stage.read_config(args)
+    weights = load_supernet(args.supernet, config.space)
+    truth = read_table(Path(args.truth), weights.space, config.search.objective)
+    store = GaitStore.open(config.data.store)
+    parts = split(store, config.data.search_val, config.data.split_seed)
+    with joined(config.device, config.threads) as world:
+        scorer = Scorer(config, weights, store, parts, world.device)
+        scores = [
+            scorer.score(arch)[config.search.objective] for arch in tqdm(truth, unit="arch")
+        ]
+    report = agreement(truth, scores, config.search.objective, config.seed)
+    text = json.dumps(report, indent=1) + "\n"
+    if args.out:
+        write_atomically(args.out, text)
+    if args.json:
+        sys.stdout.write(text)
+    else:
+        print("\n".join(words(report)))
+    return 0
+
+
+def read_table(path: Path, space: SearchSpace, objective: str) -> dict[Architecture, float]:
+    """The retrained rate of each architecture, from ``results.json`` or a CSV.
+
+    In ``results.json`` the searched network is left out: the search chose it for
+    its score, and a chosen extreme is no fair witness of agreement.
+
+    Raises:
+        DataError: no such table, or fewer than four architectures in it.
+        ConfigError: an architecture that the space does not have.
+    """
+    try:
+        if path.suffix == ".json":
+            networks = json.loads(path.read_text(encoding="utf-8"))["networks"]
+            rows = [n for n in networks if n["arch"] and n["kind"] != "searched"]
+        else:
+            with path.open(encoding="utf-8", newline="") as file:
+                rows = list(csv.DictReader(file))
+        pairs = [(row["arch"], float(row[objective])) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"--truth {path}: not a results.json or a CSV with the columns arch,{objective} "
+            f"({type(error).__name__}: {error})"
+        ) from error
+    truth = {space.parse(arch): rate for arch, rate in pairs}
+    if len(truth) < LEAST:
+        raise DataError(
+            f"--truth {path}: {len(truth)} architectures; an order needs {LEAST} or more"
+        )
+    return truth
+
+
+def agreement(
+    truth: dict[Architecture, float], scores: list[float], objective: str, seed: int
+) -> dict[str, Any]:
+    """Rank correlations with 95 % bootstrap intervals, chance levels and the overlap at the top."""
+    rates = list(truth.values())
+    report: dict[str, Any] = {"objective": objective, "architectures": len(truth)}
+    statistics: dict[str, Callable[[ArrayLike, ArrayLike], float]] = {
+        "spearman": spearman,
+        "kendall": kendall,
+    }
+    for name, statistic in statistics.items():
+        interval = correlation_interval(statistic, scores, rates, generator(seed, name))
+        chance = chance_level(statistic, scores, rates, generator(seed, name, "chance"))
+        report[name] = {"value": interval.mean, "low": interval.low, "high": interval.high}
+        report[name]["p"] = chance
+    report[f"top{TOP}_overlap"] = len(set(best(scores)) & set(best(rates))) / TOP
+    report["table"] = [
+        {"arch": str(arch), "supernet": score, "retrained": rate}
+        for (arch, rate), score in zip(truth.items(), scores, strict=True)
+    ]
+    return report
+
+
+def best(values: list[float]) -> list[int]:
+    """Positions of the largest values."""
+    return sorted(range(len(values)), key=lambda i: -values[i])[:TOP]
+
+
+def words(report: dict[str, Any]) -> list[str]:
+    """The report in print."""
+    lines = [f"{'architecture':28} {'supernet':>9} {'retrained':>9}   ({report['objective']}, %)"]
+    for row in sorted(report["table"], key=lambda row: -row["retrained"]):
+        lines.append(f"{row['arch']:28} {row['supernet']:9.2f} {row['retrained']:9.2f}")
+    for name in ("spearman", "kendall"):
+        r = report[name]
+        lines.append(
+            f"{name} {r['value']:+.2f}, 95 % interval {r['low']:+.2f} to {r['high']:+.2f}, "
+            f"by chance alone with p = {r['p']:.3f}"
+        )
+    lines.append(f"of the best {TOP}, both agree on {report[f'top{TOP}_overlap']:.0%}")
+    return lines
