@@ -7,7 +7,6 @@ of (seed, step), see :mod:`nasgait.engine.rng`.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,11 +50,6 @@ class Identities:
             groups.setdefault(name, []).append(index)
         names = tuple(sorted(groups))
         return cls(names, tuple(np.sort(np.array(groups[name], np.int64)) for name in names))
-
-    @cached_property
-    def fewest(self) -> int:
-        """Sequences of the identity that has the fewest."""
-        return min(map(len, self.members), default=0)
 
 
 def sample_batch(

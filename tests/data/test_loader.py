@@ -144,12 +144,13 @@ def test_stream_uses_one_core_and_leaves_the_others_alone(store, monkeypatch):
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        ours, inside = loader(store), []
+        ours, inside = loader(store, augment=ALL), []
         real = ours.batch
         monkeypatch.setattr(
             ours, "batch", lambda step: (inside.append(torch.get_num_threads()), real(step))[1]
         )
-        list(ours.stream(0, 2))
+        streamed = list(ours.stream(0, 2))
+        assert all(same(batch, real(step)) for step, batch in enumerate(streamed))
         later = []
         thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
         thread.start()
