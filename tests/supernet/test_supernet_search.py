@@ -1,0 +1,181 @@
+"""The search over a supernet: budgets, resumption, wrong input, the supernet left alone."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from nasgait.engine.checkpoint import Checkpoints, load_checkpoint, save_checkpoint, sha256_of
+from nasgait.search.ledger import read_ledger
+from search_spaces import load_architecture, load_space
+
+SPACE = load_space("nano")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, tiny_store):
+    """A supernet of a few steps and the configuration it was made with."""
+    from conftest import TINY
+
+    from nasgait.cli.main import main
+
+    folder = tmp_path_factory.mktemp("supernet")
+    config = folder / "tiny.yaml"
+    config.write_text(TINY.replace("STORE", str(tiny_store)))
+    assert main(["supernet", "--config", str(config), "--out", str(folder / "out")]) == 0
+    return config, Checkpoints(folder / "out" / "checkpoints").latest()
+
+
+@pytest.fixture
+def search(nasgait, trained):
+    config, checkpoint = trained
+
+    def call(out, *words):
+        return nasgait("search", "--config", config, "--supernet", checkpoint, "--out", out, *words)
+
+    return call
+
+
+def scores(out):
+    return [(e.key, e.generation, dict(e.values)) for e in read_ledger(out / "ledger.jsonl")]
+
+
+def test_ledger_best_and_front(search, trained, tmp_path):
+    out = tmp_path / "out"
+    before = sha256_of(trained[1])
+    code, stdout, err = search(out, "--json")
+    assert code == 0, err
+    entries = read_ledger(out / "ledger.jsonl")
+    assert len({e.key for e in entries}) == len(entries) == 4 * 3
+    assert {e.generation for e in entries} == {0, 1, 2}, "the last generation is scored and ranked"
+    for entry in entries:
+        cost = SPACE.cost(entry.choices)
+        assert (entry.values["macs"], entry.values["params"]) == (cost.macs, cost.params)
+    winner = max(entries, key=lambda e: e.values["map"])
+    space, arch = load_architecture(out / "best.yaml")
+    assert space.sha256 == SPACE.sha256
+    assert json.loads(stdout)["arch"] == str(arch)
+    assert SPACE.cost(arch).macs and winner.values["map"] == json.loads(stdout)["score"]
+    front = json.loads((out / "pareto.json").read_text())["front"]
+    assert winner.key in {line["key"] for line in front}
+    assert sha256_of(trained[1]) == before, "the supernet is left alone"
+
+
+def test_budgets_hold_exactly(search, tmp_path):
+    limit = SPACE.cost((0, 0, 1, 1)).macs
+    code, _, err = search(tmp_path / "macs", "--max-macs", str(limit), "--max-epochs", "1")
+    assert code == 0, err
+    assert all(e.values["macs"] <= limit for e in read_ledger(tmp_path / "macs" / "ledger.jsonl"))
+    code, _, err = search(
+        tmp_path / "both", "--max-flops", str(2 * limit), "--max-params", "0.15M", "--max-epochs=0"
+    )
+    assert code == 0, err
+    for entry in read_ledger(tmp_path / "both" / "ledger.jsonl"):
+        assert entry.values["macs"] <= limit and entry.values["params"] <= 150_000
+
+
+def test_an_infeasible_budget_names_the_smallest_cost(search, tmp_path):
+    code, _, err = search(tmp_path / "out", "--max-macs", "1M")
+    smallest = min(SPACE.cost((0, a, b, c)).macs for a in (1, 2) for b in (1, 2) for c in (1, 2))
+    assert code == 2 and "Traceback" not in err and err.count("\n") == 1
+    assert str(smallest) in err.replace(",", "").replace(" ", "")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_space_that_runs_out_ends_early(search, tmp_path):
+    smallest = min(SPACE.cost((0, a, b, c)).macs for a in (1, 2) for b in (1, 2) for c in (1, 2))
+    out = tmp_path / "out"
+    code, stdout, err = search(out, "--max-macs", str(smallest), "--json")
+    assert code == 0 and "ended early" in err
+    assert json.loads(stdout)["ended_early"]
+    affordable = sum(
+        SPACE.cost((0, a, b, c)).macs <= smallest
+        for a in range(6) for b in range(6) for c in range(6)
+    )  # fmt: skip
+    assert len(read_ledger(out / "ledger.jsonl")) == affordable < 12
+
+
+def test_killed_then_resumed_repeats_nothing(search, trained, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert search(whole)[0] == 0
+    config, checkpoint = trained
+    command = [sys.executable, "-m", "nasgait.cli.main", "search", "--config", config]
+    command += ["--supernet", checkpoint, "--out", killed]
+    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL)
+    ledger = killed / "ledger.jsonl"
+    while process.poll() is None and (not ledger.exists() or ledger.read_text().count("\n") < 5):
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = ledger.read_text()
+    code, _, err = search(killed, "--resume")
+    assert code == 0, err
+    assert ledger.read_text().startswith(kept[: kept.rfind("\n") + 1])
+    assert scores(killed) == scores(whole)
+    for name in ("best.yaml", "pareto.json"):
+        assert (killed / name).read_text() == (whole / name).read_text()
+
+
+def test_scores_do_not_depend_on_what_was_scored_before(trained, tiny_store):
+    import torch
+
+    from nasgait.config.load import load_config
+    from nasgait.data.split import split
+    from nasgait.data.store import GaitStore
+    from supernet.scoring import Scorer, load_supernet
+
+    config = load_config(trained[0])
+    store = GaitStore.open(tiny_store)
+    parts = split(store, config.data.search_val, config.data.split_seed)
+    scorer = Scorer(config, load_supernet(trained[1], "nano"), store, parts, torch.device("cpu"))
+    a, b = SPACE.parse("0-1-2-3"), SPACE.parse("0-5-4-0")
+    first = scorer.score(a)
+    scorer.score(b)
+    assert scorer.score(a) == first
+    test_identities = {store.sequences[i].label for i in parts.test}
+    assert not test_identities & set(scorer.labels), "test identities are never scored"
+
+
+def test_wrong_input(search, nasgait, trained, tmp_path):
+    config, checkpoint = trained
+    out = tmp_path / "out"
+    broken = tmp_path / "broken.pt"
+    broken.write_bytes(checkpoint.read_bytes()[:2000])
+    other = tmp_path / "other.pt"
+    save_checkpoint(other, load_checkpoint(checkpoint) | {"space_sha256": "0" * 64})
+    network = tmp_path / "network.pt"
+    save_checkpoint(network, load_checkpoint(checkpoint) | {"kind": "network"})
+    for path, expected in {
+        tmp_path / "none.pt": "none.pt",
+        broken: "broken.pt",
+        other: "not nano",
+        network: "not a supernet",
+    }.items():
+        code, _, err = nasgait("search", "--config", config, "--supernet", path, "--out", out)
+        assert code == 2 and expected in err, err
+        assert "Traceback" not in err and err.count("\n") == 1 and not out.exists()
+    with pytest.raises(SystemExit) as stop:
+        search(out, "--max-macs", "lots")
+    assert stop.value.code == 2
+    assert search(out, "--max-epochs", "0")[0] == 0
+    code, _, err = search(out)
+    assert code == 2 and "--resume" in err
+    code, _, err = search(out, "--resume", "seed=1")
+    assert code == 2 and "another search" in err
+
+
+def test_a_ledger_belongs_to_its_supernet(nasgait, trained, tmp_path):
+    config, checkpoint = trained
+    out = tmp_path / "out"
+    nasgait("search", "--config", config, "--supernet", checkpoint, "--out", out, "--max-epochs=0")
+    saved = load_checkpoint(checkpoint)
+    changed = tmp_path / "changed.pt"
+    save_checkpoint(changed, saved | {"step": saved["step"] + 1})
+    code, _, err = nasgait(
+        "search", "--config", config, "--supernet", changed, "--out", out, "--resume"
+    )
+    assert code == 2 and "another supernet" in err
