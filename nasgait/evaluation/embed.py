@@ -15,8 +15,11 @@ from nasgait.data.transforms import fit
 from nasgait.engine.precision import autocast
 from nasgait.errors import DataError
 
-PIXELS = 1 << 20
-"""Pixels of input in a batch, padding included, unless a number of frames is given."""
+PIXELS = {"cpu": 3 << 16, "cuda": 1 << 23}
+"""Pixels of input in a batch, padding included, unless a number of frames is given.
+
+On a CPU activations that stay in the cache are worth more than large batches: a nano
+network is fastest at about 280 frames of 32 x 22, at 1000 it is a third slower."""
 
 
 def embed(
@@ -43,8 +46,8 @@ def embed(
         max_frames: use only so many frames of each sequence, from the first.
         device: where the network runs.
         precision: ``float32``, ``bfloat16`` or ``float16`` arithmetic.
-        budget_frames: frames in a batch, padding included; by default as many as make
-            about a million pixels. A longer sequence has a batch of its own.
+        budget_frames: frames in a batch, padding included; by default as many as suit
+            the device (see ``PIXELS``). A longer sequence has a batch of its own.
         progress: show a bar on stderr.
 
     Returns:
@@ -55,8 +58,8 @@ def embed(
         ConfigError: frames that do not fit ``size``.
     """
     lengths = _lengths(store, indices, max_frames)
-    budget = budget_frames or max(1, PIXELS // (size[0] * size[1]))
     place = torch.device(device)
+    budget = budget_frames or PIXELS[place.type] // (size[0] * size[1])
     rows: list[NDArray[np.float32] | None] = [None] * len(indices)
     bar = tqdm(total=len(indices), desc="embed", unit="seq", disable=not progress, leave=False)
     with bar, _evaluating(model), torch.inference_mode(), autocast(place, precision):

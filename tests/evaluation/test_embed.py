@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from nasgait.data.store import GaitStore, StoreWriter
 from nasgait.data.transforms import fit
 from nasgait.errors import ConfigError, DataError
 from nasgait.evaluation.embed import embed
@@ -116,6 +117,21 @@ def test_bfloat16_and_channels_last(model):
 def test_square_frames_are_cut(model):
     store = Frames([4], size=(64, 64))
     np.testing.assert_allclose(embed(model, store, [0], SIZE)[0], alone(model, store, 0), atol=1e-6)
+
+
+def test_a_network_of_the_space_on_a_store(tmp_path):
+    from search_spaces import load_space
+
+    frames = Frames([5, 20, 9, 2], size=(64, 64)).frames
+    with StoreWriter(tmp_path / "store") as writer:
+        for number, sequence in enumerate(frames):
+            writer.add(f"{number}", "nm-01", "090", "test", sequence)
+    store = GaitStore.open(tmp_path / "store")
+    space = load_space("nano")
+    network = space.build(space.uniform()[0])
+    together = embed(network, store, [2, 0, 3, 1], space.size, max_frames=12)
+    apart = [embed(network, store, [i], space.size, max_frames=12)[0] for i in [2, 0, 3, 1]]
+    np.testing.assert_allclose(together, apart, atol=1e-5)
 
 
 def test_nothing_to_embed(model):
