@@ -37,8 +37,8 @@ def lineup(config: ExperimentConfig, best: str | None = None) -> list[Entry]:
     for number, arch in enumerate(random_architectures(config, best), start=1):
         entries.append(Entry(f"random-{number}", "random", "--arch", arch))
     if config.uniform:
-        for number, arch in enumerate(space.uniform()):
-            entries.append(Entry(f"uniform-{number}", "uniform", "--arch", str(arch)))
+        for number, uniform in enumerate(space.uniform()):
+            entries.append(Entry(f"uniform-{number}", "uniform", "--arch", str(uniform)))
     return entries
 
 
@@ -53,7 +53,9 @@ def random_architectures(config: ExperimentConfig, best: str | None) -> list[str
     seen = {space.parse(best).choices} if best else set()
     drawn: list[str] = []
     for _ in range(config.random):
-        choices = next((c for c in (budget.sample(rng) for _ in range(1000)) if c not in seen), None)
+        choices = next(
+            (c for c in (budget.sample(rng) for _ in range(1000)) if c not in seen), None
+        )
         if choices is None:
             break
         seen.add(choices)

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from nasgait.baselines import registry
-from nasgait.engine.checkpoint import load_checkpoint
+from nasgait.engine.checkpoint import FORMAT, load_checkpoint
 from nasgait.errors import CheckpointError, ConfigError
 from search_spaces import load_architecture, load_space
 
@@ -73,15 +73,13 @@ def load_network(path: str | Path) -> tuple[nn.Module, Mapping[str, Any]]:
 
     Raises CheckpointError for anything but the checkpoint of a final network.
     """
-    saved = load_checkpoint(Path(path))
+    saved = load_checkpoint(path, FORMAT)
     if saved.get("kind") != "network":
         raise CheckpointError(
             f"{path}: holds a {saved.get('kind')}, not a trained network; make one with "
             "nasgait retrain"
         )
-    subject = Subject(
-        saved["arch"], saved["space"], saved["space_sha256"], saved["model_name"]
-    )
+    subject = Subject(saved["arch"], saved["space"], saved["space_sha256"], saved["model_name"])
     model = subject.build(saved["num_classes"])
     model.load_state_dict(saved["model"])
     return model.eval(), saved
@@ -98,7 +96,7 @@ def start_from(model: nn.Module, bare: nn.Module, subject: Subject, path: str | 
 
     Raises CheckpointError when the slice is another architecture's.
     """
-    saved = load_checkpoint(Path(path))
+    saved = load_checkpoint(path, FORMAT)
     if saved.get("kind") != "slice":
         raise CheckpointError(f"--init {path}: holds a {saved.get('kind')}; give a nasgait export")
     mine = (subject.arch, subject.space_sha256)

@@ -19,7 +19,7 @@ def run(args: argparse.Namespace) -> int:
     if out.exists():
         raise ConfigError(f"--out {out}: exists; give another file")
     space, arch = load_architecture(args.arch)
-    saved = load_checkpoint(Path(args.supernet))
+    saved = load_checkpoint(args.supernet, FORMAT)
     if saved.get("kind") != "supernet":
         raise CheckpointError(f"{args.supernet}: holds a {saved.get('kind')}, not a supernet")
     check_space(args.supernet, saved, space)
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
         "arch": str(arch),
         "space": space.source,
         "space_sha256": space.sha256,
-        "supernet_sha256": sha256_of(Path(args.supernet)),
+        "supernet_sha256": sha256_of(args.supernet),
         # Cloned: a slice must not drag the memory of the whole supernet into the file.
         "model": {
             name: tensor.clone()

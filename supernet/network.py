@@ -6,11 +6,10 @@ SPOSGait.
 
 from collections.abc import Mapping
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from nasgait.engine.rng import generator
 from nasgait.errors import CheckpointError
-from search_spaces.network import ChoiceNetwork
 from search_spaces.space import SearchSpace
 
 
@@ -23,7 +22,7 @@ def path_at(space: SearchSpace, seed: int, step: int) -> tuple[int, ...]:
     return space.sample(generator(seed, "path", step)).choices
 
 
-def slice_state(state: Mapping[str, Tensor], network: ChoiceNetwork) -> dict[str, Tensor]:
+def slice_state(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
     """The part of a supernet's ``state`` that ``network``, built for one path, holds.
 
     A subnet's names are a subset of the supernet's, so the slice is a filter; its

@@ -42,9 +42,7 @@ def run(args: argparse.Namespace) -> int:
     parts = split(store, config.data.search_val, config.data.split_seed)
     with joined(config.device, config.threads) as world:
         scorer = Scorer(config, weights, store, parts, world.device)
-        scores = [
-            scorer.score(arch)[config.search.objective] for arch in tqdm(truth, unit="arch")
-        ]
+        scores = [scorer.score(arch)[config.search.objective] for arch in tqdm(truth, unit="arch")]
     report = agreement(truth, scores, config.search.objective, config.seed)
     text = json.dumps(report, indent=1) + "\n"
     if args.out:

@@ -21,7 +21,7 @@ from nasgait.data.loader import pad
 from nasgait.data.split import Split
 from nasgait.data.store import GaitStore
 from nasgait.data.transforms import fit
-from nasgait.engine.checkpoint import load_checkpoint, sha256_of
+from nasgait.engine.checkpoint import FORMAT, load_checkpoint, sha256_of
 from nasgait.engine.precision import autocast, to_channels_last
 from nasgait.engine.rng import generator
 from nasgait.errors import CheckpointError, DataError
@@ -54,12 +54,12 @@ def load_supernet(path: str | Path, space_name: str) -> Weights:
     Raises:
         CheckpointError: missing, damaged, no supernet, or one of another space.
     """
-    saved = load_checkpoint(Path(path))
+    saved = load_checkpoint(path, FORMAT)
     space = load_space(space_name)
     if saved.get("kind") != "supernet":
         raise CheckpointError(f"{path}: holds a {saved.get('kind')}, not a supernet")
     check_space(path, saved, space)
-    return Weights(saved["model"], space, sha256_of(Path(path)))
+    return Weights(saved["model"], space, sha256_of(path))
 
 
 def check_space(path: str | Path, saved: Mapping[str, Any], space: SearchSpace) -> None:
@@ -126,9 +126,7 @@ class Scorer:
         model = self.weights.space.build(arch)
         model.load_state_dict(slice_state(self.weights.state, model))
         to_channels_last(model.to(self.device)).eval()
-        recalibrate(
-            model, [partial(self._forward, model, *batch) for batch in self.calibration]
-        )
+        recalibrate(model, [partial(self._forward, model, *batch) for batch in self.calibration])
         return model
 
     def score(self, arch: Architecture) -> dict[str, float]:

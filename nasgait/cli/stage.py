@@ -13,7 +13,9 @@ from nasgait.errors import ConfigError, RunFailed
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """``--config`` and the overrides."""
-    parser.add_argument("--config", required=True, metavar="C", help="experiment: YAML file or name")
+    parser.add_argument(
+        "--config", required=True, metavar="C", help="experiment: YAML file or name"
+    )
     add_overrides(parser)
 
 

@@ -107,6 +107,8 @@ class OptimizerConfig:
     """L2 penalty (decoupled for AdamW)."""
     clip_norm: Positive | None = None
     """Largest L2 norm of the whole gradient; no limit by default."""
+    clip_value: Positive | None = None
+    """Largest magnitude of each entry of the gradient; no limit by default."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ class BatchConfig:
     order: Literal["ordered", "unordered"] = "ordered"
     """A run of successive frames, or frames drawn without regard to order."""
     skip: Whole = 0
-    """Ordered only: take the run from a window this many frames longer, dropping as many at random."""
+    """Ordered only: draw from a window this many frames longer, dropping as many at random."""
 
 
 @dataclass(frozen=True)

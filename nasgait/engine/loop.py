@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from nasgait.config.schema import TrainConfig
+from nasgait.config.schema import OptimizerConfig, TrainConfig
 from nasgait.data.loader import Batch, TrainLoader
 from nasgait.engine.checkpoint import FORMAT, Checkpoints, load_checkpoint
 from nasgait.engine.distributed import World, any_rank, average_gradients
@@ -80,7 +80,7 @@ class Training:
 
         Raises CheckpointError when the checkpoint belongs to another one.
         """
-        saved = load_checkpoint(path)
+        saved = load_checkpoint(path, FORMAT)
         for key, value in {**self.identity, "recipe": asdict(self.config)}.items():
             if saved.get(key) != value:
                 raise CheckpointError(
@@ -115,14 +115,21 @@ def train_step(training: Training, batch: Batch, path: tuple[int, ...] | None) -
     training.optimizer.zero_grad(set_to_none=True)
     training.scaler.scale(loss).backward()
     average_gradients(model.parameters(), world)
-    if training.config.optimizer.clip_norm is not None:
-        training.scaler.unscale_(training.optimizer)
-        nn.utils.clip_grad_norm_(model.parameters(), training.config.optimizer.clip_norm)
+    training.scaler.unscale_(training.optimizer)
+    clip(model, training.config.optimizer)
     training.scaler.step(training.optimizer)
     training.scaler.update()
     training.scheduler.step()
     training.step += 1
     return values
+
+
+def clip(model: nn.Module, config: OptimizerConfig) -> None:
+    """Limit the gradient as the recipe asks for: each entry, then the norm of the whole."""
+    if config.clip_value is not None:
+        nn.utils.clip_grad_value_(model.parameters(), config.clip_value)
+    if config.clip_norm is not None:
+        nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
 
 
 def fit(

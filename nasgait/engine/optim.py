@@ -12,11 +12,11 @@ from nasgait.config.schema import OptimizerConfig, ScheduleConfig, TrainConfig
 
 def build_optimizer(parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> Optimizer:
     """The update rule of ``config`` over ``parameters``."""
-    common = {"lr": config.lr, "weight_decay": config.weight_decay}
+    rate, decay = config.lr, config.weight_decay
     if config.kind == "sgd":
-        return SGD(parameters, momentum=config.momentum, **common)
+        return SGD(parameters, lr=rate, weight_decay=decay, momentum=config.momentum)
     kind = Adam if config.kind == "adam" else AdamW
-    return kind(parameters, betas=(config.momentum, 0.999), **common)
+    return kind(parameters, lr=rate, weight_decay=decay, betas=(config.momentum, 0.999))
 
 
 def rate_factor(step: int, steps: int, config: ScheduleConfig) -> float:

@@ -159,12 +159,13 @@ class _Normalise(torch.autograd.Function):
         sums = torch.stack([along, across])
         if ctx.ranks > 1:
             dist.all_reduce(sums)
-        # dx = (dy - normal(x) * along - across) * weight / std, in kernels that widen inside.
-        shared = (sums / ctx.count * weight * (var + ctx.eps).rsqrt()).to(weight.dtype)
-        dx = torch.ops.aten.native_batch_norm_backward(
-            dy, x, weight, mean, var, None, None, False, ctx.eps, [True, False, False]
-        )[0]
-        dx = dx - F.batch_norm(x, mean, var, shared[0], shared[1], False, 0.0, ctx.eps)
+        # dx = weight / std * (dy - across - normal(x) * along) as two affine maps, in
+        # kernels that widen half precision inside and make one pass each.
+        scale = weight * (var + ctx.eps).rsqrt()
+        along, across = (sums / ctx.count * scale).to(weight.dtype)
+        none, one = torch.zeros_like(var), torch.ones_like(var)
+        dx = F.batch_norm(dy, none, one, scale, -across, False, 0.0, 0.0)
+        dx -= F.batch_norm(x, mean, var, along, none, False, 0.0, ctx.eps)
         if valid is not None:
             dx = dx.masked_fill_(~valid, 0)
         return dx, None, grad_weight, grad_bias, None, None, None

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -14,6 +15,16 @@ def temporal_max(x: Tensor, valid: Tensor | None = None) -> Tensor:
     if valid is not None:
         x = x.masked_fill(~valid, -torch.inf)
     return x.max(dim=2).values
+
+
+def spatial_max(x: Tensor) -> Tensor:
+    """Largest of each 2x2 pixels: x [n, c, s, h, w] to [n, c, s, h // 2, w // 2].
+
+    Frame by frame in two dimensions, since autocast would widen a 3-D pooling to float32.
+    """
+    n, _, s = x.shape[:3]
+    y = F.max_pool2d(x.transpose(1, 2).flatten(0, 1), 2)
+    return y.view(n, s, *y.shape[1:]).transpose(1, 2)
 
 
 class HorizontalPyramid(nn.Module):

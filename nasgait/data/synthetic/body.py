@@ -36,9 +36,9 @@ _MEANS = {
     "hair": 0.006,
 }
 _LENGTHS = ("thigh", "shank", "trunk", "upper_arm", "forearm")
-_LENGTH_SPREAD = 0.060
-_GIRTH_SPREAD = 0.085
-_BUILD_SPREAD = 0.090
+_LENGTH_SPREAD = 0.075
+_GIRTH_SPREAD = 0.11
+_BUILD_SPREAD = 0.11
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from nasgait.data.synthetic.population import (
     recordings,
 )
 from nasgait.data.synthetic.walk import (
+    Walk,
     draw_walk,
     lab_camera,
     lab_silhouettes,
@@ -32,6 +33,13 @@ VERSION = 1
 """Of the generator: other frames for the same seed are another version."""
 
 
+def recorded_walk(recording: Recording, wild: bool, seed: int) -> Walk:
+    """How the walker moved and was dressed, whatever the view."""
+    identity = recording.identity
+    rng = generator(seed, "walk", identity.subset, identity.number, recording.walk)
+    return draw_walk(recording.type[:2], identity.dynamics(seed), wild, rng)
+
+
 def silhouettes(recording: Recording, wild: bool, seed: int) -> list[np.ndarray]:
     """Frames of a walk for each of its views: uint8 [s, 64, 64] each, 0 or 255.
 
@@ -39,9 +47,7 @@ def silhouettes(recording: Recording, wild: bool, seed: int) -> list[np.ndarray]
     """
     identity = recording.identity
     stream = (identity.subset, identity.number, recording.walk)
-    body, dynamics = identity.body(seed), identity.dynamics(seed)
-    rng = generator(seed, "walk", *stream)
-    walk = draw_walk(recording.type[:2], dynamics, wild, rng)
+    body, walk = identity.body(seed), recorded_walk(recording, wild, seed)
     if not wild:
         return [
             lab_silhouettes(

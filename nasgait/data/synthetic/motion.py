@@ -12,7 +12,13 @@ from functools import cache
 
 import numpy as np
 
-from nasgait.data.synthetic.tuning import DYNAMICS
+from nasgait.data.synthetic.tuning import (
+    RHYTHM_EVENNESS,
+    RHYTHM_HARMONICS,
+    RHYTHMS,
+    TRAITS,
+    WALKERS,
+)
 
 HARMONICS = 5
 FRAMES_PER_SECOND = 25.0
@@ -31,8 +37,13 @@ MIDLINE = (
     "pelvis_roll",
     "sway",
     "nod",
+    "shrug",
 )
 CHANNELS = tuple(f"{limb}_{side}" for limb in LIMBS for side in "lr") + MIDLINE
+_KINDS = tuple(limb for limb in LIMBS for _ in "lr") + MIDLINE
+ANGULAR = np.array([kind not in ("sway", "shrug") for kind in _KINDS])
+"""Channels that are angles; the others are lengths in shares of the stature."""
+_UNITS = np.where(ANGULAR, np.pi / 180, 1.0)
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,7 @@ class Dynamics:
     """How a walker moves.
 
     ``curves`` complex [channels, harmonics + 1]: angle = Re sum c_k exp(i k phase) in
-    radians (``sway``: shares of the stature); ``warp`` complex [2]: the first two
+    radians (lengths: shares of the stature); ``warp`` complex [2]: the first two
     harmonics of the pace within the cycle; ``cadence`` in strides per second;
     ``toe_out`` in radians; ``step_half``: half the step width in shares of the stature.
     """
@@ -73,88 +84,83 @@ def _mean_curves() -> np.ndarray:
         "knee": measured(_KNEE),
         "ankle": measured(_ANKLE),
         # An arm swings against the leg of its side and bends as it comes forward.
-        "shoulder": shaped(-4, (22, 180), (2, 60)),
-        "elbow": shaped(26, (14, 165), (3, 20)),
-        "abduction": shaped(9, (1.5, 0), (5, 0)),
+        "shoulder": shaped(-4, (15, 172), (2, 60)),
+        "elbow": shaped(28, (10, 150), (3, 20)),
+        "abduction": shaped(9, (1.5, 0), (1.5, 0)),
     }
     half_cycle = np.exp(1j * np.pi * np.arange(HARMONICS + 1))
     sides = [curve * turn for curve in limbs.values() for turn in (1, half_cycle)]
-    sway = np.zeros(HARMONICS + 1, complex)
+    sway, shrug = np.zeros((2, HARMONICS + 1), complex)
     sway[1] = 0.012 * np.exp(-1j * np.pi / 2)
-    midline = (
-        shaped(4, (0.6, 0), (3.6, 0)),
-        shaped(0, (3.6, -90), (1.0, 0)),
-        shaped(0, (7, 0)),
-        shaped(0, (5, 180)),
-        shaped(0, (3.5, -60), (1, 0)),
-        sway,
-        shaped(2, (0.5, 0), (4.0, 0)),
-    )
-    return np.stack([*sides, *midline])
+    shrug[2] = 0.002
+    midline = {
+        "trunk_pitch": shaped(4, (0.5, 0), (1.5, 0)),
+        "trunk_roll": shaped(0, (2.0, -90), (0.5, 0)),
+        "trunk_yaw": shaped(0, (6, 0)),
+        "pelvis_yaw": shaped(0, (5, 180)),
+        "pelvis_roll": shaped(0, (3.5, -60), (1, 0)),
+        "sway": sway,
+        "nod": shaped(2, (0.5, 0), (1.5, 0)),
+        "shrug": shrug,
+    }
+    return np.stack([*sides, *(midline[name] for name in MIDLINE)])
 
 
-def _channel_spreads() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Spread of the log amplitude, of the phase, and of free harmonics, for each channel."""
-    tables = DYNAMICS.amplitude, DYNAMICS.phase, DYNAMICS.free
-    names = [name.rsplit("_", 1)[0] if name[-2:] in ("_l", "_r") else name for name in CHANNELS]
-    amplitude, phase, free = (np.array([table[n] for n in names])[:, None] for table in tables)
-    return amplitude, phase, np.where(np.array(names)[:, None] == "sway", free, np.radians(free))
-
-
-def _paired(draw: np.ndarray, asymmetry: np.ndarray) -> np.ndarray:
-    """Give left and right limbs nearly the same draw: [channels, k] each."""
-    for left in range(0, 2 * len(LIMBS), 2):
-        draw[left + 1] = draw[left]
-    draw[: 2 * len(LIMBS)] += asymmetry[: 2 * len(LIMBS)]
+def _both_sides(draw: np.ndarray, difference: np.ndarray) -> np.ndarray:
+    """Give right limbs the left ones' draw, then add differences: [channels, ...] each."""
+    limbs = 2 * len(LIMBS)
+    draw[1:limbs:2] = draw[0:limbs:2]
+    draw[:limbs] += difference[:limbs]
     return draw
 
 
-def _lags(rng: np.random.Generator) -> np.ndarray:
-    """How far the arms and the trunk run ahead of the legs [channels], radians of the cycle.
+def _rhythms(rng: np.random.Generator) -> np.ndarray:
+    """The walker's own rhythm of arms and trunk: complex [channels, harmonics].
 
-    A lead and a lag of the same size pass through nearly the same poses in another order:
-    the part of a walker's identity that a set of frames does not show.
+    How fast a part moves to and fro is drawn, how far it moves is the same for all: a set
+    of frames shows the poses, only their order shows the rhythm.
     """
-    arms = rng.uniform(-DYNAMICS.arm_lag, DYNAMICS.arm_lag)
-    trunk = rng.uniform(-DYNAMICS.trunk_lag, DYNAMICS.trunk_lag)
-    lag = {"shoulder": arms, "elbow": arms, "abduction": arms, "trunk": trunk, "nod": trunk}
-    return np.array([lag.get(name.split("_")[0], 0.0) for name in CHANNELS])
+    rhythm = np.zeros((len(CHANNELS), HARMONICS), complex)
+    for members in RHYTHMS.values():
+        power = rng.dirichlet(np.full(RHYTHM_HARMONICS, RHYTHM_EVENNESS))
+        for name in members:
+            turn = np.exp(1j * rng.uniform(0, 2 * np.pi, RHYTHM_HARMONICS))
+            rows = [i for i, channel in enumerate(_KINDS) if channel == name]
+            rhythm[rows, :RHYTHM_HARMONICS] = TRAITS[name].rhythm * np.sqrt(power) * turn
+    return rhythm
 
 
 def draw_dynamics(rng: np.random.Generator) -> Dynamics:
     """Draw how a walker moves."""
-    base = _mean_curves()
     shape = (len(CHANNELS), HARMONICS)
-    amplitude, phase, free = _channel_spreads()
+    order = np.arange(1, HARMONICS + 1)
+    higher = 0.7 * (order > 1)
+    table = np.array([TRAITS[kind] for kind in _KINDS])
+    amplitude, phase, free = (column[:, None] for column in table.T[:3])
 
     def person(spread: np.ndarray) -> np.ndarray:
-        both = rng.normal(size=shape).clip(-2.2, 2.2), rng.normal(size=shape)
-        return _paired(both[0] * spread, both[1] * spread * DYNAMICS.asymmetry)
+        common, side = rng.normal(size=shape).clip(-2.2, 2.2), rng.normal(size=shape)
+        return _both_sides(common * spread, side * spread * WALKERS.asymmetry)
 
-    # The first harmonic carries the walk: its phase is the limb's timing, which the
-    # higher ones follow so that the curve keeps its form.
-    timing = person(np.broadcast_to(phase, shape))
-    order = np.arange(1, HARMONICS + 1)
-    lags = _lags(rng)[:, None] + timing[:, :1]
-    phases = lags * order + timing * np.r_[0, np.full(HARMONICS - 1, 0.7)]
-    sizes = person(np.broadcast_to(amplitude, shape))
-    sizes = sizes[:, :1] + 0.7 * sizes * np.r_[0, np.ones(HARMONICS - 1)]
-    extra = person(free / order**0.5) + 1j * person(free / order**0.5)
-    # The free harmonics of the right limbs lie half a cycle later, as the walk does.
-    extra[1 : 2 * len(LIMBS) : 2] *= np.exp(1j * np.pi * order)
+    # The first harmonic sets size and timing of the whole curve, which the higher ones
+    # follow, so that it keeps its form, but for a deviation of their own.
+    sizes, timing = person(amplitude), person(phase)
+    sizes = sizes[:, :1] + higher * sizes
+    phases = order * timing[:, :1] + higher * timing
+    own = person(free / order**0.5) + 1j * person(free / order**0.5) + _rhythms(rng)
+    own[1 : 2 * len(LIMBS) : 2] *= np.exp(1j * np.pi * order)  # right limbs: half a cycle later
 
-    curves = base.copy()
-    curves[:, 1:] = base[:, 1:] * np.exp(sizes + 1j * phases) + extra
-    means = _paired(rng.normal(size=(len(CHANNELS), 1)), 0.3 * rng.normal(size=(len(CHANNELS), 1)))
-    posture = np.radians(DYNAMICS.posture) * means[:, 0]
-    posture[CHANNELS.index("sway")] = 0.0
-    for name in ("knee_l", "knee_r"):
-        posture[CHANNELS.index(name)] = abs(posture[CHANNELS.index(name)]) / 2
-    curves[:, 0] += posture
+    curves = _mean_curves().copy()
+    curves[:, 1:] = curves[:, 1:] * np.exp(sizes + 1j * phases) + own * _UNITS[:, None]
+    draw = rng.normal(size=(2, len(CHANNELS)))
+    posture = WALKERS.posture * _both_sides(draw[0], 0.3 * draw[1])
+    knees = [i for i, kind in enumerate(_KINDS) if kind == "knee"]
+    posture[knees] = np.abs(posture[knees]) / 2
+    curves[:, 0] += np.radians(posture) * ANGULAR
     return Dynamics(
         curves=curves,
-        warp=rng.normal(0, DYNAMICS.warp, 2) + 1j * rng.normal(0, DYNAMICS.warp, 2),
-        cadence=float(0.92 * np.exp(rng.normal(0, DYNAMICS.cadence))),
+        warp=rng.normal(0, WALKERS.warp, 2) + 1j * rng.normal(0, WALKERS.warp, 2),
+        cadence=float(0.92 * np.exp(rng.normal(0, WALKERS.cadence))),
         toe_out=float(np.radians(rng.normal(8, 5))),
         step_half=float(np.clip(rng.normal(0.036, 0.010), 0.010, 0.065)),
     )

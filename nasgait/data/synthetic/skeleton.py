@@ -99,8 +99,10 @@ def skeleton(
         hip = root + _turn(pelvis, (0.0, sign * body.hip_half, 0.0))
         points |= _leg(body, angle, side, hip, step_half, toe_out)
         shoulder = root + _turn(trunk, (0.0, sign * body.shoulder_half, 0.90 * body.trunk))
+        shoulder[:, 2] += angle["shrug"]
         points |= _arm(body, angle, side, shoulder, trunk)
     points["neck"] = root + _turn(trunk, (0.0, 0.0, body.trunk))
+    points["neck"][:, 2] += 0.5 * angle["shrug"]
     points["chin"] = points["neck"] + _turn(trunk, (0.1 * body.neck, 0.0, body.neck))
 
     floor = [points[f"{part}_{side}"][:, 2] for part in ("heel", "ball", "toe") for side in "lr"]

@@ -90,7 +90,7 @@ def _trunk(solids: Solids, body: Body, at: Points, frame: Frames, outfit: Outfit
         body.chest_depth * top + thick,
     )
     shoulders = _slice(
-        at["neck"] - 0.10 * body.trunk * up,
+        (at["shoulder_l"] + at["shoulder_r"]) / 2,
         trunk,
         body.shoulder_half + 0.018 + thick,
         0.034 + thick,

@@ -3,49 +3,59 @@
 Changing a number here changes the frames: raise ``dataset.VERSION`` with it.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
-import numpy as np
+
+class Trait(NamedTuple):
+    """Spreads between walkers in one channel of motion."""
+
+    amplitude: float
+    """Log amplitude of the mean walk's harmonics."""
+    phase: float
+    """Radians of phase of the mean walk's harmonics."""
+    free: float
+    """Degrees of harmonics of the walker's own (``sway``, ``shrug``: share of the stature)."""
+    rhythm: float
+    """Degrees of the walker's rhythm: motion of that size whatever its frequencies are."""
+
+
+TRAITS = {
+    "hip": Trait(0.12, 0.08, 1.5, 0),
+    "knee": Trait(0.12, 0.12, 2.5, 0),
+    "ankle": Trait(0.25, 0.20, 2.5, 0),
+    "shoulder": Trait(0.25, 0.30, 1.0, 16),
+    "elbow": Trait(0.35, 0.30, 2.0, 14),
+    "abduction": Trait(0.30, 0.30, 0.5, 8),
+    "trunk_pitch": Trait(0.30, 0.30, 0.3, 6),
+    "trunk_roll": Trait(0.30, 0.30, 0.3, 6),
+    "trunk_yaw": Trait(0.40, 0.30, 1.0, 8),
+    "pelvis_yaw": Trait(0.50, 0.40, 1.5, 0),
+    "pelvis_roll": Trait(0.40, 0.40, 1.0, 0),
+    "sway": Trait(0.40, 0.30, 0.003, 0),
+    "nod": Trait(0.30, 0.30, 0.5, 8),
+    "shrug": Trait(0.30, 0.30, 0.001, 0.020),
+}
+RHYTHMS = {
+    "arms": ("shoulder", "elbow", "abduction"),
+    "trunk": ("trunk_pitch", "trunk_roll", "trunk_yaw", "nod", "shrug"),
+}
+"""Channels that move to one rhythm."""
+RHYTHM_HARMONICS = 5
+"""Highest harmonic of a rhythm."""
+RHYTHM_EVENNESS = 0.4
+"""Of the Dirichlet draw that spreads a rhythm over its harmonics; low: one of them leads."""
 
 
 @dataclass(frozen=True)
-class DynamicsSpread:
-    """Spreads between walkers of the parameters of their walk."""
+class WalkerSpread:
+    """Other spreads between walkers."""
 
-    amplitude: Mapping[str, float] = field(
-        default_factory=lambda: {
-            "hip": 0.12, "knee": 0.12, "ankle": 0.25, "shoulder": 0.25, "elbow": 0.35,
-            "abduction": 0.35, "trunk_pitch": 0.35, "trunk_roll": 0.35, "trunk_yaw": 0.4,
-            "pelvis_yaw": 0.5, "pelvis_roll": 0.4, "sway": 0.4, "nod": 0.35,
-        }
-    )  # fmt: skip
-    """Log amplitude of the harmonics."""
-    phase: Mapping[str, float] = field(
-        default_factory=lambda: {
-            "hip": 0.08, "knee": 0.12, "ankle": 0.20, "shoulder": 0.20, "elbow": 0.3,
-            "abduction": 0.3, "trunk_pitch": 0.2, "trunk_roll": 0.2, "trunk_yaw": 0.3,
-            "pelvis_yaw": 0.4, "pelvis_roll": 0.4, "sway": 0.3, "nod": 0.3,
-        }
-    )  # fmt: skip
-    """Radians of phase of the harmonics."""
-    free: Mapping[str, float] = field(
-        default_factory=lambda: {
-            "hip": 1.6, "knee": 2.5, "ankle": 2.5, "shoulder": 3.0, "elbow": 5.0,
-            "abduction": 1.8, "trunk_pitch": 1.3, "trunk_roll": 1.4, "trunk_yaw": 2.0,
-            "pelvis_yaw": 2.0, "pelvis_roll": 1.0, "sway": 0.003, "nod": 1.5,
-        }
-    )  # fmt: skip
-    """Degrees of the harmonics that a walker adds of their own (``sway``: of the stature)."""
-    arm_lag: float = 1.0
-    """Largest lead or lag of the arms, radians of the cycle."""
-    trunk_lag: float = np.pi / 2
-    """Largest lead or lag of the trunk and the head, radians of the cycle."""
-    asymmetry: float = 0.30
+    asymmetry: float = 0.25
     """Difference of left and right as a share of the spread between walkers."""
     posture: float = 2.0
     """Degrees of the mean angles."""
-    warp: float = 0.16
+    warp: float = 0.22
     """Radians of the pace within the cycle."""
     cadence: float = 0.05
     """Log of the strides per second."""
@@ -55,13 +65,13 @@ class DynamicsSpread:
 class SessionSpread:
     """Spreads between the walks of one walker."""
 
-    posture: float = 4.5
-    """Degrees of the mean angles."""
-    amplitude: float = 0.06
+    posture: float = 4.0
+    """Degrees of the mean angles (a third of it in the legs)."""
+    amplitude: float = 0.04
     """Log amplitude of a channel."""
     cadence: float = 0.06
     """Log of the strides per second."""
 
 
-DYNAMICS = DynamicsSpread()
-SESSION = SessionSpread()
+WALKERS = WalkerSpread()
+SESSIONS = SessionSpread()

@@ -14,6 +14,7 @@ from nasgait.data.synthetic.covariates import (
     segment,
 )
 from nasgait.data.synthetic.motion import (
+    ANGULAR,
     CHANNELS,
     FRAMES_PER_SECOND,
     Dynamics,
@@ -23,7 +24,7 @@ from nasgait.data.synthetic.motion import (
 from nasgait.data.synthetic.render import SIZE, masks, size_normalised
 from nasgait.data.synthetic.skeleton import skeleton
 from nasgait.data.synthetic.solids import Outfit, solids
-from nasgait.data.synthetic.tuning import SESSION
+from nasgait.data.synthetic.tuning import SESSIONS
 
 SHORTEST, LONGEST = 20, 120
 """Frames of a walk."""
@@ -50,7 +51,7 @@ def draw_walk(kind: str, dynamics: Dynamics, lossy: bool, rng: np.random.Generat
     outfit = draw_outfit(kind, rng)
     change = float(rng.choice([0.8, 1.2]))
     speed = change if kind == "sp" else 1.0
-    pace = float(speed**0.6 * np.exp(rng.normal(0, SESSION.cadence)))
+    pace = float(speed**0.6 * np.exp(rng.normal(0, SESSIONS.cadence)))
     frames = round(float(np.exp(rng.uniform(np.log(SHORTEST), np.log(LONGEST)))))
     gaps = 1 + (rng.random(LONGEST) < 0.04) * rng.geometric(0.5, LONGEST)
     if not lossy:
@@ -64,12 +65,11 @@ def draw_walk(kind: str, dynamics: Dynamics, lossy: bool, rng: np.random.Generat
 def _today(dynamics: Dynamics, outfit: Outfit, speed: float, rng: np.random.Generator) -> Dynamics:
     """A walker's curves on one day: mood, speed and what the clothes and the load do to them."""
     curves = dynamics.curves.copy()
-    posture = np.radians(rng.normal(0, SESSION.posture, len(CHANNELS)))
-    posture[CHANNELS.index("sway")] = 0
+    posture = np.radians(rng.normal(0, SESSIONS.posture, len(CHANNELS)))
     legs = [i for i, name in enumerate(CHANNELS) if name.startswith(("hip", "knee", "ankle"))]
     posture[legs] /= 3
-    curves[:, 0] += posture
-    curves[:, 1:] *= np.exp(rng.normal(0, SESSION.amplitude, (len(CHANNELS), 1)))
+    curves[:, 0] += posture * ANGULAR
+    curves[:, 1:] *= np.exp(rng.normal(0, SESSIONS.amplitude, (len(CHANNELS), 1)))
 
     def scale(names: str, factor: float) -> None:
         chosen = [i for i, name in enumerate(CHANNELS) if name.startswith(names)]
