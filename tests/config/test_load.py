@@ -207,13 +207,13 @@ def test_config_folders_hold_the_checkout_and_the_installed_copies():
 
 
 @settings(deadline=None)
-@example(ExperimentConfig(name="\x85", space="步态\u2028", data=DataConfig()))
+@example(ExperimentConfig(name="\x85", space="步态\u2028", data=DataConfig(store="there")))
 @given(
     st.builds(
         ExperimentConfig,
         name=st.text(),
         space=st.one_of(st.text(), st.sampled_from(["1e-4", "yes", "2024-01-01", "null", "0-1"])),
-        data=st.builds(DataConfig, search_val=st.floats(1e-300, 1e300)),
+        data=st.builds(DataConfig, store=st.text(), search_val=st.floats(1e-300, 1e300)),
     )
 )
 def test_a_dumped_config_loads_back_equal(config):
