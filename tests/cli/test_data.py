@@ -1,0 +1,127 @@
+"""``nasgait data``: results on stdout, one clear line for wrong input, exit codes."""
+
+import argparse
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+from raw_trees import make_grew, make_pickles
+
+from nasgait.cli import data
+from nasgait.cli.main import guard
+
+
+def nasgait_data(*words):
+    parser = argparse.ArgumentParser()
+    data.add_arguments(parser)
+    args = parser.parse_args([str(word) for word in words])
+    return guard(lambda: data.run(args))
+
+
+@pytest.fixture
+def raw(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_grew(Path("raw"))
+    return Path("raw")
+
+
+GREW = ("import", "--layout", "grew", "--root", "raw", "--out", "out", "--workers", "1")
+
+
+def test_import_check_sheet(raw, capsys):
+    assert nasgait_data(*GREW, "--json") == 0
+    out, err = capsys.readouterr()
+    result = json.loads(out)
+    assert (result["sequences"], result["faults"], result["complete"]) == (16, [], False)
+    assert "import: 16 sequences, about" in err and "GB free" in err
+    assert nasgait_data(*GREW) == 0
+    assert "complete already, nothing to do" in capsys.readouterr().out
+    assert nasgait_data("check", "out") == 0
+    assert capsys.readouterr().out == "out: no faults\n"
+    assert nasgait_data("sheet", "out", "--out", "x.png", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"sheet": "x.png"} and Path("x.png").exists()
+
+
+def test_only_strict_fails_for_a_fault(raw, capsys):
+    (raw / "train/00001/s1/00002.png").write_text("no image")
+    assert nasgait_data(*GREW) == 0
+    out, err = capsys.readouterr()
+    assert "1 faults, named above" in out
+    assert "not imported: train/00001/s1: 00002.png cannot be decoded" in err
+    assert nasgait_data(*GREW, "--strict", "--json") == 1
+    result = json.loads(capsys.readouterr().out)
+    assert result["complete"] and len(result["faults"]) == 1
+
+
+class Touch:
+    def __reduce__(self):
+        return Path.touch, (Path("HACKED"),)
+
+
+def test_a_hostile_pickle_costs_its_sequence(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    make_pickles(Path("raw"))
+    Path("raw/001/nm-01/090/090.pkl").write_bytes(pickle.dumps(Touch()))
+    command = ("import", "--layout", "opengait-pkl", "--root", "raw", "--out", "out", "--strict")
+    assert nasgait_data(*command, "--bits", "1", "--workers", "2") == 1
+    out, err = capsys.readouterr()
+    assert "001/nm-01/090: 090.pkl: not a pickle that can be read (it names" in err
+    assert "7 sequences" in out and not Path("HACKED").exists()
+
+
+def wrong(capsys, *words):
+    """Run a command that must refuse its input; its one line."""
+    assert nasgait_data(*words) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("error: ") and err.count("\n") == 1, err
+    return err
+
+
+def test_wrong_input(raw, capsys, tmp_path):
+    assert "no such folder" in wrong(capsys, *GREW, "--root", "absent")
+    Path("empty").mkdir()
+    assert "the folder is empty" in wrong(capsys, *GREW, "--root", "empty")
+    assert "not a GREW tree" in wrong(capsys, *GREW, "--root", "raw/train")
+    assert "not a pickle tree" in wrong(capsys, *GREW, "--layout", "opengait-pkl")
+    assert "0 workers" in wrong(capsys, *GREW, "--workers", "0")
+    assert "0 x 0 pixels" in wrong(capsys, *GREW, "--size", "0")
+    assert "its own partition" in wrong(capsys, *GREW, "--partition", "x.json")
+    assert "not empty and not a store" in wrong(capsys, *GREW, "--out", "raw")
+    assert not Path("out").exists()
+    (raw / "train/00007").mkdir()
+    assert "00007: an identity with zero sequences" in wrong(capsys, *GREW)
+    for command in (("check", "none"), ("sheet", "none", "--out", "x.png")):
+        assert "none: no such store" in wrong(capsys, *command)
+    with pytest.raises(SystemExit) as exit_:
+        nasgait_data(*GREW, "--layout", "casia")
+    assert exit_.value.code == 2
+
+
+def test_a_damaged_store_and_one_of_another_version(raw, capsys):
+    assert nasgait_data(*GREW) == 0
+    capsys.readouterr()
+    shard = Path("out/shard-00000.bin")
+    shard.write_bytes(b"\0" + shard.read_bytes())
+    assert nasgait_data("check", "out", "--json") == 1
+    assert len(json.loads(capsys.readouterr().out)["faults"]) == 1
+    assert "shard-00000.bin" in wrong(capsys, "sheet", "out", "--out", "x.png")
+    meta = json.loads(Path("out/meta.json").read_text())
+    Path("out/meta.json").write_text(json.dumps(meta | {"format": "nasgait-store/0"}))
+    for command in (("check", "out"), ("sheet", "out", "--out", "x.png"), GREW):
+        assert "'nasgait-store/0'" in wrong(capsys, *command)
+
+
+def test_synth(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    small = ("--preset", "wild-mini", "--ids", "6", "--seqs", "2", "--workers", "1")
+    assert nasgait_data("synth", "--out", "store", *small, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["identities"] == 6
+    assert nasgait_data("check", "store") == 0
+
+
+@pytest.mark.parametrize("command", ["synth", "import", "check", "sheet"])
+def test_help(command, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        nasgait_data(command, "--help")
+    assert exit_.value.code == 0 and "--json" in capsys.readouterr().out
