@@ -24,6 +24,9 @@ HELP = "walk the whole way: data, supernet, search, retraining, evaluation, repo
 
 logger = logging.getLogger(__name__)
 
+RANKED = 4
+"""Random and uniform architectures from which on the supernet's order is judged."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
@@ -82,9 +85,8 @@ class Walk:
         best = self.search(checkpoint)
         self.retrain(best)
         results = importlib.import_module("retrain.compare").compare(self.out, self.config)
-        if self.config.random or self.config.uniform:
-            self.stage("rank", "--supernet", checkpoint, "--truth", self.out / "results.json",
-                       "--out", self.out / "rank.json")  # fmt: skip
+        if sum(n["kind"] in ("random", "uniform") for n in results["networks"]) >= RANKED:
+            self.rank(checkpoint)
         page = importlib.import_module("nasgait.report.page").write_report(self.out)
         logger.info("report: %s", page)
         return results
@@ -150,6 +152,11 @@ class Walk:
         """CPU threads of each final network's training."""
         cores = importlib.import_module("nasgait.engine.distributed").cores()
         return self.config.threads or max(1, cores // self.config.jobs)
+
+    def rank(self, checkpoint: Path) -> None:
+        """Hold the supernet's scores against the retrained rates of unchosen architectures."""
+        files = ("--truth", self.out / "results.json", "--out", self.out / "rank.json")
+        self.stage("rank", "--supernet", checkpoint, *files)
 
     def network_dir(self, name: str, seed: int) -> Path:
         """Where a final network's training lives."""

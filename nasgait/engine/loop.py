@@ -121,7 +121,7 @@ def train_step(training: Training, batch: Batch, path: tuple[int, ...] | None) -
     training.scaler.update()
     training.scheduler.step()
     training.step += 1
-    return values
+    return {"loss": loss.detach(), **values}
 
 
 def clip(model: nn.Module, config: OptimizerConfig) -> None:

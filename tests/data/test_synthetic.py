@@ -59,8 +59,8 @@ def test_frames_fill_the_height_and_are_centred():
     for recording in plan("wild", ids=11)[:12]:
         (frames,) = silhouettes(recording, True, 0)
         tall = np.array([np.ptp(np.flatnonzero(frame.any(1))) + 1 for frame in frames])
-        assert (tall >= 62).all()
-        assert (tall == 64).mean() > 0.5
+        assert (tall == 64).mean() > 0.8
+        assert (tall >= 56).all()  # a toe or a hair may be too thin to survive
         mass = np.cumsum(frames.sum(1, dtype=np.int64), 1)
         median = (mass < mass[:, -1:] / 2).sum(1)
         assert np.abs(median - 32).max() <= 3

@@ -117,7 +117,11 @@ def test_compare_and_study_tables(retrain, tiny_config, tmp_path):
     from nasgait.config.load import load_config
     from retrain.compare import compare
 
-    for arch, name, seed in ((ARCH, "searched", 0), (ARCH, "searched", 1), ("nano:0-1-1-1", "b", 0)):
+    for arch, name, seed in (
+        (ARCH, "searched", 0),
+        (ARCH, "searched", 1),
+        ("nano:0-1-1-1", "b", 0),
+    ):
         out = tmp_path / "retrain" / name / f"seed-{seed}"
         kind = "searched" if name == "searched" else "random"
         code, _, err = retrain(out, "--arch", arch, "--name", name, "--kind", kind, f"seed={seed}")

@@ -19,7 +19,9 @@ CASES = [
 WIDE = ("medium_0043030", "large_grew", "large_oumvlp", "small_casiab_0501")
 
 
-@pytest.fixture(params=[pytest.param(n, marks=pytest.mark.slow if n in WIDE else ()) for n in CASES])
+@pytest.fixture(
+    params=[pytest.param(n, marks=pytest.mark.slow if n in WIDE else ()) for n in CASES]
+)
 def network(request, shared):
     case = Case.load(shared / "reference", f"sposgait_{request.param}")
     kind = request.param.split("_")[0]

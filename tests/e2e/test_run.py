@@ -1,0 +1,132 @@
+"""The whole way: once through, killed anywhere, refused when it should be."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+ALL = ["random=1", "uniform=true", "jobs=2", "retrain.steps=4", "supernet.steps=4"]
+
+
+@pytest.fixture
+def config(tiny_config):
+    tiny_config.write_text(tiny_config.read_text() + "baselines: [{model: gaitset-nano}]\n")
+    return tiny_config
+
+
+def comparable(out):
+    """All that an interrupted run must share with an undisturbed one."""
+    results = json.loads((out / "results.json").read_text())
+    for network in results["networks"]:
+        network.pop("train_seconds")
+    ledger = [json.loads(line) for line in (out / "search" / "ledger.jsonl").open()]
+    for line in ledger:
+        line.pop("seconds")
+    return results, ledger, (out / "search" / "best.yaml").read_text()
+
+
+def test_the_whole_way_and_again(nasgait, config, tmp_path):
+    out = tmp_path / "out"
+    code, stdout, err = nasgait("run", config, "--out", out, "--json", *ALL)
+    assert code == 0, err
+    results = json.loads(stdout)
+    names = [network["name"] for network in results["networks"]]
+    assert names == ["searched", "gaitset-nano", "random-1", *(f"uniform-{i}" for i in range(6))]
+    assert results["best"] == "searched"
+    for network in results["networks"]:
+        assert 0 <= network["rank1"] <= 100 and network["macs"] > 0 and network["seeds"]
+    rank = json.loads((out / "rank.json").read_text())
+    assert rank["architectures"] >= 6 and -1 <= rank["spearman"]["value"] <= 1
+    page = (out / "report" / "index.html").read_text()
+    assert "gaitset-nano" in page and "<script src" not in page
+    for name in ("sheet.png", "config.yaml", "search/pareto.json", "supernet/metrics.jsonl"):
+        assert (out / name).exists(), name
+
+    stamp = (out / "retrain" / "searched" / "seed-0" / "result.json").stat().st_mtime_ns
+    code, _, err = nasgait("run", config, "--out", out, *ALL)
+    assert code == 0, err
+    assert (out / "retrain" / "searched" / "seed-0" / "result.json").stat().st_mtime_ns == stamp
+
+    code, _, err = nasgait("run", config, "--out", out, *ALL, "seed=5")
+    assert code == 2 and "another configuration" in err and "seed" in err
+
+
+@pytest.mark.slow
+def test_killed_in_every_stage_equals_undisturbed(nasgait, config, tmp_path):
+    """Kill -9 of the whole process group at several moments, then once more to the end."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    flags = ["supernet.steps=40", "retrain.steps=40", "jobs=2"]
+    assert nasgait("run", config, "--out", whole, *flags)[0] == 0
+    watched = [
+        killed / "supernet" / "metrics.jsonl",
+        killed / "search" / "ledger.jsonl",
+        killed / "retrain" / "searched" / "seed-0" / "metrics.jsonl",
+    ]
+    for log in watched:
+        command = [sys.executable, "-m", "nasgait.cli.main", "run", config, "--out", killed, *flags]
+        process = subprocess.Popen(
+            list(map(str, command)), start_new_session=True, stderr=subprocess.DEVNULL
+        )
+        while process.poll() is None and (not log.exists() or log.read_text().count("\n") < 5):
+            time.sleep(0.01)
+        assert process.poll() is None, f"the run ended before {log} could be cut"
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    code, _, err = nasgait("run", config, "--out", killed, *flags)
+    assert code == 0, err
+    assert comparable(whole) == comparable(killed)
+    for log in watched[::2]:
+        steps = [json.loads(line)["step"] for line in log.open()]
+        assert steps == list(range(1, 41)), "no step is missing, repeated or left over"
+
+
+def test_dry_run_starts_nothing(nasgait, config, tmp_path):
+    out = tmp_path / "out"
+    code, stdout, err = nasgait("run", config, "--out", out, "--dry-run")
+    assert code == 0, err
+    for word in ("supernet", "search", "retrain", "evaluate", "disk"):
+        assert word in stdout
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("data.store=nowhere", "nowhere"),
+        ("search.max_macs=10", "smallest"),
+        ("space=nan", "nano"),
+        ("baselines.0.model=gaitsett", "gaitset"),
+        ("evaluation.truth=none.csv", "evaluation.truth"),
+        ("supernet.batch.ids=9", "8 training identities"),
+        ("retrain.batch.ids=13", "12 identities"),
+        ("data.search_val=12", "search_val"),
+        ("retrain.precision=float16", "float16 needs a GPU"),
+        ("sed=3", "seed"),
+    ],
+)
+def test_every_input_is_checked_before_anything_starts(
+    nasgait, config, tmp_path, override, expected
+):
+    out = tmp_path / "out"
+    code, _, err = nasgait("run", config, "--out", out, override)
+    assert code == 2 and expected in err, err
+    assert "Traceback" not in err and not out.exists()
+
+
+def test_a_folder_that_is_no_run_is_left_alone(nasgait, config, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("precious")
+    code, _, err = nasgait("run", config, "--out", tmp_path / "out")
+    assert code == 2 and "not empty" in err
+
+
+def test_a_failing_network_says_where_its_log_is(nasgait, config, tmp_path):
+    out = tmp_path / "out"
+    code, _, err = nasgait("run", config, "--out", out, *ALL, "retrain.optimizer.lr=1e30")
+    assert code == 1 and "log.txt" in err and "Traceback" not in err
+    logs = list((out / "retrain").glob("*/seed-0/log.txt"))
+    assert any("not finite" in log.read_text() for log in logs)
