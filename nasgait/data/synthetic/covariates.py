@@ -13,8 +13,8 @@ def draw_outfit(kind: str, rng: np.random.Generator) -> Outfit:
 
     All kinds draw the same numbers, so that the everyday clothes do not depend on the kind.
     """
-    sleeves, trousers, top = rng.uniform(0.95, [1.35, 1.45, 1.16])
-    coat, hem = rng.uniform([0.010, 0.35], [0.024, 1.25])
+    sleeves, trousers, top = rng.uniform(0.97, [1.20, 1.30, 1.08])
+    coat, hem = rng.uniform([0.008, 0.3], [0.018, 1.1])
     hat = rng.uniform(0.01, 0.04) * (rng.random() < 0.4)
     bag = ("backpack", "shoulder", "hand")[rng.integers(3)]
     size = rng.uniform(
@@ -45,8 +45,8 @@ class Segmentation:
 
 def draw_segmentation(rng: np.random.Generator) -> Segmentation:
     """Draw how badly a walk in the wild is segmented."""
-    ragged, bias = rng.uniform([0.04, -0.22], [0.20, 0.22])
-    return Segmentation(float(ragged), float(bias), float(rng.gamma(1.0, 1.5)))
+    ragged, bias = rng.uniform([0.03, -0.15], [0.14, 0.15])
+    return Segmentation(float(ragged), float(bias), float(rng.gamma(1.0, 0.9)))
 
 
 def segment(masks: np.ndarray, quality: Segmentation, rng: np.random.Generator) -> np.ndarray:

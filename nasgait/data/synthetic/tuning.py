@@ -24,26 +24,26 @@ TRAITS = {
     "hip": Trait(0.12, 0.08, 1.5, 0),
     "knee": Trait(0.12, 0.12, 2.5, 0),
     "ankle": Trait(0.25, 0.20, 2.5, 0),
-    "shoulder": Trait(0.25, 0.30, 1.0, 16),
+    "shoulder": Trait(0.25, 0.30, 1.0, 18),
     "elbow": Trait(0.35, 0.30, 2.0, 14),
     "abduction": Trait(0.30, 0.30, 0.5, 8),
-    "trunk_pitch": Trait(0.30, 0.30, 0.3, 6),
-    "trunk_roll": Trait(0.30, 0.30, 0.3, 6),
+    "trunk_pitch": Trait(0.30, 0.30, 0.3, 7),
+    "trunk_roll": Trait(0.30, 0.30, 0.3, 7),
     "trunk_yaw": Trait(0.40, 0.30, 1.0, 8),
     "pelvis_yaw": Trait(0.50, 0.40, 1.5, 0),
     "pelvis_roll": Trait(0.40, 0.40, 1.0, 0),
     "sway": Trait(0.40, 0.30, 0.003, 0),
-    "nod": Trait(0.30, 0.30, 0.5, 8),
-    "shrug": Trait(0.30, 0.30, 0.001, 0.020),
+    "nod": Trait(0.30, 0.30, 0.5, 9),
+    "shrug": Trait(0.30, 0.30, 0.001, 0.024),
 }
 RHYTHMS = {
     "arms": ("shoulder", "elbow", "abduction"),
     "trunk": ("trunk_pitch", "trunk_roll", "trunk_yaw", "nod", "shrug"),
 }
 """Channels that move to one rhythm."""
-RHYTHM_HARMONICS = 5
+RHYTHM_HARMONICS = 4
 """Highest harmonic of a rhythm."""
-RHYTHM_EVENNESS = 0.4
+RHYTHM_EVENNESS = 0.3
 """Of the Dirichlet draw that spreads a rhythm over its harmonics; low: one of them leads."""
 
 
@@ -57,7 +57,7 @@ class WalkerSpread:
     """Degrees of the mean angles."""
     warp: float = 0.22
     """Radians of the pace within the cycle."""
-    cadence: float = 0.05
+    cadence: float = 0.07
     """Log of the strides per second."""
 
 
@@ -65,11 +65,11 @@ class WalkerSpread:
 class SessionSpread:
     """Spreads between the walks of one walker."""
 
-    posture: float = 4.0
+    posture: float = 3.0
     """Degrees of the mean angles (a third of it in the legs)."""
     amplitude: float = 0.04
     """Log amplitude of a channel."""
-    cadence: float = 0.06
+    cadence: float = 0.05
     """Log of the strides per second."""
 
 

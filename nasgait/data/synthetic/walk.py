@@ -96,7 +96,7 @@ def wild_camera(yaw: float, walk: Walk, rng: np.random.Generator) -> Camera:
     return Camera(
         yaw=yaw,
         distance=float(max(rng.uniform(5, 14), 1.4 * path)),
-        height=float(rng.uniform(1.0, 4.0)),
+        height=float(rng.uniform(1.0, 3.0)),
         roll=float(np.radians(rng.normal(0, 2))),
         pixels=float(rng.uniform(90, 160)),
     )
