@@ -5,7 +5,7 @@
 
 The plain side is what pretreatment scripts do: one process reads each PNG, decodes it with
 ``cv2.imdecode`` and pickles each sequence.  Both sides write to the same disk and take turns;
-the median of the rounds is printed.
+the median of the rounds is printed, and the median of the ratios within a round.
 """
 
 import argparse
@@ -31,7 +31,9 @@ def plain_import(root: Path, out: Path) -> int:
         frames = []
         for file in sorted((root / raw.folder).glob("*.png")):
             data = np.frombuffer(file.read_bytes(), np.uint8)
-            frames.append(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE))
+            frame = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+            assert frame is not None, file
+            frames.append(frame)
         target = out / raw.label / raw.type / raw.view
         target.mkdir(parents=True)
         with open(target / f"{raw.view}.pkl", "wb") as pickled:
@@ -54,14 +56,14 @@ def make_tree(root: Path, sequences: int, length: int) -> None:
             cv2.imwrite(str(folder / f"{t + 1:05d}.png"), frame)
 
 
-def timed(action: Callable[[Path], int], scratch: Path) -> tuple[float, int]:
-    """Seconds and frames of one import into an empty folder, which is removed again."""
+def timed(action: Callable[[Path], int], scratch: Path) -> float:
+    """Seconds of one import into an empty folder, which is removed again."""
     out = scratch / "out"
     start = time.perf_counter()
-    frames = action(out)
+    action(out)
     seconds = time.perf_counter() - start
     shutil.rmtree(out)
-    return seconds, frames
+    return seconds
 
 
 def main() -> None:
@@ -92,14 +94,13 @@ def main() -> None:
         frames = plain_import(root, scratch / "warm-up")
         for _ in range(args.rounds):
             for name, action in sides.items():
-                times[name].append(timed(action, scratch)[0])
+                times[name].append(timed(action, scratch))
         print(f"{frames} frames, median of {args.rounds} rounds")
-        base = statistics.median(times["plain loop, pickles"])
+        plain = times["plain loop, pickles"]
         for name, seconds in times.items():
-            median = statistics.median(seconds)
-            print(
-                f"{name:28s} {median:7.2f} s {frames / median:9.0f} frames/s   x{base / median:.2f}"
-            )
+            rate = frames / statistics.median(seconds)
+            ratio = statistics.median(p / s for p, s in zip(plain, seconds, strict=True))
+            print(f"{name:28s} {rate:9.0f} frames/s   x{ratio:.2f}")
         read_back(root, scratch / "read")
 
 
@@ -115,7 +116,7 @@ def read_back(root: Path, out: Path) -> None:
             length = min(30, store.sequences[i].length)
             count += len(store.read(i, np.arange(length)))
         rate = count / (time.perf_counter() - start)
-        print(f"reading clips, {bits} bit       {rate:17.0f} frames/s")
+        print(f"{f'reading clips, {bits} bit':28s} {rate:9.0f} frames/s")
 
 
 if __name__ == "__main__":

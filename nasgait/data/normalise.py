@@ -53,7 +53,12 @@ def fit_frames(frames: list[np.ndarray], size: tuple[int, int]) -> tuple[np.ndar
         uint8 [s, height, width], and how many frames were dropped because they show nothing
         (all black, or :func:`normalise` finds no person).
     """
-    fitted = (frame if frame.shape == size else normalise(frame, size) for frame in frames)
-    kept = [frame for frame in fitted if frame is not None and frame.any()]
-    stacked = np.stack(kept) if kept else np.empty((0, *size), np.uint8)
-    return stacked, len(frames) - len(kept)
+    if all(frame.shape == size for frame in frames):
+        stacked = np.array(frames, dtype=np.uint8).reshape(-1, *size)
+    else:
+        fitted = (frame if frame.shape == size else normalise(frame, size) for frame in frames)
+        kept = [frame for frame in fitted if frame is not None]
+        stacked = np.array(kept, dtype=np.uint8).reshape(-1, *size)
+    shows = stacked.any(axis=(1, 2))
+    stacked = stacked if shows.all() else stacked[shows]
+    return stacked, len(frames) - len(stacked)
