@@ -17,7 +17,7 @@ from torch import nn
 
 from nasgait.cli import retrain as command
 from nasgait.cli import stage
-from nasgait.cli.main import guard
+from nasgait.cli.main import guard, parse
 from nasgait.config.load import dump_config
 from nasgait.config.schema import ExperimentConfig, TrainConfig
 from nasgait.data.loader import TrainLoader
@@ -180,7 +180,7 @@ def main() -> int:
     """Entry point under torchrun, which sets the ranks' environment."""
     parser = argparse.ArgumentParser(prog="retrain.train", description=command.HELP)
     command.add_arguments(parser)
-    args = parser.parse_args()
+    args = parse(parser, sys.argv[1:])
     setup_logging()
     return guard(lambda: run(args))
 

@@ -14,7 +14,7 @@ import torch
 
 from nasgait.cli import stage
 from nasgait.cli import supernet as command
-from nasgait.cli.main import guard
+from nasgait.cli.main import guard, parse
 from nasgait.config.load import dump_config
 from nasgait.config.schema import ExperimentConfig
 from nasgait.data.loader import TrainLoader
@@ -114,7 +114,7 @@ def main() -> int:
     """Entry point under torchrun, which sets the ranks' environment."""
     parser = argparse.ArgumentParser(prog="supernet.train", description=command.HELP)
     command.add_arguments(parser)
-    args = parser.parse_args()
+    args = parse(parser, sys.argv[1:])
     setup_logging()
     return guard(lambda: run(args))
 

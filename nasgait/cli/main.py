@@ -42,6 +42,22 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     return top
 
 
+def parse(top: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
+    """Parse ``words``; ``key=value`` pairs may also stand behind options.
+
+    argparse takes all positional arguments at one place or none, so pairs after an
+    option come out as unknown.
+    """
+    args, rest = top.parse_known_args(words)
+    overrides = getattr(args, "overrides", None)
+    strange = [word for word in rest if word.startswith("-") or "=" not in word]
+    if strange or (rest and overrides is None):
+        top.error(f"unrecognized arguments: {' '.join(strange or rest)}")
+    if rest:
+        args.overrides = [*(overrides or []), *rest]
+    return args
+
+
 def guard(action: Callable[[], int | None]) -> int:
     """Run ``action`` and return an exit code; people see one line, not a traceback."""
     try:
@@ -62,7 +78,7 @@ def guard(action: Callable[[], int | None]) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the console script."""
     words = sys.argv[1:] if argv is None else list(argv)
-    args = parser(words).parse_args(words)
+    args = parse(parser(words), words)
     setup_logging()
     return guard(lambda: args.run(args))
 
