@@ -21,20 +21,20 @@ class Trait(NamedTuple):
 
 
 TRAITS = {
-    "hip": Trait(0.12, 0.08, 1.5, 0),
-    "knee": Trait(0.12, 0.12, 2.5, 0),
-    "ankle": Trait(0.25, 0.20, 2.5, 0),
-    "shoulder": Trait(0.25, 0.30, 1.0, 18),
-    "elbow": Trait(0.35, 0.30, 2.0, 14),
-    "abduction": Trait(0.30, 0.30, 0.5, 8),
-    "trunk_pitch": Trait(0.30, 0.30, 0.3, 7),
-    "trunk_roll": Trait(0.30, 0.30, 0.3, 7),
-    "trunk_yaw": Trait(0.40, 0.30, 1.0, 8),
-    "pelvis_yaw": Trait(0.50, 0.40, 1.5, 0),
-    "pelvis_roll": Trait(0.40, 0.40, 1.0, 0),
-    "sway": Trait(0.40, 0.30, 0.003, 0),
-    "nod": Trait(0.30, 0.30, 0.5, 9),
-    "shrug": Trait(0.30, 0.30, 0.001, 0.024),
+    "hip": Trait(0.08, 0.08, 1.5, 0),
+    "knee": Trait(0.08, 0.12, 2.5, 0),
+    "ankle": Trait(0.18, 0.20, 2.5, 0),
+    "shoulder": Trait(0.15, 0.30, 1.0, 18),
+    "elbow": Trait(0.20, 0.30, 2.0, 14),
+    "abduction": Trait(0.20, 0.30, 0.5, 8),
+    "trunk_pitch": Trait(0.20, 0.30, 0.3, 7),
+    "trunk_roll": Trait(0.20, 0.30, 0.3, 7),
+    "trunk_yaw": Trait(0.25, 0.30, 1.0, 8),
+    "pelvis_yaw": Trait(0.40, 0.40, 1.5, 0),
+    "pelvis_roll": Trait(0.30, 0.40, 1.0, 0),
+    "sway": Trait(0.30, 0.30, 0.003, 0),
+    "nod": Trait(0.20, 0.30, 0.5, 9),
+    "shrug": Trait(0.20, 0.30, 0.001, 0.024),
 }
 RHYTHMS = {
     "arms": ("shoulder", "elbow", "abduction"),
@@ -53,7 +53,7 @@ class WalkerSpread:
 
     asymmetry: float = 0.25
     """Difference of left and right as a share of the spread between walkers."""
-    posture: float = 2.0
+    posture: float = 1.5
     """Degrees of the mean angles."""
     warp: float = 0.22
     """Radians of the pace within the cycle."""
