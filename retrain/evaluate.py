@@ -74,6 +74,8 @@ def judge_network(
     Raises:
         DataError: no sequences, or none that the protocol can use.
     """
+    if config.protocol != "grew":
+        indices = [index for index in indices if store.sequences[index].labelled]
     if not indices:
         raise DataError(f"{store.path}: no test sequences to judge")
     size: tuple[int, int] = model.size  # type: ignore[assignment]

@@ -80,7 +80,9 @@ def identities(config: ExperimentConfig) -> str:
     store = GaitStore.open(config.data.store)
     parts = split(store, config.data.search_val, config.data.split_seed)
     counts = {
-        name: len({store.sequences[i].label for i in getattr(parts, name)})
+        name: len(
+            {store.sequences[i].label for i in getattr(parts, name) if store.sequences[i].labelled}
+        )
         for name in ("train", "search_val", "test")
     }
     for name, count in counts.items():

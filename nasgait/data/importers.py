@@ -18,8 +18,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from nasgait.data.index import META, Geometry, read_meta
-from nasgait.data.layouts import LAYOUTS, PROBE, RawSequence, list_pickles, require_root
+from nasgait.data.index import META, UNLABELLED, Geometry, read_meta
+from nasgait.data.layouts import LAYOUTS, RawSequence, list_pickles, require_root
 from nasgait.data.pool import in_order
 from nasgait.data.readers import READERS, Reading
 from nasgait.data.store import GaitStore
@@ -204,7 +204,7 @@ def _announce(
 
 def _lost_identities(listing: Sequence[RawSequence], stored: set[str]) -> list[str]:
     kept = {raw.label for raw in listing if raw.key in stored}
-    lost = {raw.label: None for raw in listing if raw.label not in kept | {PROBE}}
+    lost = {raw.label: None for raw in listing if raw.label not in kept | {UNLABELLED}}
     return [f"identity {label}: none of its sequences could be imported" for label in lost]
 
 

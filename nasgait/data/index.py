@@ -26,6 +26,8 @@ from nasgait.errors import DataError
 FORMAT = "nasgait-store/1"
 META, INDEX, WRITING = "meta.json", "index.csv", "writing.json"
 COLUMNS = ("id", "type", "view", "shard", "offset", "length", "subset")
+UNLABELLED = "probe"
+"""Label of test sequences whose identity is not known (GREW's probes)."""
 SUBSETS = ("train", "search-val", "test", "distractor")
 THRESHOLD = 128
 """Pixels at or above it are 1 in a store of 1 bit per pixel."""
@@ -49,6 +51,11 @@ class Sequence:
     """Number of the shard that holds them."""
     offset: int
     """Frames before the first one in that shard."""
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the identity is known."""
+        return self.label != UNLABELLED
 
     @property
     def key(self) -> str:

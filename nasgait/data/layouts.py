@@ -26,10 +26,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from nasgait.data.index import UNLABELLED
 from nasgait.errors import DataError
-
-PROBE = "probe"
-"""Label of sequences whose identity the dataset does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +92,7 @@ def list_grew(root: Path) -> list[RawSequence]:
             for number, seq in enumerate(seqs, 1)
         ]
     found += [
-        RawSequence(f"test/probe/{seq}", PROBE, "03", seq, "test")
+        RawSequence(f"test/probe/{seq}", UNLABELLED, "03", seq, "test")
         for seq in folders(root / "test" / "probe")
     ]
     return found + _distractors(root)

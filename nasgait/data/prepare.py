@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from nasgait.config.schema import DataConfig, SynthConfig
+from nasgait.config.schema import DataConfig, SourceConfig, SynthConfig
 from nasgait.data.importers import import_dataset
 from nasgait.data.store import GaitStore
 from nasgait.data.synthetic.dataset import write_dataset
@@ -25,13 +25,17 @@ def check_source(config: DataConfig) -> str:
         store = GaitStore.open(config.store)
         if config.synth:
             check_synthetic(store, config.synth)
+        if config.source:
+            check_imported(store, config.source)
         return f"use {config.store} ({len(store)} sequences)"
     if config.synth:
         return f"make {config.store} from the embedded dataset, preset {config.synth.preset}"
     if config.source:
-        if not Path(config.source.root).is_dir():
-            raise DataError(f"data.source.root {config.source.root}: is not a folder")
-        return f"import {config.source.root} ({config.source.layout}) into {config.store}"
+        found = len(list_dataset(config.source.layout, config.source.root))
+        return (
+            f"import {found} sequences of {config.source.root} ({config.source.layout}) "
+            f"into {config.store}"
+        )
     raise DataError(
         f"data.store {config.store}: is not there; make it with nasgait data import or "
         "nasgait data synth, or say data.source or data.synth in the configuration"
@@ -51,6 +55,18 @@ def check_synthetic(store: GaitStore, synth: SynthConfig) -> None:
         if value is not None and made.get(key) != value:
             raise DataError(
                 f"{store.path}: was made with {key} {made.get(key)!r}, data.synth asks for "
+                f"{value!r}; give another data.store or remove this one"
+            )
+
+
+def check_imported(store: GaitStore, source: SourceConfig) -> None:
+    """Refuse a store that was imported from elsewhere; the raw folder itself may be gone."""
+    made = store.meta.get("source", {})
+    wanted = {"layout": source.layout, "root": str(Path(source.root).resolve())}
+    for key, value in wanted.items():
+        if made.get(key) != value:
+            raise DataError(
+                f"{store.path}: was imported with {key} {made.get(key)!r}, data.source asks for "
                 f"{value!r}; give another data.store or remove this one"
             )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from nasgait.data.layouts import PROBE
+from nasgait.data.index import UNLABELLED
 from nasgait.data.store import GaitStore
 from nasgait.errors import DataError
 
@@ -73,7 +73,7 @@ def choose_rows(store: GaitStore, rows: int) -> list[int]:
     groups: dict[str, list[int]] = {}
     for i, sequence in enumerate(store.sequences):
         # Unlabelled probes are many people under one label.
-        group = f"{PROBE} {i}" if sequence.label == PROBE else sequence.label
+        group = sequence.label if sequence.labelled else f"{UNLABELLED} {i}"
         members = groups.setdefault(group, [])
         if len(members) < PER_IDENTITY:
             members.append(i)
