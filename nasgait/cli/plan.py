@@ -38,8 +38,8 @@ def plan(config: ExperimentConfig, out: Path) -> Iterator[str]:
         yield identities(config)
     search = config.search
     yield (
-        f"supernet: {space.name}, {parameters / 1e6:.2f} M parameters, {recipe_line(config.supernet)}, "
-        f"{disk(parameters, config.supernet)}"
+        f"supernet: {space.name}, {parameters / 1e6:.2f} M parameters, "
+        f"{recipe_line(config.supernet)}, {disk(parameters, config.supernet)}"
     )
     limits = ", ".join(f"{name} <= {limit:g}" for name, limit in budget.limits.items()) or "none"
     yield (

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from nasgait.config.schema import DataConfig, SourceConfig, SynthConfig
-from nasgait.data.importers import import_dataset
+from nasgait.data.importers import import_dataset, list_dataset
 from nasgait.data.store import GaitStore
 from nasgait.data.synthetic.dataset import write_dataset
 from nasgait.errors import ConfigError, DataError
