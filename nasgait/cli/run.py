@@ -150,8 +150,8 @@ class Walk:
 
     def job_threads(self) -> int:
         """CPU threads of each final network's training."""
-        cores = importlib.import_module("nasgait.engine.distributed").cores()
-        return self.config.threads or max(1, cores // self.config.jobs)
+        distributed = importlib.import_module("nasgait.engine.distributed")
+        return distributed.share_of_threads(self.config.threads, self.config.jobs)
 
     def rank(self, checkpoint: Path) -> None:
         """Hold the supernet's scores against the retrained rates of unchosen architectures."""

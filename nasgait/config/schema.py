@@ -274,7 +274,8 @@ class ExperimentConfig:
     seed: Whole = 0
     """Everything drawn at random follows from it."""
     threads: Whole = 0
-    """CPU threads of each process; 0 takes the cores shared by the processes."""
+    """CPU threads at work at a time, shared by the processes; 0 takes all cores.  Results of
+    different numbers of threads differ as seeds do."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where networks run; ``auto`` takes a GPU if there is one."""
     supernet: TrainConfig = TrainConfig()

@@ -49,15 +49,9 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def pin_threads(threads: int, processes: int = 1) -> int:
-    """Fix the CPU threads of this process; 0 shares the cores among ``processes``.
-
-    The number of threads changes the order of sums and thereby results, so it is
-    always set and never left to the environment.
-    """
-    chosen = threads or max(1, cores() // processes)
-    torch.set_num_threads(chosen)
-    return chosen
+def share_of_threads(threads: int, processes: int) -> int:
+    """CPU threads of each of ``processes`` that work at a time; 0 shares all cores."""
+    return max(1, (threads or cores()) // processes)
 
 
 @contextmanager
@@ -66,7 +60,8 @@ def joined(device: str, threads: int = 0) -> Iterator[World]:
     rank = int(os.environ.get("RANK", 0))
     size = int(os.environ.get("WORLD_SIZE", 1))
     local = int(os.environ.get("LOCAL_RANK", 0))
-    pin_threads(threads, int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+    # Always set: the number of threads changes the order of sums and thereby results.
+    torch.set_num_threads(share_of_threads(threads, int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
     where = pick_device(device, local)
     if where.type == "cuda":
         torch.cuda.set_device(where)
