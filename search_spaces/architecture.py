@@ -20,7 +20,8 @@ def load_architecture(text_or_path: str | Path) -> tuple[SearchSpace, Architectu
     written = read_written(str(text_or_path))
     if written.space is None:
         raise ConfigError(
-            f"architecture {str(text_or_path)!r}: name its space as well, as in sposgait-small:0-5-5-4"
+            f"architecture {str(text_or_path)!r}: name its space as well, "
+            "as in sposgait-small:0-5-5-4"
         )
     space = load_space(written.space)
     return space, space.parse(str(text_or_path))

@@ -7,7 +7,7 @@ those of the embedding network: convolutions, BatchNorm weights and biases, the
 exponent of the generalised mean, the separate FCs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -55,7 +55,7 @@ class CostTable:
         """Most MACs and most params; one architecture need not have both."""
         return self._extreme(max)
 
-    def _extreme(self, pick: type[min] | type[max]) -> Cost:  # type: ignore[valid-type]
+    def _extreme(self, pick: Callable[[Iterable[int]], int]) -> Cost:
         macs = sum(pick(c.macs for c in layer) for layer in self.layers)
         params = sum(pick(c.params for c in layer) for layer in self.layers)
         return self.base + Cost(macs, params)

@@ -135,10 +135,14 @@ class ChoiceNetwork(nn.Module):
         """
         if arch is None:
             if any(len(layer) != 1 for layer in self.options):
-                raise ConfigError("arch: this network holds several options; name one for each layer")
+                raise ConfigError(
+                    "arch: this network holds several options; name one for each layer"
+                )
             return tuple(layer[0] for layer in self.options)
         if len(arch) != len(self.options):
-            raise ConfigError(f"arch: {len(arch)} choices given, the space has {len(self.options)} layers")
+            raise ConfigError(
+                f"arch: {len(arch)} choices given, the space has {len(self.options)} layers"
+            )
         for number, (choice, layer) in enumerate(zip(arch, self.options, strict=True)):
             if choice not in layer:
                 raise ConfigError(f"arch: layer {number} holds the choices {layer}, not {choice}")
@@ -165,8 +169,6 @@ def _units(spec: SpaceSpec, options: Sequence[Sequence[int]]) -> list[ChoiceUnit
             candidates = spec.candidates(layer)
             blocks = {choice: candidates[choice] for choice in options[len(units)]}
             last = i == len(stage.layers) - 1
-            units.append(
-                ChoiceUnit(stage, layer, blocks, channels, stage_channels, i == 0, last)
-            )
+            units.append(ChoiceUnit(stage, layer, blocks, channels, stage_channels, i == 0, last))
             channels = layer.channels
     return units

@@ -109,9 +109,7 @@ class SearchSpace:
         picked = zip(redraw, fresh, self.path(arch), strict=True)
         return self.architecture([new if again else old for again, new, old in picked])
 
-    def crossover(
-        self, a: Architecture, b: Architecture, rng: np.random.Generator
-    ) -> Architecture:
+    def crossover(self, a: Architecture, b: Architecture, rng: np.random.Generator) -> Architecture:
         """Take each layer from ``a`` or ``b`` with equal chances."""
         take_a = rng.random(len(self.choices)) < 0.5
         picked = zip(take_a, self.path(a), self.path(b), strict=True)
@@ -180,7 +178,7 @@ def load_space(name_or_path: str | Path) -> SearchSpace:
         return SearchSpace(read_spec(_FOLDER / f"{source}.yaml"), source)
     path = Path(source).expanduser()
     if path.suffix not in (".yaml", ".yml") and not path.is_file():
-        close = difflib.get_close_matches(source, space_names(), n=1)
+        close = difflib.get_close_matches(source, space_names(), n=1, cutoff=0.5)
         hint = f", did you mean {close[0]!r}?" if close else ""
         known = ", ".join(space_names())
         raise ConfigError(f"space {source!r}: no file and no known space{hint} (known: {known})")

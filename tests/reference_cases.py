@@ -32,7 +32,7 @@ class Case:
 
     def weight(self, name: str) -> torch.Tensor:
         """The reference's tensor of this name, by the rule of the README beside the records."""
-        shape, dtype, kind, fan_in = self.table[name]
+        shape, _, kind, fan_in = self.table[name]
         if kind == "counter":
             return torch.zeros(shape, dtype=torch.int64)
         f = np.float32

@@ -1,4 +1,4 @@
-"""3-D convolution blocks of SPOSGait's search spaces, written as kernels like ``3x3x1+3x1x3``."""
+"""Convolutions, and the 3-D blocks of search spaces, written as kernels like ``3x3x1+3x1x3``."""
 
 import re
 
@@ -23,9 +23,12 @@ def parse_block(text: str) -> tuple[Kernel, ...]:
         ValueError: another form, or a kernel side that is not odd.
     """
     if not _BLOCK.fullmatch(text):
-        raise ValueError(f"{text!r} is no block; write kernels like 3x3x3 or 3x3x1+3x1x3 (t x h x w)")
-    kernels = tuple((int(t), int(h), int(w)) for t, h, w in
-                    (part.split("x") for part in text.split("+")))
+        raise ValueError(
+            f"{text!r} is no block; write kernels like 3x3x3 or 3x3x1+3x1x3 (t x h x w)"
+        )
+    kernels = tuple(
+        (int(t), int(h), int(w)) for t, h, w in (part.split("x") for part in text.split("+"))
+    )
     if any(side % 2 == 0 for kernel in kernels for side in kernel):
         raise ValueError(f"{text!r}: every side of a kernel must be odd, so that the size stays")
     return kernels
@@ -35,7 +38,8 @@ class Conv3d(nn.Conv3d):
     """Convolution without bias, stride 1 and same size, fast also on a single input channel."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: Kernel) -> None:
-        padding = tuple(side // 2 for side in kernel)
+        t, h, w = kernel
+        padding = (t // 2, h // 2, w // 2)
         super().__init__(in_channels, out_channels, kernel, padding=padding, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -56,6 +60,25 @@ class Conv3d(nn.Conv3d):
         window = frames.unfold(1, t, 1).reshape(n * s, h, w, t).permute(0, 3, 1, 2)
         y = F.conv2d(window, self.weight[:, 0], padding=(up // 2, left // 2))
         return y.view(n, s, *y.shape[1:]).transpose(1, 2)
+
+
+class Conv2d(nn.Conv2d):
+    """2-D convolution without bias and with same padding, fast also on a single input channel."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> None:
+        super().__init__(
+            in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, bias=False
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve x [f, c, h, w] to [f, out, h', w']."""
+        if self.in_channels > 1 or self.stride != (1, 1):
+            return super().forward(x)
+        # The columns under the kernel become channels: see Conv3d.
+        size = self.kernel_size[1]
+        columns = F.pad(x[:, 0], (size // 2, size // 2)).unfold(2, size, 1).contiguous()
+        kernel = self.weight[:, 0].transpose(1, 2)[..., None]
+        return F.conv2d(columns.permute(0, 3, 1, 2), kernel, padding=(size // 2, 0))
 
 
 class ConvBN(nn.Module):

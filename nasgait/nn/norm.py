@@ -18,6 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from nasgait.nn.temporal import hide
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -69,9 +71,9 @@ class BatchNorm(_BatchNorm):
     Statistics are float32 or wider; the output has the type of the input.
 
     Set :attr:`calibrate` to have each forward, in any mode, measure the moments
-    of its input over valid positions, pass them to the callable
-    (which may pool them over batches and ranks), take what it returns as
-    running statistics (biased variance) and normalise with those.
+    of its input over valid positions, pass them to the callable (which may pool
+    them over batches and ranks), take what it returns as running statistics
+    (biased variance) and normalise with those.
     """
 
     calibrate: Callable[[Moments], Moments] | None = None
@@ -119,6 +121,7 @@ class BatchNorm(_BatchNorm):
                 self.momentum,
                 self.eps,
             )
+        x = hide(x, valid)
         found = pool_ranks(moments(x.detach(), valid), ranks)
         if found.count < 2:
             raise ValueError("BatchNorm in training needs at least 2 valid positions")
@@ -163,17 +166,15 @@ class _Normalise(torch.autograd.Function):
         # kernels that widen half precision inside and make one pass each.
         scale = weight * (var + ctx.eps).rsqrt()
         along, across = (sums / ctx.count * scale).to(weight.dtype)
-        none, one = torch.zeros_like(var), torch.ones_like(var)
-        dx = F.batch_norm(dy, none, one, scale, -across, False, 0.0, 0.0)
+        none, one = torch.zeros_like(var), torch.full_like(var, 1 - ctx.eps)
+        dx = F.batch_norm(dy, none, one, scale, -across, False, 0.0, ctx.eps)
         dx -= F.batch_norm(x, mean, var, along, none, False, 0.0, ctx.eps)
         if valid is not None:
             dx = dx.masked_fill_(~valid, 0)
         return dx, None, grad_weight, grad_bias, None, None, None
 
 
-def _gradient_sums(
-    dy: Tensor, x: Tensor, mean: Tensor, invstd: Tensor
-) -> tuple[Tensor, Tensor]:
+def _gradient_sums(dy: Tensor, x: Tensor, mean: Tensor, invstd: Tensor) -> tuple[Tensor, Tensor]:
     """Sums of dy * normal(x) and of dy for each channel, [c] in float64."""
     grouped, groups = _regroup(x)
     gradient = dy
@@ -183,7 +184,15 @@ def _gradient_sums(
     wide = _wide(x)
     mean, invstd = (value.to(wide).repeat(groups) for value in (mean, invstd))
     _, along, across = torch.ops.aten.native_batch_norm_backward(
-        gradient, grouped, torch.ones_like(mean), None, None, mean, invstd, True, 0.0,
+        gradient,
+        grouped,
+        torch.ones_like(mean),
+        None,
+        None,
+        mean,
+        invstd,
+        True,
+        0.0,
         [False, True, True],
     )
     return along.view(groups, -1).double().sum(0), across.view(groups, -1).double().sum(0)
@@ -195,6 +204,8 @@ def _regroup(x: Tensor) -> tuple[Tensor, int]:
     Sums over the channels of the view are short, and k of them make up one
     channel of x.  Returns x itself and 1 where nothing is to be gained.
     """
+    if x.device.type != "cpu":
+        return x, 1
     count = x.numel() // x.shape[1]
     groups = gcd(count, 1 << isqrt(count).bit_length() - 1)
     rows = x.movedim(1, -1)

@@ -73,3 +73,29 @@ def valid_after_lta(valid: Tensor | None) -> Tensor | None:
 def hide(x: Tensor, valid: Tensor | None) -> Tensor:
     """Put zeros on padding, so that a convolution over time sees what it sees at a real end."""
     return x if valid is None else x.masked_fill(~valid, 0)
+
+
+def pack(silhouettes: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """The real frames of all sequences, one after another, for networks that see each alone.
+
+    Args:
+        silhouettes: [n, s, h, w]; lengths: as :func:`check_lengths` returns them.
+
+    Returns:
+        Frames [f, 1, h, w], and bool [n, s] that tells where they belong (None: all).
+    """
+    if lengths is None:
+        return silhouettes.flatten(0, 1)[:, None], None
+    valid = torch.arange(silhouettes.shape[1], device=lengths.device) < lengths[:, None]
+    return silhouettes[valid][:, None], valid
+
+
+def packed_max(frames: Tensor, sequences: int, valid: Tensor | None) -> Tensor:
+    """Largest value over the frames of each sequence: [f, c, h, w] to [n, c, h, w].
+
+    ``valid`` is what :func:`pack` returned for the ``sequences`` n.
+    """
+    if valid is None:
+        return frames.unflatten(0, (sequences, -1)).max(dim=1).values
+    padded = frames.new_full((*valid.shape, *frames.shape[1:]), -torch.inf)
+    return padded.index_put((valid,), frames).max(dim=1).values

@@ -1,0 +1,1 @@
+"""Hand-designed networks to compare with, one file for each."""

@@ -1,0 +1,47 @@
+"""``nasgait spaces``: the search spaces that come with nasgait."""
+
+import argparse
+import importlib
+import json
+
+HELP = "list the search spaces, or describe one's own YAML file"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line."""
+    parser.add_argument("space", nargs="*", help="names or YAML files; all by default")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print one line for each space; returns 0."""
+    module = importlib.import_module("search_spaces.space")
+    spaces = [module.load_space(name) for name in args.space or module.space_names()]
+    rows = []
+    for space in spaces:
+        table = space.cost_table()
+        rows.append(
+            {
+                "space": space.source,
+                "description": space.spec.description,
+                "sha256": space.sha256,
+                "paths": space.paths,
+                "choices": list(space.choices),
+                "frames": space.frames,
+                "size": list(space.size),
+                "macs": [table.smallest.macs, table.largest.macs],
+                "params": [table.smallest.params, table.largest.params],
+            }
+        )
+    if args.json:
+        print(json.dumps({"spaces": rows}))
+        return 0
+    for row in rows:
+        (height, width), (least, most), (few, many) = row["size"], row["macs"], row["params"]
+        print(
+            f"{row['space']}: {row['description']}; {row['paths']:,} paths; "
+            f"{row['frames']} frames of {height} x {width}: "
+            f"{least / 1e6:,.1f} to {most / 1e6:,.1f} million MACs, "
+            f"{few / 1e6:.2f} to {many / 1e6:.2f} million params"
+        )
+    return 0

@@ -1,0 +1,103 @@
+"""Exact multiply-accumulates and parameters of any network, layer by layer."""
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from nasgait.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """One module without children that computes or learns something."""
+
+    name: str
+    """Its path in the network."""
+    macs: int
+    """Multiply-accumulates for one sequence."""
+    params: int
+    """Learnable numbers."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What one sequence costs; FLOPs are twice the MACs."""
+
+    layers: tuple[LayerCost, ...]
+    """In the order of the network."""
+    macs: int
+    """Convolutions and matrix products, embedding head included, classifier excluded."""
+    params: int
+    """Of the embedding network: no neck, no classifier."""
+    params_with_classes: int
+    """Everything that trains, the neck's classifier included if there is one."""
+    frames: int
+    """Frames of the sequence."""
+    size: tuple[int, int]
+    """Height and width of the silhouettes."""
+
+
+def profile(
+    model: nn.Module, frames: int | None = None, size: tuple[int, int] | None = None
+) -> Profile:
+    """Count with ``torch.utils.flop_counter`` on the meta device: no data, no time.
+
+    Args:
+        model: a gait network; left as it is.
+        frames, size: of the silhouettes; those of the network by default.
+
+    Raises:
+        ConfigError: fewer than one frame.
+    """
+    frames, size = input_of(model, frames, size)
+    with_classes = count_params(model)
+    bare = embedding_network(model).to("meta")
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        bare(torch.zeros(1, frames, *size, device="meta"))
+    counts = counter.get_flop_counts()
+    root = type(bare).__name__
+    layers = []
+    for name, module in bare.named_modules():
+        own = sum(p.numel() for p in module.parameters(recurse=False))
+        leaf = next(module.children(), None) is None
+        flops = sum(counts.get(f"{root}.{name}", {}).values()) if leaf else 0
+        if own or flops:
+            layers.append(LayerCost(name, flops // 2, own))
+    return Profile(
+        layers=tuple(layers),
+        macs=counter.get_total_flops() // 2,
+        params=count_params(bare),
+        params_with_classes=with_classes,
+        frames=frames,
+        size=size,
+    )
+
+
+def embedding_network(model: nn.Module) -> nn.Module:
+    """A copy in evaluation mode without neck and classifier."""
+    neck = getattr(model, "neck", None)
+    # The neck may be most of the memory, so it is left out of the copy itself.
+    memo = {} if neck is None else {id(neck): None}
+    bare = copy.deepcopy(model, memo)
+    if neck is not None:
+        bare.register_module("neck", None)
+    return bare.eval()
+
+
+def input_of(
+    model: nn.Module, frames: int | None, size: tuple[int, int] | None
+) -> tuple[int, tuple[int, int]]:
+    """Frames and size to profile at: those given, or the network's own."""
+    if frames is not None and frames < 1:
+        raise ConfigError(f"frames: must be at least 1, not {frames}")
+    height, width = size or model.size  # type: ignore[misc]
+    return frames or int(model.frames), (int(height), int(width))  # type: ignore[arg-type]
+
+
+def count_params(model: nn.Module) -> int:
+    """The number of learnable numbers."""
+    return sum(p.numel() for p in model.parameters())

@@ -1,0 +1,158 @@
+"""Blocks, pooling, heads and time against plain torch and brute force."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
+
+from nasgait.nn.blocks import SPOSGAIT_BLOCKS, ChoiceBlock, Conv2d, Conv3d, parse_block
+from nasgait.nn.heads import BNNecks, SeparateFCs
+from nasgait.nn.pooling import GeMPyramid, HorizontalPyramid, spatial_max, temporal_max
+from nasgait.nn.temporal import (
+    check_lengths,
+    pack,
+    packed_max,
+    repeat_short,
+    valid_after_lta,
+    valid_mask,
+)
+
+
+@pytest.mark.parametrize("text", ["3x3", "", "3x3x3+", "2x3x3", "axbxc", "3x3x3 + 3x1x1"])
+def test_malformed_blocks_are_refused(text):
+    with pytest.raises(ValueError, match=r"no block|odd"):
+        parse_block(text)
+
+
+def test_blocks_are_written_time_height_width():
+    assert parse_block("3x1x1+1x3x5") == ((3, 1, 1), (1, 3, 5))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    "kernel", [(3, 3, 3), (3, 1, 3), (3, 3, 1), (3, 1, 1), (1, 1, 1), (1, 3, 3)]
+)
+def test_conv3d_equals_torch_and_counts_the_same(channels, kernel):
+    torch.manual_seed(0)
+    conv = Conv3d(channels, 4, kernel).double()
+    x = torch.randn(2, channels, 5, 6, 7, dtype=torch.float64)
+    with FlopCounterMode(display=False) as ours:
+        y = conv(x)
+    with FlopCounterMode(display=False) as theirs:
+        wanted = F.conv3d(x, conv.weight, padding=conv.padding)
+    torch.testing.assert_close(y, wanted)
+    assert ours.get_total_flops() == theirs.get_total_flops()
+
+
+@pytest.mark.parametrize(
+    ("channels", "kernel", "stride"), [(1, 5, 1), (1, 3, 2), (3, 3, 1), (1, 1, 1)]
+)
+def test_conv2d_equals_torch_and_counts_the_same(channels, kernel, stride):
+    torch.manual_seed(0)
+    conv = Conv2d(channels, 4, kernel, stride).double()
+    x = torch.randn(3, channels, 6, 7, dtype=torch.float64)
+    with FlopCounterMode(display=False) as ours:
+        y = conv(x)
+    with FlopCounterMode(display=False) as theirs:
+        wanted = F.conv2d(x, conv.weight, padding=kernel // 2, stride=stride)
+    torch.testing.assert_close(y, wanted)
+    assert ours.get_total_flops() == theirs.get_total_flops()
+
+
+@pytest.mark.parametrize("text", SPOSGAIT_BLOCKS)
+def test_padded_block_gives_what_each_sequence_gives_alone(text):
+    torch.manual_seed(0)
+    block = ChoiceBlock(2, 4, parse_block(text), relu=True).double().eval()
+    x = torch.randn(2, 2, 7, 6, 5, dtype=torch.float64)
+    y = block(x, valid_mask(torch.tensor([7, 3]), 7))
+    torch.testing.assert_close(y[1, :, :3], block(x[1:, :, :3])[0])
+
+
+def test_spatial_max_equals_max_pool3d_and_keeps_half_precision():
+    x = torch.randn(2, 3, 4, 7, 5)
+    assert torch.equal(spatial_max(x), F.max_pool3d(x, (1, 2, 2)))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert spatial_max(x.bfloat16()).dtype == torch.bfloat16
+
+
+def test_temporal_max_ignores_padding():
+    x = torch.arange(24.0).view(2, 1, 4, 3, 1)
+    y = temporal_max(x, valid_mask(torch.tensor([4, 2]), 4))
+    assert torch.equal(y[1], x[1, :, 1])
+    assert torch.equal(temporal_max(x), x.amax(2))
+
+
+def test_pyramids_by_hand():
+    x = torch.rand(2, 3, 8, 5, dtype=torch.float64)
+    mean_max, gem = HorizontalPyramid((4, 1)), GeMPyramid((4, 1), p=3.0).double()
+    strips = [x[:, :, 2 * i : 2 * i + 2].flatten(2) for i in range(4)] + [x.flatten(2)]
+    for i, strip in enumerate(strips):
+        torch.testing.assert_close(mean_max(x)[..., i], strip.mean(-1) + strip.amax(-1))
+        torch.testing.assert_close(gem(x)[..., i], strip.pow(3).mean(-1).pow(1 / 3))
+
+
+def test_gem_clamps_and_widens():
+    gem = GeMPyramid((1,))
+    x = torch.full((1, 1, 2, 2), -1.0, dtype=torch.bfloat16)
+    y = gem(x)
+    assert y.dtype == torch.float32
+    assert 0 <= y.item() <= 2e-6
+
+
+def test_heads_by_hand_and_in_full_precision_under_autocast():
+    torch.manual_seed(0)
+    fcs, neck = SeparateFCs(3, 5, 4), BNNecks(3, 4, 7)
+    x = torch.randn(6, 5, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = fcs(x)
+        logits = neck(y)
+    assert y.dtype == logits.dtype == torch.float32
+    torch.testing.assert_close(y, torch.einsum("nip,pio->nop", x, fcs.fc_bin))
+    assert logits.shape == (6, 7, 3)
+    flat = y.reshape(6, 12)
+    normal = ((flat - flat.mean(0)) / (flat.var(0, unbiased=False) + 1e-5).sqrt()).view(6, 4, 3)
+    wanted = torch.einsum(
+        "ncp,pck->nkp", F.normalize(normal, dim=1), F.normalize(neck.fc_bin, dim=1)
+    )
+    torch.testing.assert_close(logits, wanted, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("lengths", [[0, 2], [3, 5], [2]])
+def test_impossible_lengths_are_refused(lengths):
+    with pytest.raises(ValueError, match="lengths"):
+        check_lengths(torch.zeros(2, 4, 3, 3), torch.tensor(lengths))
+
+
+@given(st.lists(st.integers(1, 7), min_size=1, max_size=5), st.integers(1, 9))
+def test_short_sequences_are_repeated_whole(lengths, minimum):
+    frames = max(lengths)
+    x = torch.arange(len(lengths) * frames).view(len(lengths), frames, 1, 1)
+    y, longer = repeat_short(x, torch.tensor(lengths), minimum)
+    for row, length in enumerate(lengths):
+        alone, _ = repeat_short(x[row : row + 1, :length], None, minimum)
+        assert alone.shape[1] >= min(minimum, alone.shape[1])
+        assert longer[row] == alone.shape[1] >= length
+        assert longer[row] >= minimum
+        assert torch.equal(y[row, : longer[row]], alone[0])
+
+
+@given(st.lists(st.integers(3, 20), min_size=1, max_size=4))
+def test_mask_after_lta_counts_whole_triples(lengths):
+    frames = max(lengths)
+    mask = valid_after_lta(valid_mask(torch.tensor(lengths), frames))
+    assert mask.shape[2] == frames // 3
+    assert mask.sum((1, 2, 3, 4)).tolist() == [length // 3 for length in lengths]
+
+
+def test_packing_and_its_maximum():
+    x = torch.randn(3, 4, 2, 2)
+    lengths = torch.tensor([4, 1, 3])
+    frames, valid = pack(x, lengths)
+    assert frames.shape == (8, 1, 2, 2)
+    y = packed_max(frames, 3, valid)
+    for row, length in enumerate(lengths):
+        assert torch.equal(y[row, 0], x[row, :length].amax(0))
+    frames, valid = pack(x, None)
+    assert torch.equal(packed_max(frames, 3, valid)[:, 0], x.amax(1))
