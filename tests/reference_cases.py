@@ -10,6 +10,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from nasgait.config.schema import CrossEntropyConfig, LossConfig, TripletConfig
+from nasgait.nn.losses import GaitLoss
+
+SMOOTHING = 0.1
+"""Label smoothing that the published cross-entropy applies unless told otherwise."""
+
 
 @dataclass
 class Case:
@@ -20,6 +26,7 @@ class Case:
     arrays: dict[str, np.ndarray]
     config: dict
     salt: str
+    loss: list | dict
 
     @classmethod
     def load(cls, folder: Path, name: str) -> "Case":
@@ -27,7 +34,12 @@ class Case:
         with np.load(folder / f"{name}.npz") as archive:
             arrays = dict(archive)
         return cls(
-            record["facts"], record["state_dict"], arrays, record["config"], record["weight_salt"]
+            facts=record["facts"],
+            table=record["state_dict"],
+            arrays=arrays,
+            config=record["config"],
+            salt=record["weight_salt"],
+            loss=record["loss_cfg"],
         )
 
     def weight(self, name: str) -> torch.Tensor:
@@ -91,6 +103,26 @@ def check_training(case: Case, model: nn.Module) -> None:
         model.train()
         with torch.no_grad():
             _check(case, "train", suffix, model(x), tolerance)
+
+
+def check_gradients(case: Case, model: nn.Module, names) -> None:
+    """Hold loss and gradient norms of a training step in float64 against the record."""
+    terms = case.loss if isinstance(case.loss, list) else [case.loss]
+    weights = {term["type"]: term["loss_term_weight"] for term in terms}
+    loss = GaitLoss(
+        LossConfig(
+            TripletConfig(weights["TripletLoss"], 0.2),
+            CrossEntropyConfig(weights.get("CrossEntropyLoss", 0.0), 16.0, SMOOTHING),
+        )
+    )
+    labels = torch.from_numpy(case.arrays["lab_train"])
+    total, _ = loss(model.double().train()(case.silhouettes("x_train").double()), labels)
+    total.backward()
+    wanted = case.facts["train_grad_norm"]
+    for key, parameter in model.named_parameters():
+        norm = wanted[names(key)]
+        found = float(parameter.grad.norm())
+        assert abs(found - norm) <= 2e-3 * norm + 1e-6, f"{key}: {found} against {norm}"
 
 
 def _check(case: Case, kind: str, suffix: str, output, tolerance: float) -> None:

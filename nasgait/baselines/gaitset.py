@@ -14,8 +14,8 @@ from nasgait.nn.blocks import Conv2d
 from nasgait.nn.heads import BNNecks, SeparateFCs
 from nasgait.nn.init import initialise
 from nasgait.nn.output import GaitOutput
-from nasgait.nn.pooling import HorizontalPyramid
-from nasgait.nn.temporal import check_lengths, pack, packed_max
+from nasgait.nn.pooling import HorizontalPyramid, packed_max
+from nasgait.nn.temporal import check_lengths, pack
 
 
 class SetBlock(nn.Module):

@@ -77,7 +77,7 @@ class Conv2d(nn.Conv2d):
         # The columns under the kernel become channels: see Conv3d.
         size = self.kernel_size[1]
         columns = F.pad(x[:, 0], (size // 2, size // 2)).unfold(2, size, 1).contiguous()
-        kernel = self.weight[:, 0].transpose(1, 2)[..., None]
+        kernel = self.weight[:, 0].transpose(1, 2)[..., None].contiguous()
         return F.conv2d(columns.permute(0, 3, 1, 2), kernel, padding=(size // 2, 0))
 
 

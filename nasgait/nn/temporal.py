@@ -88,14 +88,3 @@ def pack(silhouettes: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | 
         return silhouettes.flatten(0, 1)[:, None], None
     valid = torch.arange(silhouettes.shape[1], device=lengths.device) < lengths[:, None]
     return silhouettes[valid][:, None], valid
-
-
-def packed_max(frames: Tensor, sequences: int, valid: Tensor | None) -> Tensor:
-    """Largest value over the frames of each sequence: [f, c, h, w] to [n, c, h, w].
-
-    ``valid`` is what :func:`pack` returned for the ``sequences`` n.
-    """
-    if valid is None:
-        return frames.unflatten(0, (sequences, -1)).max(dim=1).values
-    padded = frames.new_full((*valid.shape, *frames.shape[1:]), -torch.inf)
-    return padded.index_put((valid,), frames).max(dim=1).values

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from reference_cases import Case, check_outputs, check_training, close
+from reference_cases import Case, check_gradients, check_outputs, check_training, close
 
 from nasgait.baselines.gaitbase import GaitBase
 from nasgait.baselines.gaitset import GaitSet
@@ -49,7 +49,7 @@ def load(shared, name):
         mapping = gaitbase_name
     case.fill(model, mapping)
     assert {mapping(key) for key in model.state_dict()} == set(case.table)
-    return case, model
+    return case, model, mapping
 
 
 CASES = [
@@ -61,15 +61,20 @@ CASES = [
 
 @pytest.mark.parametrize("name", CASES)
 def test_outputs_equal_the_published_ones(name, shared):
-    case, model = load(shared, name)
+    case, model, _ = load(shared, name)
     check_outputs(case, model)
     check_training(case, model)
 
 
 @pytest.mark.parametrize("name", CASES)
+def test_gradients_equal_the_published_ones(name, shared):
+    check_gradients(*load(shared, name))
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_padded_batch_equals_the_published_packed_one(name, shared):
     """Also in training: BatchNorm then sees the packed frames and nothing else."""
-    case, model = load(shared, name)
+    case, model, _ = load(shared, name)
     lengths = torch.from_numpy(case.arrays["seqL_packed"]).long()
     packed = case.silhouettes("x_packed")[0]
     padded = torch.rand(len(lengths), int(lengths.max()), *packed.shape[1:])

@@ -9,11 +9,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nasgait.nn.blocks import SPOSGAIT_BLOCKS, ChoiceBlock, Conv2d, Conv3d, parse_block
 from nasgait.nn.heads import BNNecks, SeparateFCs
-from nasgait.nn.pooling import GeMPyramid, HorizontalPyramid, spatial_max, temporal_max
+from nasgait.nn.pooling import (
+    GeMPyramid,
+    HorizontalPyramid,
+    packed_max,
+    spatial_max,
+    temporal_max,
+)
 from nasgait.nn.temporal import (
     check_lengths,
     pack,
-    packed_max,
     repeat_short,
     valid_after_lta,
     valid_mask,

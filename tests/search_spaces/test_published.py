@@ -3,7 +3,7 @@
 import pytest
 import torch
 from published import published_space, reference_name
-from reference_cases import Case, check_outputs, check_training
+from reference_cases import Case, check_gradients, check_outputs, check_training
 
 CASES = [
     "small_grew_0554",
@@ -30,13 +30,18 @@ def network(request, shared):
     classes = config["class_num"] if "logits_eval" in case.arrays else None
     model = space.build(case.config["cand"], classes)
     case.fill(model, lambda key: reference_name(kind, key))
-    return case, model
+    return case, model, lambda key: reference_name(kind, key)
 
 
 def test_outputs_equal_the_published_ones(network):
-    case, model = network
+    case, model, _ = network
     check_outputs(case, model)
     check_training(case, model)
+
+
+def test_gradients_equal_the_published_ones(network):
+    case, model, names = network
+    check_gradients(case, model, names)
 
 
 def test_supernet_runs_the_path_with_the_published_names(shared):
