@@ -57,7 +57,7 @@ class WalkerSpread:
     """Degrees of the mean angles."""
     warp: float = 0.22
     """Radians of the pace within the cycle."""
-    cadence: float = 0.07
+    cadence: float = 0.03
     """Log of the strides per second."""
 
 
@@ -69,7 +69,7 @@ class SessionSpread:
     """Degrees of the mean angles (a third of it in the legs)."""
     amplitude: float = 0.04
     """Log amplitude of a channel."""
-    cadence: float = 0.05
+    cadence: float = 0.08
     """Log of the strides per second."""
 
 
