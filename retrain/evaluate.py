@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from nasgait.config.schema import EvaluationConfig
 from nasgait.data.store import GaitStore
@@ -19,6 +18,7 @@ from nasgait.errors import ConfigError, DataError
 from nasgait.evaluation.embed import embed
 from nasgait.evaluation.protocols import Outcome, judge
 from nasgait.evaluation.submission import judge_probes, read_truth, submit
+from nasgait.nn.output import GaitNetwork
 from retrain.subject import load_network
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Verdict:
 
 
 def judge_network(
-    model: nn.Module,
+    model: GaitNetwork,
     store: GaitStore,
     indices: list[int],
     config: EvaluationConfig,
@@ -78,9 +78,8 @@ def judge_network(
         indices = [index for index in indices if store.sequences[index].labelled]
     if not indices:
         raise DataError(f"{store.path}: no test sequences to judge")
-    size: tuple[int, int] = model.size  # type: ignore[assignment]
     embeddings = embed(
-        model, store, indices, size, config.max_frames, device, precision, progress=True
+        model, store, indices, model.size, config.max_frames, device, precision, progress=True
     )
     sequences = [store.sequences[index] for index in indices]
     labels = [sequence.label for sequence in sequences]

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from nasgait.baselines import registry
 from nasgait.engine.checkpoint import FORMAT, load_checkpoint
 from nasgait.errors import CheckpointError, ConfigError
+from nasgait.nn.output import GaitNetwork
 from search_spaces import load_architecture, load_space
 
 
@@ -42,7 +41,7 @@ class Subject:
         """What the results call it unless they are told a name."""
         return str(self.model or self.arch)
 
-    def build(self, num_classes: int | None = None) -> nn.Module:
+    def build(self, num_classes: int | None = None) -> GaitNetwork:
         """The network; without classes no neck and no classifier.
 
         Raises CheckpointError when the space is not the one it was named from.
@@ -68,7 +67,7 @@ class Subject:
         }
 
 
-def load_network(path: str | Path) -> tuple[nn.Module, Mapping[str, Any]]:
+def load_network(path: str | Path) -> tuple[GaitNetwork, Mapping[str, Any]]:
     """The trained embedding network of a checkpoint (without neck) and the checkpoint's payload.
 
     Raises CheckpointError for anything but the checkpoint of a final network.
@@ -85,7 +84,9 @@ def load_network(path: str | Path) -> tuple[nn.Module, Mapping[str, Any]]:
     return model.eval(), saved
 
 
-def start_from(model: nn.Module, bare: nn.Module, subject: Subject, path: str | Path) -> list[str]:
+def start_from(
+    model: GaitNetwork, bare: GaitNetwork, subject: Subject, path: str | Path
+) -> list[str]:
     """Load a slice written by ``nasgait export`` into ``model``; returns the names left fresh.
 
     Args:

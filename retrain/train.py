@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from nasgait.cli import retrain as command
 from nasgait.cli import stage
@@ -29,6 +28,7 @@ from nasgait.engine.logging import setup_logging
 from nasgait.engine.loop import Training, fit
 from nasgait.engine.outdir import claim
 from nasgait.engine.precision import autocast
+from nasgait.nn.output import GaitNetwork
 from nasgait.profiling.macs import profile
 from retrain.evaluate import judge_network, write_probes
 from retrain.subject import Subject, start_from
@@ -51,7 +51,7 @@ class Inputs:
     parts: Split
 
     @property
-    def model(self) -> nn.Module:
+    def model(self) -> GaitNetwork:
         """The embedding network, untrained."""
         return self.subject.build()
 
@@ -142,7 +142,7 @@ def finish(inputs: Inputs, training: Training, world: World) -> dict[str, Any]:
     """Judge the trained network and write what the report and the comparison read."""
     config, out = inputs.config, inputs.out
     verdict = judge_network(
-        training.model.eval(),
+        training.model,
         inputs.store,
         inputs.parts.test,
         config.evaluation,

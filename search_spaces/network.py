@@ -10,7 +10,7 @@ from nasgait.errors import ConfigError
 from nasgait.nn.blocks import ChoiceBlock, ConvBN, TemporalAggregation, parse_block
 from nasgait.nn.heads import BNNecks, SeparateFCs
 from nasgait.nn.init import initialise
-from nasgait.nn.output import GaitOutput
+from nasgait.nn.output import GaitNetwork, GaitOutput
 from nasgait.nn.pooling import GeMPyramid, spatial_max, temporal_max
 from nasgait.nn.temporal import check_lengths, repeat_short, valid_mask
 from search_spaces.spec import LayerSpec, SpaceSpec, StageSpec
@@ -79,7 +79,7 @@ class ChoiceUnit(nn.Module):
         return Clip(x, valid, stage_input)
 
 
-class ChoiceNetwork(nn.Module):
+class ChoiceNetwork(GaitNetwork):
     """A network of a search space, holding the given blocks of each layer.
 
     With one option in each layer it is an architecture's own network; with all

@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from torch import nn
 
 from nasgait.errors import ConfigError
 from search_spaces.costs import Cost, CostTable, cost_table
@@ -151,7 +150,7 @@ class SearchSpace:
 
     def build(
         self, arch: Architecture | Sequence[int], num_classes: int | None = None
-    ) -> nn.Module:
+    ) -> ChoiceNetwork:
         """The network of the chosen path alone; without classes no neck, no classifier."""
         options = [(choice,) for choice in self.path(arch)]
         return ChoiceNetwork(self.spec, options, num_classes)

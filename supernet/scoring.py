@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nasgait.config.schema import CalibrationConfig, ExperimentConfig
 from nasgait.data.loader import pad
@@ -27,6 +27,7 @@ from nasgait.engine.rng import generator
 from nasgait.errors import CheckpointError, DataError
 from nasgait.evaluation.embed import embed
 from nasgait.evaluation.protocols import leave_one_out
+from nasgait.nn.output import GaitNetwork
 from search_spaces import load_space
 from search_spaces.record import Architecture
 from search_spaces.space import SearchSpace
@@ -121,7 +122,7 @@ class Scorer:
             for silhouettes, lengths in batches_of(sequences, weights.space.size)
         ]
 
-    def network(self, arch: Architecture) -> nn.Module:
+    def network(self, arch: Architecture) -> GaitNetwork:
         """The subnet of ``arch`` with the supernet's weights and its own exact statistics."""
         model = self.weights.space.build(arch)
         model.load_state_dict(slice_state(self.weights.state, model))
@@ -142,7 +143,7 @@ class Scorer:
         )
         return leave_one_out(embeddings, self.labels, self.metric).rates()
 
-    def _forward(self, model: nn.Module, silhouettes: Tensor, lengths: Tensor) -> None:
+    def _forward(self, model: GaitNetwork, silhouettes: Tensor, lengths: Tensor) -> None:
         with autocast(self.device, self.precision):
             model(silhouettes, lengths)
 

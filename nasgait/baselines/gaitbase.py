@@ -13,7 +13,7 @@ from nasgait.nn.blocks import Conv2d
 from nasgait.nn.heads import BNNecks, SeparateFCs
 from nasgait.nn.init import initialise
 from nasgait.nn.norm import BatchNorm
-from nasgait.nn.output import GaitOutput
+from nasgait.nn.output import GaitNetwork, GaitOutput
 from nasgait.nn.pooling import HorizontalPyramid, packed_max
 from nasgait.nn.temporal import check_lengths, pack
 
@@ -40,7 +40,7 @@ class BasicBlock(nn.Module):
         return F.relu_(y + (x if self.downsample is None else self.downsample(x)))
 
 
-class GaitBase(nn.Module):
+class GaitBase(GaitNetwork):
     """OpenGait's ``Baseline`` with its ``ResNet9`` backbone.
 
     Args:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from nasgait.nn.blocks import Conv2d
 from nasgait.nn.heads import BNNecks, SeparateFCs
 from nasgait.nn.init import initialise
-from nasgait.nn.output import GaitOutput
+from nasgait.nn.output import GaitNetwork, GaitOutput
 from nasgait.nn.pooling import HorizontalPyramid, packed_max
 from nasgait.nn.temporal import check_lengths, pack
 
@@ -33,7 +33,7 @@ class SetBlock(nn.Module):
         return F.max_pool2d(x, 2) if self.pool else x
 
 
-class GaitSet(nn.Module):
+class GaitSet(GaitNetwork):
     """Frames one by one, a maximum over the set, and a second branch on set-level maps.
 
     Args:

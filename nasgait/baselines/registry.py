@@ -5,18 +5,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from torch import nn
-
 from nasgait.baselines.gaitbase import GaitBase
 from nasgait.baselines.gaitset import GaitSet
 from nasgait.errors import ConfigError
+from nasgait.nn.output import GaitNetwork
 
 
 @dataclass(frozen=True)
 class Baseline:
     """An entry of the registry."""
 
-    make: Callable[..., nn.Module]
+    make: Callable[..., GaitNetwork]
     """Builds it, given ``num_classes``."""
     summary: str
     """One line for people."""
@@ -61,7 +60,7 @@ def names() -> list[str]:
     return list(BASELINES)
 
 
-def build(name: str, num_classes: int | None = None) -> nn.Module:
+def build(name: str, num_classes: int | None = None) -> GaitNetwork:
     """A hand-designed network with fresh weights.
 
     Args:

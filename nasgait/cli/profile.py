@@ -10,6 +10,7 @@ import torch
 
 from nasgait.baselines.registry import build
 from nasgait.errors import ConfigError
+from nasgait.nn.output import GaitNetwork
 from nasgait.profiling.crosscheck import Check, crosscheck
 from nasgait.profiling.macs import Profile, profile
 
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _network(args: argparse.Namespace) -> tuple[dict[str, Any], torch.nn.Module]:
+def _network(args: argparse.Namespace) -> tuple[dict[str, Any], GaitNetwork]:
     """What was asked for, by name, and the network, without memory for its weights."""
     if args.model:
         with torch.device("meta"):

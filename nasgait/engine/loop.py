@@ -21,6 +21,7 @@ from nasgait.engine.optim import build_optimizer, build_scheduler
 from nasgait.engine.precision import autocast, to_channels_last
 from nasgait.errors import CheckpointError, RunFailed
 from nasgait.nn.losses import GaitLoss
+from nasgait.nn.output import GaitNetwork
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ TIMED_STEPS = 5
 class Training:
     """What optimisation changes, and all that a checkpoint must hold to go on."""
 
-    model: nn.Module
+    model: GaitNetwork
     config: TrainConfig
     world: World
     step: int = 0

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from nasgait.errors import ConfigError
 from nasgait.nn.blocks import Conv2d, Conv3d
 from nasgait.nn.norm import BatchNorm
+from nasgait.nn.output import GaitNetwork
 from nasgait.profiling.macs import Profile, embedding_network
 
 _MODULES = (nn.Conv2d, nn.Conv3d, nn.Linear, BatchNorm)
@@ -49,7 +50,7 @@ class Check:
     """Sum to the tool's params minus ours."""
 
 
-def crosscheck(model: nn.Module, exact: Profile, tools: list[str]) -> list[Check]:
+def crosscheck(model: GaitNetwork, exact: Profile, tools: list[str]) -> list[Check]:
     """Run the named tools on the embedding network at the profile's frames and size.
 
     Raises:
@@ -62,7 +63,7 @@ def crosscheck(model: nn.Module, exact: Profile, tools: list[str]) -> list[Check
     return [TOOLS[tool](bare, exact) for tool in tools]
 
 
-def _thop(bare: nn.Module, exact: Profile) -> Check:
+def _thop(bare: GaitNetwork, exact: Profile) -> Check:
     import thop
     from thop.vision.basic_hooks import count_convNd, count_normalization
 
@@ -89,7 +90,7 @@ def _thop(bare: nn.Module, exact: Profile) -> Check:
     )
 
 
-def _fvcore(bare: nn.Module, exact: Profile) -> Check:
+def _fvcore(bare: GaitNetwork, exact: Profile) -> Check:
     from fvcore.nn import FlopCountAnalysis, parameter_count
 
     for name in ("fvcore.nn.jit_analysis", "fvcore.nn.jit_handles"):
@@ -113,13 +114,13 @@ def _fvcore(bare: nn.Module, exact: Profile) -> Check:
     )
 
 
-TOOLS: dict[str, Callable[[nn.Module, Profile], Check]] = {"thop": _thop, "fvcore": _fvcore}
+TOOLS: dict[str, Callable[[GaitNetwork, Profile], Check]] = {"thop": _thop, "fvcore": _fvcore}
 
 
 class _Embeddings(nn.Module):
     """Tracing wants tensors out."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: GaitNetwork) -> None:
         super().__init__()
         self.model = model
 
@@ -136,14 +137,14 @@ def _explain(gap: int, *reasons: Difference) -> tuple[Difference, ...]:
     return (*known, Difference(rest, "not explained")) if rest else tuple(known)
 
 
-def _outside(bare: nn.Module, exact: Profile) -> tuple[int, int]:
+def _outside(bare: GaitNetwork, exact: Profile) -> tuple[int, int]:
     """MACs and params of the modules that thop does not know."""
     others = {name for name, m in bare.named_modules() if not isinstance(m, _MODULES)}
     unseen = [layer for layer in exact.layers if layer.name in others]
     return sum(layer.macs for layer in unseen), sum(layer.params for layer in unseen)
 
 
-def _norm_elements(bare: nn.Module, exact: Profile) -> int:
+def _norm_elements(bare: GaitNetwork, exact: Profile) -> int:
     """Elements that enter the BatchNorms for one sequence."""
     model, total = embedding_network(bare).to("meta"), 0
 

@@ -8,6 +8,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from nasgait.errors import ConfigError
+from nasgait.nn.output import GaitNetwork
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Profile:
 
 
 def profile(
-    model: nn.Module, frames: int | None = None, size: tuple[int, int] | None = None
+    model: GaitNetwork, frames: int | None = None, size: tuple[int, int] | None = None
 ) -> Profile:
     """Count with ``torch.utils.flop_counter`` on the meta device: no data, no time.
 
@@ -77,25 +78,22 @@ def profile(
     )
 
 
-def embedding_network(model: nn.Module) -> nn.Module:
+def embedding_network(model: GaitNetwork) -> GaitNetwork:
     """A copy in evaluation mode without neck and classifier."""
-    neck = getattr(model, "neck", None)
     # The neck may be most of the memory, so it is left out of the copy itself.
-    memo = {} if neck is None else {id(neck): None}
-    bare = copy.deepcopy(model, memo)
-    if neck is not None:
-        bare.register_module("neck", None)
+    bare = copy.deepcopy(model, {} if model.neck is None else {id(model.neck): None})
+    bare.neck = None
     return bare.eval()
 
 
 def input_of(
-    model: nn.Module, frames: int | None, size: tuple[int, int] | None
+    model: GaitNetwork, frames: int | None, size: tuple[int, int] | None
 ) -> tuple[int, tuple[int, int]]:
     """Frames and size to profile at: those given, or the network's own."""
     if frames is not None and frames < 1:
         raise ConfigError(f"frames: must be at least 1, not {frames}")
-    height, width = size or model.size  # type: ignore[misc]
-    return frames or int(model.frames), (int(height), int(width))  # type: ignore[arg-type]
+    height, width = size or model.size
+    return frames or model.frames, (height, width)
 
 
 def count_params(model: nn.Module) -> int:
