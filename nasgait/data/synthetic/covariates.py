@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from nasgait.data.synthetic.solids import Outfit
+from nasgait.data.synthetic.solids import BAGS, Outfit
 
 
 def draw_outfit(kind: str, rng: np.random.Generator) -> Outfit:
@@ -16,7 +16,7 @@ def draw_outfit(kind: str, rng: np.random.Generator) -> Outfit:
     sleeves, trousers, top = rng.uniform(0.97, [1.20, 1.30, 1.08])
     coat, hem = rng.uniform([0.008, 0.3], [0.018, 1.1])
     hat = rng.uniform(0.01, 0.04) * (rng.random() < 0.4)
-    bag = ("backpack", "shoulder", "hand")[rng.integers(3)]
+    bag = BAGS[1 + rng.integers(3)]
     size = rng.uniform(
         *{"backpack": (0.075, 0.11), "shoulder": (0.07, 0.11)}.get(bag, (0.05, 0.09))
     )

@@ -15,12 +15,15 @@ from nasgait.data.synthetic.skeleton import Points
 Frames = dict[str, np.ndarray]
 
 
+BAGS = ("none", "backpack", "shoulder", "hand")
+
+
 @dataclass(frozen=True)
 class Outfit:
     """Clothes and load of one walk; lengths in shares of the stature.
 
     ``sleeves``, ``trousers``, ``top``: factors on the girths; ``coat``: 0 or the extra
-    radius of a coat; ``hem``: how far it hangs, 0 at the hips, 1 at the knees, up to 1.6;
+    radius of a coat; ``hem``: how far it hangs, 0 at the hips, 1 at the knees, 2 at the ankles;
     ``hat``: 0 or its height; ``bag``: one of ``BAGS``; ``bag_size``: half its
     width; ``bag_side``: +1 left, -1 right.
     """
@@ -31,12 +34,9 @@ class Outfit:
     coat: float = 0.0
     hem: float = 0.0
     hat: float = 0.0
-    bag: str = "none"
+    bag: str = BAGS[0]
     bag_size: float = 0.0
     bag_side: float = 1.0
-
-
-BAGS = ("none", "backpack", "shoulder", "hand")
 
 
 class Solids:
@@ -180,10 +180,8 @@ def _bag(solids: Solids, body: Body, at: Points, frame: Frames, outfit: Outfit) 
     elif outfit.bag == "shoulder":
         hang = at["pelvis"] + side * (body.pelvis_half + 0.25 * size) * left
         _box(solids, hang - 0.01 * up, frame["pelvis"], (size, 0.35 * size, 0.75 * size))
-        for shoulder in (side, -side):
-            if shoulder == side:
-                strap = at["neck"] + 0.7 * side * body.shoulder_half * left
-                solids.add((strap, 0.012), (hang, 0.012))
+        strap = at["neck"] + 0.7 * side * body.shoulder_half * left
+        solids.add((strap, 0.012), (hang, 0.012))
     elif outfit.bag == "hand":
         hand = at["hand_l" if side > 0 else "hand_r"]
         below = hand - np.array([0.0, 0.0, 0.9 * size])
