@@ -79,8 +79,8 @@ class CrossEntropyConfig:
     """Factor in the total loss; 0 leaves the term out, and the neck with it."""
     scale: Positive = 16.0
     """Factor on the cosine logits."""
-    label_smoothing: Probability = 0.0
-    """Share of the target spread over all classes."""
+    label_smoothing: Probability = 0.1
+    """Share of the target spread over all classes; 0.1 in OpenGait and SPOSGait."""
 
 
 @dataclass(frozen=True)

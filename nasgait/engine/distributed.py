@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from nasgait.engine.memory import keep_freed_memory
 from nasgait.errors import ConfigError
 
 
@@ -62,6 +63,7 @@ def joined(device: str, threads: int = 0) -> Iterator[World]:
     local = int(os.environ.get("LOCAL_RANK", 0))
     # Always set: the number of threads changes the order of sums and thereby results.
     torch.set_num_threads(share_of_threads(threads, int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
+    keep_freed_memory()
     where = pick_device(device, local)
     if where.type == "cuda":
         torch.cuda.set_device(where)
