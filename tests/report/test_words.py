@@ -1,0 +1,48 @@
+"""Numbers in print."""
+
+import pytest
+
+from nasgait.report.words import amount, duration, percent, spread
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"),
+        (0, "0"),
+        (999, "999"),
+        (999.6, "1.00 K"),
+        (174_977, "175 K"),
+        (37_294_080, "37.3 M"),
+        (99_960_000, "100 M"),
+        (999_600_000, "1.00 G"),
+        (5_000_000_000, "5.00 G"),
+        (2.5e12, "2.50 T"),
+    ],
+)
+def test_amount(value, text):
+    assert amount(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "–"),
+        (0.84, "0.8 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (3599.7, "1 h 00 min"),
+        (7384, "2 h 03 min"),
+    ],
+)
+def test_duration(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_percent():
+    assert (percent(None), percent(0.04), percent(99.96)) == ("–", "0.0", "100.0")
+
+
+def test_spread_needs_two_seeds():
+    assert spread([50.04, 48.9, 51.0]) == "48.9 to 51.0"
+    assert spread([50.0]) is spread([None, 50.0]) is spread(None) is None
