@@ -110,8 +110,8 @@ def search_progress(entries: Sequence[Entry], objective: str, label: str) -> Fig
     axes[0].plot(numbers, best, "*-", color=VERMILLION, markersize=12, label="best so far")
     axes[0].set_xlabel("Generation (0: random)")
     axes[0].set_ylabel(label)
-    axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[0].margins(x=0.03)
+    axes[0].set_xticks(numbers[:: len(numbers) // 20 + 1])
+    axes[0].set_xlim(numbers[0] - 0.5, numbers[-1] + 0.5)
     _legend(figure, axes)
     return figure
 
