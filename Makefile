@@ -11,6 +11,12 @@ demo: $(VENV)/.installed  ## the whole way on the embedded dataset, in minutes
 
 demo-study: $(VENV)/.installed  ## three seeds beside random and uniform architectures, in two hours
 	$(BIN)/nasgait run demo-study --out runs/demo-study
+ifdef WALK
+	$(BIN)/nasgait run demo-study --out runs/walk-study name=walk-study \
+	    data.store=data/walk-grew data.synth=null data.search_val=40 \
+	    data.source.layout=grew data.source.root=$(WALK) \
+	    evaluation.protocol=grew evaluation.gallery_ids=null $(if $(TRUTH),evaluation.truth=$(TRUTH))
+endif
 
 test: $(VENV)/.tested  ## the tests that take minutes
 	$(BIN)/python -m pytest
