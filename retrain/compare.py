@@ -35,9 +35,8 @@ def compare(run_dir: Path, config: ExperimentConfig) -> dict[str, Any]:
     networks = [summary(name, results) for name, results in found.items()]
     networks.sort(key=lambda n: (KINDS.index(n["kind"]), n["name"]))
     searched = [network["name"] for network in networks if network["kind"] == "searched"]
-    best = max(networks, key=lambda n: n[config.search.objective] or 0.0)
     results = {
-        "best": searched[0] if searched else best["name"],
+        "best": searched[0] if searched else max(networks, key=lambda n: n["map"] or 0)["name"],
         "budget": {"macs": config.search.max_macs, "params": config.search.max_params},
         "protocol": config.evaluation.protocol,
         "networks": networks,
@@ -125,9 +124,9 @@ def study(
     }
 
 
-def spread(values: list[float]) -> str:
-    """The values of the seeds in print."""
-    return ", ".join(f"{value:.1f}" for value in values)
+def spread(values: list[float | None]) -> str:
+    """The values of the seeds in print; a rate that cannot be known is a dash."""
+    return ", ".join("–" if value is None else f"{value:.1f}" for value in values)
 
 
 def notes(networks: list[Result], probes: Probes) -> list[str]:
