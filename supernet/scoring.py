@@ -117,6 +117,7 @@ class Scorer:
         self.indices = scored_sequences(store, parts, config.search.max_sequences)
         self.labels = [store.sequences[index].label for index in self.indices]
         sequences = calibration_sequences(store, parts, config.search.calibration, config.seed)
+        self.calibrated_on = len(sequences)
         self.calibration = [
             (silhouettes.to(device), lengths.to(device))
             for silhouettes, lengths in batches_of(sequences, weights.space.size)

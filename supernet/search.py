@@ -6,8 +6,10 @@ import logging
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+import torch
 from tqdm import tqdm
 
 from nasgait.cli import stage
@@ -18,6 +20,7 @@ from nasgait.data.store import GaitStore
 from nasgait.engine.distributed import joined
 from nasgait.engine.files import write_atomically
 from nasgait.engine.logging import MetricsLog
+from nasgait.engine.memory import peak_memory
 from nasgait.engine.outdir import claim
 from nasgait.errors import CheckpointError
 from nasgait.search.budget import Choices
@@ -120,44 +123,68 @@ def run(args: argparse.Namespace) -> int:
 
 def evolve(inputs: Inputs, scorer: Scorer) -> SearchResult:
     """Run the evolution behind a progress bar; each score is in the ledger at once."""
-    config, space, objective = inputs.config, inputs.space, inputs.config.search.objective
-    settings = inputs.evolution.config
-    total = settings.population * (1 + settings.max_epochs)
+    config, space = inputs.config.search, inputs.space
     ledger = Ledger.open(inputs.out / "ledger.jsonl")
-    done = len(ledger.entries)
+    total = config.population * (1 + config.max_epochs)
     logger.info(
         "plan: at most %d architectures, %d scored before; each is recalibrated on %d sequences "
-        "and scored on %d sequences (%s)",
+        "and scored on %d (%s); time and memory follow after the first",
         total,
-        done,
-        config.search.calibration.sequences,
+        len(ledger.entries),
+        scorer.calibrated_on,
         len(scorer.indices),
-        config.search.precision,
+        config.precision,
     )
-    metrics = MetricsLog(inputs.out, -1)
-    best: list[Entry] = []
 
     def score(choices: Choices, generation: int) -> dict[str, float]:
         rates = scorer.score(space.architecture(choices))
-        bar.update()
+        progress.scored()
         return {"rank1": rates["rank1"], "map": rates["map"]}
 
-    def after(generation: Generation) -> None:
-        scores = sorted(entry.values[objective] for entry in generation.entries)
-        best[:] = inputs.evolution.rank([*best, *generation.entries])[:1]
-        values = {
-            "best": best[0].values[objective],
-            "generation_best": scores[-1],
-            "generation_median": scores[len(scores) // 2],
-        }
-        metrics.log(generation.number, values)
-        bar.set_postfix_str(f"generation {generation.number}, best {values['best']:.1f} %")
+    with Progress(inputs, total, len(ledger.entries), scorer.device) as progress:
+        return inputs.evolution.run(score, ledger, progress.generation)
 
-    with tqdm(total=total, initial=done, unit="arch") as bar:
-        try:
-            return inputs.evolution.run(score, ledger, after)
-        finally:
-            metrics.close()
+
+class Progress:
+    """How the search comes along: a bar, the cost of a score, metrics of each generation."""
+
+    def __init__(self, inputs: Inputs, total: int, done: int, device: torch.device) -> None:
+        self._evolution, self._objective = inputs.evolution, inputs.config.search.objective
+        self._bar = tqdm(total=total, initial=done, unit="arch")
+        self._metrics = MetricsLog(inputs.out, -1)
+        self._best: tuple[Entry, ...] = ()
+        self._device = device
+        self._left, self._announced = total - done, False
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.close()
+        self._metrics.close()
+
+    def scored(self) -> None:
+        """One more architecture; after the first, say what the rest will cost."""
+        self._bar.update()
+        self._left -= 1
+        if not self._announced:
+            self._announced = True
+            pace = self._bar.format_dict["elapsed"]
+            logger.info(
+                "cost: %.1f s an architecture, about %.1f minutes to go; peak memory %.2f GiB",
+                pace,
+                pace * self._left / 60,
+                peak_memory(self._device) / 2**30,
+            )
+
+    def generation(self, generation: Generation) -> None:
+        """A generation is scored: its best, its median and the best so far."""
+        self._best = self._evolution.rank([*self._best, *generation.entries])[:1]
+        scores = [entry.values[self._objective] for entry in generation.entries]
+        best = self._best[0].values[self._objective]
+        values = {"best": best, "generation_best": max(scores), "generation_median": median(scores)}
+        self._metrics.log(generation.number, values)
+        self._bar.set_postfix_str(f"generation {generation.number}, best {best:.1f} %")
 
 
 def write_results(inputs: Inputs, result: SearchResult) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """The training loop that the supernet and every final network share."""
 
 import logging
-import resource
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -17,6 +16,7 @@ from nasgait.data.loader import Batch, TrainLoader
 from nasgait.engine.checkpoint import FORMAT, Checkpoints, load_checkpoint
 from nasgait.engine.distributed import World, any_rank, average_gradients
 from nasgait.engine.logging import MetricsLog
+from nasgait.engine.memory import peak_memory
 from nasgait.engine.optim import build_optimizer, build_scheduler
 from nasgait.engine.precision import autocast, to_channels_last
 from nasgait.errors import CheckpointError, RunFailed
@@ -233,10 +233,3 @@ def progress(training: Training, loader: TrainLoader) -> Iterator[Batch]:
                 peak_memory(training.world.device) / 2**30,
             )
         yield batch
-
-
-def peak_memory(device: torch.device) -> int:
-    """Bytes this process has held at most: on the GPU if it trains there, else resident."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,6 +1,9 @@
-"""How this process keeps the memory that it frees."""
+"""The memory of this process: how much it has held, and keeping what it frees."""
 
 import ctypes
+import resource
+
+import torch
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 LARGEST_MMAP_THRESHOLD = 32 * 2**20
@@ -20,3 +23,10 @@ def keep_freed_memory() -> None:
         return
     mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
     mallopt(M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes this process has held at most: on the GPU if it trains there, else resident."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
