@@ -21,8 +21,8 @@ endif
 test: $(VENV)/.tested  ## the tests that take minutes
 	$(BIN)/python -m pytest
 
-test-slow: $(VENV)/.tested  ## these and the slow ones
-	$(BIN)/python -m pytest --slow
+test-slow: $(VENV)/.tested  ## the ones marked slow
+	$(BIN)/python -m pytest --slow -m slow
 
 lint: $(VENV)/.tested  ## formatting, style and types
 	$(BIN)/ruff format --check .
