@@ -43,14 +43,14 @@ def gap(ours, wanted):
     return float((ours - wanted).abs().max() / wanted.abs().max())
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "channels_last"),
+    [(shape, last) for shape in SHAPES for last in sorted({False, len(shape) in FORMATS})],
+)
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float32, 2e-6), (torch.float64, 1e-13), (torch.bfloat16, 1e-2)]
 )
 def test_training_step_equals_torch_in_float64(shape, channels_last, dtype, tolerance):
-    if channels_last and len(shape) not in FORMATS:
-        pytest.skip("no channels-last layout of this many dimensions")
     norm, x, gradient = make(shape, dtype, channels_last)
     theirs, x64, y64 = reference(norm, x, gradient)
     if dtype == torch.float64:
