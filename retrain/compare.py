@@ -36,7 +36,7 @@ def compare(run_dir: Path, config: ExperimentConfig) -> dict[str, Any]:
     networks.sort(key=lambda n: (KINDS.index(n["kind"]), n["name"]))
     searched = [network["name"] for network in networks if network["kind"] == "searched"]
     results = {
-        "best": searched[0] if searched else max(networks, key=lambda n: n["map"] or 0)["name"],
+        "best": searched[0] if searched else max(networks, key=known_map)["name"],
         "budget": {"macs": config.search.max_macs, "params": config.search.max_params},
         "protocol": config.evaluation.protocol,
         "networks": networks,
@@ -77,7 +77,7 @@ def summary(name: str, results: list[Result]) -> Result:
         **means,
         "train_seconds": fmean(result["train_seconds"] for result in results),
         "seeds": [result["rank1"] for result in results],
-        "seeds_map": [result["map"] for result in results],
+        "seeds_map": [known_map(result) for result in results],
     }
 
 
@@ -97,6 +97,7 @@ def study(
 ) -> dict[str, Any]:
     """A table with clustered errors and paired differences to ``reference``."""
     rng = generator(seed, "study")
+    local = " (01 against 02)" if networks[0]["map"] is None else ""
     rows = []
     for network in networks:
         mine, theirs = probes[network["name"]], probes[reference]
@@ -114,8 +115,8 @@ def study(
         "columns": [
             "network",
             "architecture",
-            "mAP %",
-            "rank-1 %",
+            f"mAP %{local}",
+            f"rank-1 %{local}",
             f"mAP against {reference}",
             "mAP of each seed",
         ],
@@ -124,9 +125,14 @@ def study(
     }
 
 
-def spread(values: list[float | None]) -> str:
-    """The values of the seeds in print; a rate that cannot be known is a dash."""
-    return ", ".join("–" if value is None else f"{value:.1f}" for value in values)
+def known_map(network: Result) -> float:
+    """The network's mAP; that of gallery 01 against probe 02 where no other can be known."""
+    return network["map"] if network["map"] is not None else network["map_local"]
+
+
+def spread(values: list[float]) -> str:
+    """The values of the seeds in print."""
+    return ", ".join(f"{value:.1f}" for value in values)
 
 
 def notes(networks: list[Result], probes: Probes) -> list[str]:

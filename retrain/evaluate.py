@@ -3,21 +3,25 @@
 import argparse
 import json
 import logging
+import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nasgait.config.load import validate
 from nasgait.config.schema import EvaluationConfig
 from nasgait.data.store import GaitStore
 from nasgait.engine.distributed import joined
+from nasgait.engine.precision import autocast, to_channels_last
 from nasgait.errors import ConfigError, DataError
 from nasgait.evaluation.embed import embed
 from nasgait.evaluation.protocols import Outcome, judge
-from nasgait.evaluation.submission import judge_probes, read_truth, submit
+from nasgait.evaluation.submission import can_submit, judge_probes, read_truth, submit
 from nasgait.nn.output import GaitNetwork
 from retrain.subject import load_network
 
@@ -53,7 +57,6 @@ def judge_network(
     indices: list[int],
     config: EvaluationConfig,
     device: str = "cpu",
-    precision: str = "float32",
     submission: Path | None = None,
 ) -> Verdict:
     """Embed test sequences and judge them by the protocol of ``config``.
@@ -68,8 +71,8 @@ def judge_network(
         indices: sequences of the store to judge.
         config: protocol, metric, galleries.
         device: where the model is.
-        precision: arithmetic of the forward pass.
-        submission: write GREW's submission table there.
+        submission: write GREW's submission table there, if the protocol is grew and the store
+            has what it takes.
 
     Raises:
         DataError: no sequences, or none that the protocol can use.
@@ -79,7 +82,14 @@ def judge_network(
     if not indices:
         raise DataError(f"{store.path}: no test sequences to judge")
     embeddings = embed(
-        model, store, indices, model.size, config.max_frames, device, precision, progress=True
+        model,
+        store,
+        indices,
+        model.size,
+        config.max_frames,
+        device,
+        config.precision,
+        progress=True,
     )
     sequences = [store.sequences[index] for index in indices]
     labels = [sequence.label for sequence in sequences]
@@ -91,7 +101,7 @@ def judge_network(
     if config.truth:
         outcome = judge_probes(*known, read_truth(config.truth), config.metric)
         table |= outcome.rates()
-    if submission:
+    if submission and config.protocol == "grew" and can_submit(types):
         count = submit(submission, *known, config.metric)
         logger.info("%s: %d probes", submission, count)
     return Verdict({**table, "cmc": outcome.cmc(CMC_RANKS).tolist()}, probes_of(outcome))
@@ -104,8 +114,11 @@ def probes_of(outcome: Outcome) -> Probes:
 
 
 def write_probes(path: Path, probes: Probes) -> None:
-    """Write the probes as plain arrays."""
-    np.savez_compressed(path, labels=probes.labels, hits=probes.hits, ap=probes.ap)
+    """Write the probes as plain arrays; the file appears whole or not at all."""
+    temporary = path.with_name(f".{path.name}")
+    with temporary.open("wb") as file:
+        np.savez_compressed(file, labels=probes.labels, hits=probes.hits, ap=probes.ap)
+    os.replace(temporary, path)
 
 
 def read_probes(path: Path) -> Probes:
@@ -113,7 +126,7 @@ def read_probes(path: Path) -> Probes:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return Probes(arrays["labels"], arrays["hits"], arrays["ap"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise DataError(f"{path}: no table of probes ({error}); judge the network again") from error
 
 
@@ -121,28 +134,25 @@ def run(args: argparse.Namespace) -> int:
     """Judge a checkpoint on a store, its own or another."""
     if args.protocol != "grew" and (args.submission or args.truth):
         raise ConfigError("--submission and --truth: only --protocol grew has unlabelled probes")
-    if args.protocol not in ("leave-one-out", "grew"):
-        raise ConfigError(f"--protocol {args.protocol}: allowed are leave-one-out, grew")
+    if args.protocol == "grew" and args.gallery_ids:
+        raise ConfigError("--gallery-ids: only --protocol leave-one-out cuts galleries")
     if args.truth:
         read_truth(args.truth)
-    config = EvaluationConfig(
-        protocol=args.protocol,
-        metric=args.metric,
-        gallery_ids=args.gallery_ids,
-        max_frames=args.max_frames,
-        truth=args.truth,
-    )
+    given = {field.name: getattr(args, field.name) for field in fields(EvaluationConfig)}
+    config = validate(given, EvaluationConfig, "nasgait eval")
     store = GaitStore.open(args.store)
     test = [i for i, s in enumerate(store.sequences) if s.subset == "test" and s.length]
     model, saved = load_network(args.checkpoint)
+    if args.submission:
+        check_submission(Path(args.submission), [store.sequences[i].type for i in test])
     with joined(args.device) as world:
+        autocast(world.device, config.precision)
         verdict = judge_network(
-            model.to(world.device),
+            to_channels_last(model.to(world.device)),
             store,
             test,
             config,
             device=str(world.device),
-            precision=args.precision,
             submission=Path(args.submission) if args.submission else None,
         )
     name = saved["arch"] or saved["model_name"]
@@ -153,6 +163,17 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("\n".join(text_table(report | verdict.table)))
     return 0
+
+
+def check_submission(path: Path, types: list[str]) -> None:
+    """Refuse, before anything is embedded, a submission that cannot be written."""
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"--submission {path}: there is no folder {path.parent}")
+    if not can_submit(types):
+        raise DataError(
+            f"--submission {path}: needs unlabelled probes (type 03) and a gallery of 20 or more "
+            "sequences (types 01, 02) among the test sequences"
+        )
 
 
 def text_table(values: dict[str, Any]) -> list[str]:

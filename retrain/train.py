@@ -9,6 +9,7 @@ import json
 import logging
 import sys
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,13 @@ from nasgait.cli.main import guard, parse
 from nasgait.config.load import dump_config
 from nasgait.config.schema import ExperimentConfig, TrainConfig
 from nasgait.data.loader import TrainLoader
-from nasgait.data.split import Split, split
+from nasgait.data.split import Split, fingerprint, split
 from nasgait.data.store import GaitStore
 from nasgait.engine.distributed import World, broadcast, joined, pick_device
 from nasgait.engine.files import write_atomically
 from nasgait.engine.logging import setup_logging
 from nasgait.engine.loop import Training, fit
-from nasgait.engine.outdir import claim
+from nasgait.engine.outdir import claim, locked
 from nasgait.engine.precision import autocast
 from nasgait.nn.output import GaitNetwork
 from nasgait.profiling.macs import profile
@@ -50,16 +51,21 @@ class Inputs:
     store: GaitStore
     parts: Split
 
-    @property
+    @cached_property
     def model(self) -> GaitNetwork:
-        """The embedding network, untrained."""
+        """The embedding network, untrained; its size and its cost, never trained itself."""
         return self.subject.build()
 
+    @property
+    def train(self) -> list[int]:
+        """All sequences to train on: train and search-val identities."""
+        return sorted(self.parts.train + self.parts.search_val)
+
     def loader(self, world: World) -> TrainLoader:
-        """The batches of this rank, over train and search-val identities."""
+        """The batches of this rank."""
         return TrainLoader(
             self.store,
-            sorted(self.parts.train + self.parts.search_val),
+            self.train,
             self.recipe.batch,
             self.recipe.augment,
             self.model.size,
@@ -80,7 +86,7 @@ def check(args: argparse.Namespace) -> Inputs:
     config = stage.read_config(args)
     subject = Subject.of(args.arch, args.model)
     recipe = recipe_of(config, args.model)
-    autocast(pick_device(config.device), recipe.precision)
+    autocast(pick_device(config.device, args.nproc - 1), recipe.precision)
     store = GaitStore.open(config.data.store)
     name = args.name or subject.title
     folder = name.replace(":", "-").replace("/", "-")
@@ -95,7 +101,9 @@ def check(args: argparse.Namespace) -> Inputs:
         store=store,
         parts=split(store, config.data.search_val, config.data.split_seed),
     )
-    inputs.loader(World(0, max(1, args.nproc), torch.device("cpu")))
+    inputs.loader(World(0, args.nproc, torch.device("cpu")))
+    if args.init:
+        start_from(subject.build(), inputs.model, subject, args.init)
     claim(inputs.out, args.resume)
     return inputs
 
@@ -112,6 +120,7 @@ def build(inputs: Inputs, classes: int, world: World) -> Training:
         **inputs.subject.identity(),
         "num_classes": num_classes,
         "seed": inputs.config.seed,
+        "data": fingerprint(inputs.store, inputs.train),
         "init": inputs.init,
     }
     training = Training(model, inputs.recipe, world, identity=identity)
@@ -123,18 +132,19 @@ def run(args: argparse.Namespace) -> int:
     """Train to the last step, evaluate, write ``result.json``."""
     inputs = check(args)
     config, out = inputs.config, inputs.out
-    with joined(config.device, config.threads) as world:
+    with joined(config.device, config.threads) as world, locked(out, world.main):
         loader = inputs.loader(world)
         training = build(inputs, loader.classes, world)
         if world.main:
-            (out / "config.yaml").write_text(dump_config(config))
+            write_atomically(out / "config.yaml", dump_config(config))
             logger.info("%s: %d training identities", inputs.name, loader.classes)
         fit(training, loader, out, resume=args.resume)
-        if world.main:
-            result = finish(inputs, training, world)
-            if args.json:
-                json.dump(result, sys.stdout)
-                print()
+    # The other ranks are gone: judging may take longer than they would wait.
+    if world.main:
+        result = finish(inputs, training, world)
+        if args.json:
+            json.dump(result, sys.stdout)
+            print()
     return 0
 
 
@@ -147,8 +157,7 @@ def finish(inputs: Inputs, training: Training, world: World) -> dict[str, Any]:
         inputs.parts.test,
         config.evaluation,
         device=str(world.device),
-        precision=inputs.recipe.precision,
-        submission=out / "submission.csv" if config.evaluation.protocol == "grew" else None,
+        submission=out / "submission.csv",
     )
     cost = profile(inputs.model)
     write_probes(out / "probes.npz", verdict.probes)
@@ -182,7 +191,7 @@ def main() -> int:
     command.add_arguments(parser)
     args = parse(parser, sys.argv[1:])
     setup_logging()
-    return guard(lambda: run(args))
+    return guard(lambda: run(args), "with --resume")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import argparse
 import json
 import logging
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -15,13 +15,14 @@ from tqdm import tqdm
 from nasgait.cli import stage
 from nasgait.config.load import dump_config
 from nasgait.config.schema import ExperimentConfig
-from nasgait.data.split import Split, split
+from nasgait.data.split import Split, fingerprint, split
 from nasgait.data.store import GaitStore
-from nasgait.engine.distributed import joined
+from nasgait.engine.distributed import joined, pick_device
 from nasgait.engine.files import write_atomically
 from nasgait.engine.logging import MetricsLog
 from nasgait.engine.memory import peak_memory
-from nasgait.engine.outdir import claim
+from nasgait.engine.outdir import claim, locked
+from nasgait.engine.precision import autocast
 from nasgait.errors import CheckpointError
 from nasgait.search.budget import Choices
 from nasgait.search.evolution import Evolution, EvolutionConfig, Generation, SearchResult
@@ -61,23 +62,40 @@ def check(args: argparse.Namespace) -> Inputs:
     parts = split(store, config.data.search_val, config.data.split_seed)
     scored_sequences(store, parts, config.search.max_sequences)
     weights = load_supernet(args.supernet, config.space)
+    autocast(pick_device(config.device), config.search.precision)
     out = stage.default_out(args, config, "search")
     claim(out, args.resume)
-    refuse_other_supernet(out, weights)
-    return Inputs(config, out, weights, store, parts, evolution)
+    inputs = Inputs(config, out, weights, store, parts, evolution)
+    refuse_other_scores(inputs)
+    return inputs
 
 
-def refuse_other_supernet(out: Path, weights: Weights) -> None:
-    """Scores of one supernet say nothing about another: a ledger belongs to its weights."""
-    note = out / "supernet.json"
-    if note.exists():
-        if json.loads(note.read_text())["sha256"] != weights.sha256:
-            raise CheckpointError(
-                f"{out}: was searched over another supernet checkpoint; resume with that one, "
-                "or give another --out"
-            )
-    else:
-        write_atomically(note, json.dumps({"sha256": weights.sha256}) + "\n")
+def refuse_other_scores(inputs: Inputs) -> None:
+    """A ledger holds scores that were measured alike; refuse to add others to it.
+
+    Raises CheckpointError naming what differs.
+    """
+    config, parts = inputs.config, inputs.parts
+    settings = ("objective", "calibration", "max_sequences", "max_frames", "precision")
+    measured = {
+        "supernet": inputs.weights.sha256,
+        "data": fingerprint(inputs.store, [*parts.train, *parts.search_val]),
+        "search_val": fingerprint(inputs.store, parts.search_val),
+        "seed": config.seed,
+        "metric": config.evaluation.metric,
+        **{name: asdict(config.search)[name] for name in settings},
+    }
+    note = inputs.out / "scoring.json"
+    if not note.exists():
+        write_atomically(note, json.dumps(measured, indent=1) + "\n")
+        return
+    before = json.loads(note.read_text())
+    changed = [name for name, value in measured.items() if before.get(name) != value]
+    if changed:
+        raise CheckpointError(
+            f"{inputs.out}: its scores were measured with another {', '.join(changed)}; resume "
+            "with the same, or give another --out"
+        )
 
 
 def with_flags(config: ExperimentConfig, args: argparse.Namespace) -> ExperimentConfig:
@@ -107,8 +125,8 @@ def run(args: argparse.Namespace) -> int:
     """Search, rank every generation, write the winner and the front."""
     inputs = check(args)
     config, out = inputs.config, inputs.out
-    with joined(config.device, config.threads) as world:
-        (out / "config.yaml").write_text(dump_config(config))
+    with joined(config.device, config.threads) as world, locked(out):
+        write_atomically(out / "config.yaml", dump_config(config))
         scorer = Scorer(config, inputs.weights, inputs.store, inputs.parts, world.device)
         result = evolve(inputs, scorer)
     best = write_results(inputs, result)

@@ -18,12 +18,13 @@ from nasgait.cli.main import guard, parse
 from nasgait.config.load import dump_config
 from nasgait.config.schema import ExperimentConfig
 from nasgait.data.loader import TrainLoader
-from nasgait.data.split import Split, split
+from nasgait.data.split import Split, fingerprint, split
 from nasgait.data.store import GaitStore
 from nasgait.engine.distributed import World, broadcast, joined, pick_device
+from nasgait.engine.files import write_atomically
 from nasgait.engine.logging import setup_logging
 from nasgait.engine.loop import Training, fit
-from nasgait.engine.outdir import claim
+from nasgait.engine.outdir import claim, locked
 from nasgait.engine.precision import autocast
 from search_spaces import load_space
 from search_spaces.space import SearchSpace
@@ -60,12 +61,12 @@ class Inputs:
 def check(args: argparse.Namespace) -> Inputs:
     """Open every input and claim the output directory, before anything is started."""
     config = stage.read_config(args)
-    autocast(pick_device(config.device), config.supernet.precision)
+    autocast(pick_device(config.device, args.nproc - 1), config.supernet.precision)
     space = load_space(config.space)
     store = GaitStore.open(config.data.store)
     parts = split(store, config.data.search_val, config.data.split_seed)
     inputs = Inputs(config, stage.default_out(args, config, "supernet"), space, store, parts)
-    inputs.loader(World(0, max(1, args.nproc), torch.device("cpu")))
+    inputs.loader(World(0, args.nproc, torch.device("cpu")))
     claim(inputs.out, args.resume)
     return inputs
 
@@ -82,6 +83,7 @@ def build(inputs: Inputs, classes: int, world: World) -> Training:
         "space_sha256": space.sha256,
         "num_classes": num_classes,
         "seed": inputs.config.seed,
+        "data": fingerprint(inputs.store, inputs.parts.train),
     }
     training = Training(model, recipe, world, identity=identity)
     broadcast(model, world)
@@ -92,11 +94,11 @@ def run(args: argparse.Namespace) -> int:
     """Train to the last step of the recipe."""
     inputs = check(args)
     config = inputs.config
-    with joined(config.device, config.threads) as world:
+    with joined(config.device, config.threads) as world, locked(inputs.out, world.main):
         loader = inputs.loader(world)
         training = build(inputs, loader.classes, world)
         if world.main:
-            (inputs.out / "config.yaml").write_text(dump_config(config))
+            write_atomically(inputs.out / "config.yaml", dump_config(config))
             logger.info("%s: %d training identities", inputs.space.name, loader.classes)
         final = fit(
             training,
@@ -116,7 +118,7 @@ def main() -> int:
     command.add_arguments(parser)
     args = parse(parser, sys.argv[1:])
     setup_logging()
-    return guard(lambda: run(args))
+    return guard(lambda: run(args), "with --resume")
 
 
 if __name__ == "__main__":

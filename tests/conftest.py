@@ -57,6 +57,25 @@ def tiny_store(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def tiny_grew(tmp_path_factory) -> Path:
+    """As GREW is: 12 training identities, 10 in the gallery twice, 8 unlabelled probes."""
+    path = tmp_path_factory.mktemp("data") / "grew"
+    rng = np.random.default_rng(1)
+    writer = StoreWriter(path)
+    for number in range(12):
+        for take in range(4):
+            clip = moving_blob(rng, number / 22, 8)
+            writer.add(f"{number:05d}train", "00", f"{take}", "train", clip)
+    for number in range(10):
+        for take in ("01", "02"):
+            writer.add(f"{number:05d}", take, take, "test", moving_blob(rng, number / 22, 8))
+    for number in range(8):
+        writer.add("probe", "03", f"video{number}", "test", moving_blob(rng, number / 22, 8))
+    writer.close()
+    return path
+
+
 TINY = """
 name: tiny
 data: {store: STORE, search_val: 4}

@@ -58,8 +58,11 @@ def parse(top: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namesp
     return args
 
 
-def guard(action: Callable[[], int | None]) -> int:
-    """Run ``action`` and return an exit code; people see one line, not a traceback."""
+def guard(action: Callable[[], int | None], resume: str = "again") -> int:
+    """Run ``action`` and return an exit code; people see one line, not a traceback.
+
+    ``resume`` says how the same command goes on after an interruption.
+    """
     try:
         return action() or 0
     except NasgaitError as error:
@@ -69,10 +72,15 @@ def guard(action: Callable[[], int | None]) -> int:
         print(f"failed: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; the same command with --resume goes on", file=sys.stderr)
+        print(f"interrupted; the same command {resume} goes on", file=sys.stderr)
         return 130
     except BrokenPipeError:
         return 141
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else list(argv)
     args = parse(parser(words), words)
     setup_logging()
-    return guard(lambda: args.run(args))
+    return guard(lambda: args.run(args), "with --resume" if hasattr(args, "resume") else "again")
 
 
 if __name__ == "__main__":

@@ -5,37 +5,43 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
+
+from nasgait.baselines import registry
 from nasgait.config.schema import ExperimentConfig, TrainConfig
 from nasgait.data.prepare import check_source, is_complete
+from nasgait.data.sampler import check_batch
 from nasgait.data.split import split
-from nasgait.data.store import GaitStore
+from nasgait.data.store import GaitStore, Sequence
+from nasgait.data.transforms import check_augment, reduction
 from nasgait.engine.distributed import pick_device
 from nasgait.engine.precision import autocast
 from nasgait.errors import ConfigError, DataError
 from nasgait.evaluation.submission import read_truth
+from nasgait.nn.losses import GaitLoss
 
 STATE_BYTES = 12
 """Bytes in a checkpoint for each parameter: the weight and two moments of the optimizer."""
 
 
-def plan(config: ExperimentConfig, out: Path) -> Iterator[str]:
+def plan(config: ExperimentConfig, out: Path, nproc: int = 1) -> Iterator[str]:
     """The plan, a line for each stage.
 
     Raises a NasgaitError for the first input that cannot be used; nothing is
     written and nothing started.
     """
-    device = pick_device(config.device)
-    for recipe in recipes(config):
-        autocast(device, recipe.precision)
+    device = pick_device(config.device, nproc - 1)
+    check_recipes(config, device, nproc)
     space = importlib.import_module("search_spaces").load_space(config.space)
-    budget = importlib.import_module("search_spaces.budget").budget_of(space, config.search)
+    budget = importlib.import_module("supernet.search").evolution_of(config, space).budget
     entries = importlib.import_module("retrain.lineup").lineup(config)
     check_evaluation(config)
     parameters = sum(parameter.numel() for parameter in space.supernet().parameters())
     yield f"run {config.name} in {out}, on {device}"
     yield f"data: {check_source(config.data)}"
     if is_complete(config.data.store):
-        yield identities(config)
+        counts = check_store(config, GaitStore.open(config.data.store), nproc)
+        yield "identities: " + ", ".join(f"{count} {name}" for name, count in counts.items())
     search = config.search
     yield (
         f"supernet: {space.name}, {parameters / 1e6:.2f} M parameters, "
@@ -56,10 +62,29 @@ def plan(config: ExperimentConfig, out: Path) -> Iterator[str]:
     yield f"disk: {shutil.disk_usage(existing(out)).free / 1e9:.1f} GB free"
 
 
-def recipes(config: ExperimentConfig) -> list[TrainConfig]:
-    """Every recipe that the run follows."""
-    own = [baseline.recipe for baseline in config.baselines if baseline.recipe]
-    return [config.supernet, config.retrain, *own]
+def recipes(config: ExperimentConfig) -> dict[str, TrainConfig]:
+    """Every recipe that the run follows, by its key."""
+    own = {
+        f"baselines.{i}.recipe": baseline.recipe
+        for i, baseline in enumerate(config.baselines)
+        if baseline.recipe
+    }
+    return {"supernet": config.supernet, "retrain": config.retrain, **own}
+
+
+def check_recipes(config: ExperimentConfig, device: torch.device, nproc: int) -> None:
+    """Refuse arithmetic that the device lacks, losses and changes that cannot be."""
+    if nproc < 1:
+        raise ConfigError(f"--nproc {nproc}: must be 1 or more")
+    for precision in (config.search.precision, config.evaluation.precision):
+        autocast(device, precision)
+    for recipe in recipes(config).values():
+        autocast(device, recipe.precision)
+        GaitLoss(recipe.loss)
+        check_augment(recipe.augment)
+    models = [baseline.model for baseline in config.baselines]
+    if len(set(models)) < len(models):
+        raise ConfigError("baselines: a model is listed twice; give each once")
 
 
 def check_evaluation(config: ExperimentConfig) -> None:
@@ -71,35 +96,58 @@ def check_evaluation(config: ExperimentConfig) -> None:
     read_truth(config.evaluation.truth)
 
 
-def identities(config: ExperimentConfig) -> str:
-    """How many identities serve for what.
+def check_store(config: ExperimentConfig, store: GaitStore, nproc: int) -> dict[str, int]:
+    """Hold the store against every stage; returns the identities for each purpose.
 
     Raises DataError when there are none to search on or to test on, ConfigError
-    when a batch asks for more than there are.
+    when a batch asks for more than there are or frames do not fit a network.
     """
-    store = GaitStore.open(config.data.store)
     parts = split(store, config.data.search_val, config.data.split_seed)
     counts = {
-        name: len(
-            {store.sequences[i].label for i in getattr(parts, name) if store.sequences[i].labelled}
+        name: len({s.label for s in map(store.sequences.__getitem__, indices) if s.labelled})
+        for name, indices in (
+            ("train", parts.train),
+            ("search_val", parts.search_val),
+            ("test", parts.test),
         )
-        for name in ("train", "search_val", "test")
     }
     for name, count in counts.items():
         if count < 2:
-            raise DataError(f"{config.data.store}: {count} identities for {name}; needs 2 or more")
-    if config.supernet.batch.ids > counts["train"]:
-        raise ConfigError(
-            f"supernet.batch.ids {config.supernet.batch.ids}: there are {counts['train']} training "
-            "identities; lower it or data.search_val"
+            raise DataError(f"{store.path}: {count} identities for {name}; needs 2 or more")
+    importlib.import_module("supernet.scoring").scored_sequences(
+        store, parts, config.search.max_sequences
+    )
+    for key, recipe in recipes(config).items():
+        final = 0 if key == "supernet" else counts["search_val"]
+        ranks = nproc if key == "supernet" or config.jobs == 1 else 1
+        try:
+            check_batch(recipe.batch, counts["train"] + final, ranks)
+        except ConfigError as error:
+            raise ConfigError(f"{key}.batch: {error}") from None
+    space = importlib.import_module("search_spaces").load_space(config.space)
+    for size in (space.size, *(registry.build(b.model).size for b in config.baselines)):
+        reduction(store.size, size)
+    if config.evaluation.protocol == "grew":
+        check_grew(config, [store.sequences[i] for i in parts.test])
+    return counts
+
+
+def check_grew(config: ExperimentConfig, test: list[Sequence]) -> None:
+    """Refuse, before anything is trained, test sequences that GREW's protocol cannot judge."""
+    types = {sequence.type for sequence in test}
+    if not {"01", "02"} <= types:
+        raise DataError(
+            f"evaluation.protocol grew: {config.data.store} has no test sequences of the types 01 "
+            f"and 02, but of {', '.join(sorted(types)[:10])}; give another protocol or store"
         )
-    for recipe in recipes(config)[1:]:
-        if recipe.batch.ids > counts["train"] + counts["search_val"]:
-            raise ConfigError(
-                f"batch.ids {recipe.batch.ids} of a final network: there are "
-                f"{counts['train'] + counts['search_val']} identities to train on"
+    if config.evaluation.truth:
+        truth = read_truth(config.evaluation.truth)
+        missing = [s.view for s in test if not s.labelled and s.view not in truth]
+        if missing:
+            raise DataError(
+                f"evaluation.truth {config.evaluation.truth}: {len(missing)} probes have no label, "
+                f"e.g. video {missing[0]}"
             )
-    return "identities: " + ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
 def recipe_line(recipe: TrainConfig) -> str:

@@ -5,11 +5,13 @@ import difflib
 import importlib
 import json
 import logging
+import os
 import subprocess
 import sys
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from tqdm import tqdm
@@ -18,6 +20,7 @@ from nasgait.cli import stage
 from nasgait.config.load import dump_config, load_config
 from nasgait.config.schema import ExperimentConfig
 from nasgait.engine.files import write_atomically
+from nasgait.engine.outdir import claim, is_used, locked
 from nasgait.errors import ConfigError, RunFailed
 
 HELP = "walk the whole way: data, supernet, search, retraining, evaluation, report"
@@ -36,7 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="print the plan, check all inputs, start nothing"
     )
-    parser.add_argument("--nproc", type=int, default=1, metavar="N", help="supernet processes")
+    parser.add_argument(
+        "--nproc",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes of the supernet, and of each final network when jobs is 1",
+    )
     parser.add_argument("--json", action="store_true", help="print results.json at the end")
 
 
@@ -46,13 +55,14 @@ def run(args: argparse.Namespace) -> int:
     walk = Walk(config, stage.default_out(args, config), args.nproc)
     refuse_other_config(walk)
     plan = importlib.import_module("nasgait.cli.plan")
-    for line in plan.plan(config, walk.out):
+    for line in plan.plan(config, walk.out, args.nproc):
         print(line, file=sys.stdout if args.dry_run else sys.stderr)
     if args.dry_run:
         return 0
-    walk.out.mkdir(parents=True, exist_ok=True)
-    write_atomically(walk.config_file, dump_config(config))
-    results = walk.everything()
+    claim(walk.out, resume=True)
+    with locked(walk.out):
+        write_atomically(walk.config_file, dump_config(config))
+        results = walk.everything()
     if args.json:
         json.dump(results, sys.stdout)
         print()
@@ -78,15 +88,15 @@ class Walk:
 
     def everything(self) -> dict[str, Any]:
         """All stages in turn; returns the content of ``results.json``."""
-        prepare = importlib.import_module("nasgait.data.prepare").prepare
-        store = prepare(self.config.data)
+        store = importlib.import_module("nasgait.data.prepare").prepare(self.config.data)
+        # Once more with the store at hand: a store that was still to be made could not be checked.
+        importlib.import_module("nasgait.cli.plan").check_store(self.config, store, self.nproc)
         self.sheet(store)
         checkpoint = self.supernet()
         best = self.search(checkpoint)
         self.retrain(best)
         results = importlib.import_module("retrain.compare").compare(self.out, self.config)
-        if sum(n["kind"] in ("random", "uniform") for n in results["networks"]) >= RANKED:
-            self.rank(checkpoint)
+        self.rank(checkpoint, results)
         page = importlib.import_module("nasgait.report.page").write_report(self.out)
         logger.info("report: %s", page)
         return results
@@ -98,11 +108,14 @@ class Walk:
             sheet.contact_sheet(store, self.out / "sheet.png")
 
     def supernet(self) -> Path:
-        """Train the supernet; returns its checkpoint."""
-        out = self.out / "supernet"
-        self.stage("supernet", "--out", out, "--resume", "--nproc", self.nproc)
-        checkpoints = importlib.import_module("nasgait.engine.checkpoint").Checkpoints
-        return checkpoints(out / "checkpoints", keep=self.config.supernet.keep).latest()
+        """Train the supernet unless it is trained; returns its checkpoint."""
+        out, recipe = self.out / "supernet", self.config.supernet
+        kept = importlib.import_module("nasgait.engine.checkpoint").Checkpoints(out / "checkpoints")
+        latest = kept.latest()
+        if latest is None or kept.entries()[-1].step < recipe.steps:
+            self.stage("supernet", "--out", out, "--resume", "--nproc", self.nproc)
+            latest = kept.latest()
+        return latest
 
     def search(self, checkpoint: Path) -> str:
         """Search; returns the winner in print."""
@@ -124,39 +137,65 @@ class Walk:
             if not (self.network_dir(entry.name, seed) / "result.json").exists()
         ]
         total = len(entries) * len(seeds)
-        with (
-            tqdm(total=total, initial=total - len(left), unit="network") as bar,
-            ThreadPoolExecutor(self.config.jobs) as pool,
-        ):
-            waiting = [pool.submit(self.train, entry, seed, bar) for entry, seed in left]
-            done, rest = wait(waiting, return_when=FIRST_EXCEPTION)
-            for future in rest:
-                future.cancel()
-            for future in done:
-                future.result()
+        gpus = self.gpus()
+        pool = ThreadPoolExecutor(self.config.jobs)
+        with tqdm(total=total, initial=total - len(left), unit="network") as bar:
+            try:
+                for done in as_completed(pool.submit(self.train, *one, gpus) for one in left):
+                    done.result()
+                    bar.update()
+            finally:
+                # After a failure or Ctrl-C nothing new is started.
+                pool.shutdown(wait=False, cancel_futures=True)
 
-    def train(self, entry: Any, seed: int, bar: tqdm) -> None:
+    def gpus(self) -> SimpleQueue[str]:
+        """A GPU for each job at work, in turn; names that stand for none on a CPU."""
+        count = importlib.import_module("torch").cuda.device_count()
+        free: SimpleQueue[str] = SimpleQueue()
+        for job in range(self.config.jobs):
+            free.put(str(job % count) if count else "")
+        return free
+
+    def train(self, entry: Any, seed: int, gpus: SimpleQueue[str]) -> None:
         """One final network; what it prints goes to ``log.txt`` beside its result."""
         out = self.network_dir(entry.name, seed)
         out.mkdir(parents=True, exist_ok=True)
         command = self.command("retrain", entry.flag, entry.value, "--name", entry.name,
                                "--kind", entry.kind, "--out", out, "--resume",
                                f"seed={seed}", f"threads={self.job_threads()}")  # fmt: skip
-        with (out / "log.txt").open("a") as log:
-            code = subprocess.run(command, stdout=log, stderr=log, check=False).returncode
+        environment = dict(os.environ)
+        if self.config.jobs == 1:
+            command += ["--nproc", str(self.nproc)]
+        gpu = gpus.get()
+        try:
+            if gpu and self.config.jobs > 1:
+                environment["CUDA_VISIBLE_DEVICES"] = gpu
+            with (out / "log.txt").open("a") as log:
+                code = subprocess.run(
+                    command, stdout=log, stderr=log, env=environment, check=False
+                ).returncode
+        finally:
+            gpus.put(gpu)
         if code:
             raise RunFailed(f"{entry.name}, seed {seed}, ended with status {code}: see {log.name}")
-        bar.update()
 
     def job_threads(self) -> int:
         """CPU threads of each final network's training."""
         distributed = importlib.import_module("nasgait.engine.distributed")
         return distributed.share_of_threads(self.config.threads, self.config.jobs)
 
-    def rank(self, checkpoint: Path) -> None:
+    def rank(self, checkpoint: Path, results: dict[str, Any]) -> None:
         """Hold the supernet's scores against the retrained rates of unchosen architectures."""
+        unchosen = [n for n in results["networks"] if n["kind"] in ("random", "uniform")]
+        known = [n for n in unchosen if n[self.config.search.objective] is not None]
+        if len(known) < RANKED or (self.out / "rank.json").exists():
+            return
         files = ("--truth", self.out / "results.json", "--out", self.out / "rank.json")
-        self.stage("rank", "--supernet", checkpoint, *files)
+        try:
+            self.stage("rank", "--supernet", checkpoint, *files)
+        except RunFailed as error:
+            # The networks are trained and judged; they get their report all the same.
+            logger.warning("no ranking of the supernet's scores: %s", error)
 
     def network_dir(self, name: str, seed: int) -> Path:
         """Where a final network's training lives."""
@@ -178,15 +217,17 @@ class Walk:
 
 
 def refuse_other_config(walk: Walk) -> None:
-    """A run directory belongs to one configuration.
+    """A run directory belongs to one configuration; only its ``data.workers`` may change.
 
     Raises ConfigError naming the first lines that differ.
     """
     if not walk.config_file.exists():
-        if walk.out.is_dir() and any(walk.out.iterdir()):
+        if walk.out.exists() and (not walk.out.is_dir() or is_used(walk.out)):
             raise ConfigError(f"--out {walk.out}: is not empty and no run; give another --out")
         return
     before = load_config(walk.config_file)
+    workers = walk.config.data.workers
+    before = replace(before, data=replace(before.data, workers=workers))
     if before != walk.config:
         old, new = dump_config(before).splitlines(), dump_config(walk.config).splitlines()
         lines = [d for d in difflib.unified_diff(old, new, n=0, lineterm="") if d[:1] in "+-"]

@@ -14,6 +14,8 @@ Count = Annotated[int, Field(ge=1)]
 Whole = Annotated[int, Field(ge=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
+TwoOrMore = Annotated[int, Field(ge=2)]
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,9 @@ class SourceConfig:
     """The dataset's folder."""
     bits: Literal[1, 8] = 8
     """Bits per pixel in the store; 1 takes an eighth of the space and binarises at 128."""
+    partition: str | None = None
+    """``opengait-pkl`` only: OpenGait's partition JSON; without one, names in GREW's manner
+    decide, or else the first half of the identities trains."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ class OptimizerConfig:
     """Update rule."""
     lr: Positive = 0.1
     """Peak learning rate."""
-    momentum: Probability = 0.9
+    momentum: BelowOne = 0.9
     """Momentum of SGD; the first beta of Adam and AdamW."""
     weight_decay: NonNegative = 5e-4
     """L2 penalty (decoupled for AdamW)."""
@@ -186,7 +191,7 @@ class TrainConfig:
     checkpoint_every: Count = 1000
     """Steps between checkpoints."""
     keep: Count = 2
-    """Checkpoints kept beside the best one."""
+    """Newest checkpoints kept."""
     log_every: Count = 50
     """Steps between lines of metrics."""
 
@@ -253,10 +258,12 @@ class EvaluationConfig:
     """Which sequences are probes and which the gallery."""
     metric: Literal["euc", "cos"] = "euc"
     """Distance between the embeddings of a part."""
-    gallery_ids: Count | None = None
+    gallery_ids: TwoOrMore | None = None
     """Leave-one-out only: identities in each disjoint gallery; all in one by default."""
     max_frames: Count | None = None
     """Frames used of each sequence, from the first; all by default."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Arithmetic of the embeddings, the same for every network."""
     truth: str | None = None
     """GREW only: CSV ``videoId,label`` of the unlabelled probes, where it is known."""
 

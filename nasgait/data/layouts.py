@@ -21,6 +21,7 @@ sorted order, is for training.
 """
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from pathlib import Path
 
 from nasgait.data.index import UNLABELLED
 from nasgait.errors import DataError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +168,12 @@ def _by_name(labels: list[str]) -> dict[str, str]:
             for label in labels
         }
     half = (len(labels) + 1) // 2
+    logger.warning(
+        "nothing says which identities train (no --partition, no names in GREW's manner): the "
+        "first %d of %d in sorted order do",
+        half,
+        len(labels),
+    )
     return {label: "train" if i < half else "test" for i, label in enumerate(labels)}
 
 

@@ -2,11 +2,12 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from nasgait.config.schema import DataConfig, SourceConfig, SynthConfig
 from nasgait.data.importers import import_dataset, list_dataset
 from nasgait.data.store import GaitStore
-from nasgait.data.synthetic.dataset import write_dataset
+from nasgait.data.synthetic.dataset import settings_of, write_dataset
 from nasgait.errors import ConfigError, DataError
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ def check_source(config: DataConfig) -> str:
     if config.synth:
         return f"make {config.store} from the embedded dataset, preset {config.synth.preset}"
     if config.source:
-        found = len(list_dataset(config.source.layout, config.source.root))
+        found = len(list_dataset(config.source.layout, config.source.root, config.source.partition))
         return (
             f"import {found} sequences of {config.source.root} ({config.source.layout}) "
             f"into {config.store}"
@@ -48,26 +49,26 @@ def is_complete(path: str) -> bool:
 
 
 def check_synthetic(store: GaitStore, synth: SynthConfig) -> None:
-    """Refuse an embedded dataset that was made with other settings."""
-    made = store.meta.get("synthetic", {})
-    wanted = {"preset": synth.preset, "ids": synth.ids, "seqs": synth.seqs, "seed": synth.seed}
-    for key, value in wanted.items():
-        if value is not None and made.get(key) != value:
-            raise DataError(
-                f"{store.path}: was made with {key} {made.get(key)!r}, data.synth asks for "
-                f"{value!r}; give another data.store or remove this one"
-            )
+    """Refuse an embedded dataset that was made with other settings, or by another generator."""
+    wanted = settings_of(synth.preset, synth.ids, synth.seqs, synth.seed)
+    refuse_difference(store, store.meta.get("synthetic", {}), wanted)
 
 
 def check_imported(store: GaitStore, source: SourceConfig) -> None:
     """Refuse a store that was imported from elsewhere; the raw folder itself may be gone."""
-    made = store.meta.get("source", {})
-    wanted = {"layout": source.layout, "root": str(Path(source.root).resolve())}
+    made = {**store.meta.get("source", {}), "bits": store.meta["bits"]}
+    root = str(Path(source.root).resolve())
+    wanted = {"layout": source.layout, "root": root, "bits": source.bits}
+    refuse_difference(store, made, wanted)
+
+
+def refuse_difference(store: GaitStore, made: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Raise DataError for the first thing in which the store is not what is wanted."""
     for key, value in wanted.items():
         if made.get(key) != value:
             raise DataError(
-                f"{store.path}: was imported with {key} {made.get(key)!r}, data.source asks for "
-                f"{value!r}; give another data.store or remove this one"
+                f"{store.path}: was made with {key} {made.get(key)!r}, now asked for is {value!r}; "
+                "give another data.store or remove this one"
             )
 
 
@@ -87,6 +88,7 @@ def prepare(config: DataConfig) -> GaitStore:
                 config.store,
                 bits=config.source.bits,
                 workers=config.workers,
+                partition=config.source.partition,
             )
             for fault in summary.faults:
                 logger.warning("left out: %s", fault)

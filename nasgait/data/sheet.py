@@ -29,7 +29,9 @@ def contact_sheet(
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+        temporary = target.with_name(f".{target.name}")
+        temporary.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+        os.replace(temporary, target)
     except OSError as error:
         raise DataError(f"{target}: cannot be written ({error.strerror})") from None
     return target

@@ -4,6 +4,7 @@ Search-val identities are cut from the training set.  An identity that an archit
 on, or a network is trained on, is never one that it is tested on.
 """
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -27,6 +28,14 @@ class Split:
     def labels(store: GaitStore, indices: Iterable[int]) -> list[str]:
         """Identity of each of these sequences."""
         return [store.sequences[i].label for i in indices]
+
+
+def fingerprint(store: GaitStore, indices: Iterable[int]) -> str:
+    """What a result that rests on these sequences rests on: their keys and the store's frames."""
+    digest = hashlib.sha256()
+    for line in [*(store.sequences[i].key for i in indices), *store.shard_sha256]:
+        digest.update(line.encode() + b"\n")
+    return digest.hexdigest()
 
 
 def split(store: GaitStore, search_val: float, seed: int) -> Split:

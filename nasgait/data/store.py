@@ -69,6 +69,11 @@ class GaitStore:
         return self._meta.geometry.height, self._meta.geometry.width
 
     @property
+    def shard_sha256(self) -> list[str]:
+        """Recorded checksums of the shards, in their order."""
+        return [shard.sha256 for shard in self._meta.shards]
+
+    @property
     def meta(self) -> dict[str, Any]:
         """The whole of ``meta.json``."""
         return self._meta.raw

@@ -35,19 +35,27 @@ class World:
 def pick_device(device: str, local_rank: int = 0) -> torch.device:
     """The torch device for ``auto``, ``cpu`` or ``cuda`` on this rank.
 
-    Raises ConfigError when CUDA is asked for and there is none.
+    Raises ConfigError when CUDA is asked for and there is none, or fewer GPUs than ranks.
     """
     available = torch.cuda.is_available()
     if device == "cuda" and not available:
         raise ConfigError("device: cuda is not available here; allowed now: auto, cpu")
     if device == "cpu" or not available:
         return torch.device("cpu")
-    return torch.device("cuda", local_rank % torch.cuda.device_count())
+    gpus = torch.cuda.device_count()
+    if local_rank >= gpus:
+        raise ConfigError(
+            f"{local_rank + 1} processes on {gpus} GPU(s): nccl takes one GPU for each; give "
+            f"--nproc {gpus} or fewer, or device=cpu"
+        )
+    return torch.device("cuda", local_rank)
 
 
 def cores() -> int:
     """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def share_of_threads(threads: int, processes: int) -> int:
@@ -70,7 +78,10 @@ def joined(device: str, threads: int = 0) -> Iterator[World]:
     if size == 1:
         yield World(0, 1, where)
         return
-    dist.init_process_group("nccl" if where.type == "cuda" else "gloo")
+    if where.type == "cuda":
+        dist.init_process_group("nccl", device_id=where)
+    else:
+        dist.init_process_group("gloo")
     try:
         yield World(rank, size, where)
         dist.barrier()

@@ -175,9 +175,11 @@ def fit(
     finally:
         if metrics:
             metrics.close()
+    if not world.main:
+        return out / "checkpoints"  # rank 0 may still be writing there
     final = checkpoints.latest()
-    assert final is not None or not world.main
-    return final or out / "checkpoints"
+    assert final is not None
+    return final
 
 
 def due(training: Training) -> bool:

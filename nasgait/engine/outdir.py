@@ -1,18 +1,59 @@
-"""Output directories: never mix two runs, never overwrite one."""
+"""Output directories: never mix two runs, never overwrite one, never write one twice at a time."""
 
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from nasgait.errors import ConfigError
+
+LOCK = ".lock"
 
 
 def claim(out: Path, resume: bool) -> None:
     """Make ``out`` ready to be written to.
 
     Raises:
-        ConfigError: it holds something and ``resume`` is false, or it is a file.
+        ConfigError: it holds something and ``resume`` is false, or it cannot be a directory.
     """
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"--out {out}: is a file; give a directory")
-    if out.is_dir() and any(out.iterdir()) and not resume:
+    if is_used(out) and not resume:
         raise ConfigError(f"--out {out}: is not empty; go on with --resume or give another --out")
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"--out {out}: no directory can be made there ({error.strerror})"
+        ) from None
+
+
+def is_used(out: Path) -> bool:
+    """Whether the directory holds anything but traces of a start that did not come far."""
+    return out.is_dir() and any(not entry.name.startswith(".") for entry in out.iterdir())
+
+
+@contextmanager
+def locked(out: Path, main: bool = True) -> Iterator[None]:
+    """Keep every other process out of the directory; the kernel frees it when this one dies.
+
+    Args:
+        out: the directory.
+        main: False on ranks that write nothing.
+
+    Raises:
+        ConfigError: another process is writing there.
+    """
+    if not main:
+        yield
+        return
+    handle = os.open(out / LOCK, os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigError(
+                f"--out {out}: another process is writing there; wait for it or end it"
+            ) from None
+        yield
+    finally:
+        os.close(handle)

@@ -1,11 +1,14 @@
 """Arithmetic and memory layout of a forward pass."""
 
 from contextlib import AbstractContextManager
+from typing import TypeVar
 
 import torch
 from torch import nn
 
 from nasgait.errors import ConfigError
+
+Network = TypeVar("Network", bound=nn.Module)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -20,7 +23,7 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Non
     return torch.autocast(device.type, DTYPES[precision], enabled=precision != "float32")
 
 
-def to_channels_last(model: nn.Module) -> nn.Module:
+def to_channels_last(model: Network) -> Network:
     """Keep the channels of convolution weights innermost; the activations follow them."""
     formats = {4: torch.channels_last, 5: torch.channels_last_3d}
     for parameter in model.parameters():

@@ -68,6 +68,11 @@ def write_submission(
     write_atomically(path, text.getvalue())
 
 
+def can_submit(types: Sequence[str]) -> bool:
+    """Whether sequences of these types make a submission: probes, and a gallery to rank."""
+    return PROBE_TYPE in types and sum(kind in GALLERY_TYPES for kind in types) >= RANKS
+
+
 def submit(
     path: str | Path,
     embeddings: NDArray[np.float32],

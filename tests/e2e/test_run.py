@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from nasgait.engine.outdir import locked
+
 ALL = ["random=1", "uniform=true", "jobs=2", "retrain.steps=4", "supernet.steps=4"]
 
 
@@ -102,7 +104,15 @@ def test_dry_run_starts_nothing(nasgait, config, tmp_path):
         ("baselines.0.model=gaitsett", "gaitset"),
         ("evaluation.truth=none.csv", "evaluation.truth"),
         ("supernet.batch.ids=9", "8 training identities"),
-        ("retrain.batch.ids=13", "12 identities"),
+        ("retrain.batch.ids=13", "12 training identities"),
+        ("search.population=2", "population"),
+        ("search.max_sequences=4", "leave-one-out needs 2"),
+        ("search.precision=float16", "float16 needs a GPU"),
+        ("evaluation.gallery_ids=1", "gallery_ids"),
+        ("retrain.loss.triplet.weight=0 & retrain.loss.cross_entropy.weight=0", "loss"),
+        ("retrain.augment.erase_area=[0.5,0.1]", "erase_area"),
+        ("supernet.optimizer.momentum=1", "momentum"),
+        ("baselines=[{model: gaitset-nano}, {model: gaitset-nano}]", "twice"),
         ("data.search_val=12", "search_val"),
         ("retrain.precision=float16", "float16 needs a GPU"),
         ("sed=3", "seed"),
@@ -112,9 +122,58 @@ def test_every_input_is_checked_before_anything_starts(
     nasgait, config, tmp_path, override, expected
 ):
     out = tmp_path / "out"
-    code, _, err = nasgait("run", config, "--out", out, override)
+    code, _, err = nasgait("run", config, "--out", out, *override.split(" & "))
     assert code == 2 and expected in err, err
     assert "Traceback" not in err and not out.exists()
+
+
+def test_no_flag_gives_a_traceback(nasgait, config, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    for words in (["--nproc", "0"], ["--nproc", "3"], ["--out", file], ["--out", file / "sub"]):
+        code, _, err = nasgait("run", config, *words, "supernet.steps=1")
+        assert code == 2 and "Traceback" not in err, (words, err)
+
+
+def test_two_processes_never_write_one_run(nasgait, config, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    with locked(out):
+        code, _, err = nasgait("run", config, "--out", out, "supernet.steps=1")
+        assert code == 2 and "another process is writing" in err
+        code, _, err = nasgait("supernet", "--config", config, "--out", out, "supernet.steps=1")
+        assert code == 2 and "another process is writing" in err
+
+
+def test_grew_without_known_labels_still_gets_its_report(nasgait, config, tiny_grew, tmp_path):
+    out = tmp_path / "out"
+    flags = [f"data.store={tiny_grew}", "evaluation.protocol=grew", "uniform=true"]
+    code, stdout, err = nasgait("run", config, "--out", out, "--json", *ALL, *flags)
+    assert code == 0, err
+    network = json.loads(stdout)["networks"][0]
+    assert network["rank1"] is None and network["rank1_local"] >= 0
+    assert not (out / "rank.json").exists() and (out / "report" / "index.html").exists()
+    lines = (out / "retrain" / "searched" / "seed-0" / "submission.csv").read_text().splitlines()
+    assert lines[0].startswith("videoId,rank1,") and len(lines) == 1 + 8
+
+
+def test_interrupted_while_retraining_starts_nothing_new(config, tmp_path):
+    """Ctrl-C reaches the whole group: the run ends and no further network is begun."""
+    out = tmp_path / "out"
+    words = ["run", config, "--out", out, "uniform=true", "jobs=1", "retrain.steps=4000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nasgait.cli.main", *map(str, words)],
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    log = out / "retrain" / "searched" / "seed-0" / "metrics.jsonl"
+    while process.poll() is None and not log.exists():
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode in (1, 130) and "Traceback (most recent" not in err, err
+    assert [path.name for path in (out / "retrain").iterdir()] == ["searched"]
 
 
 def test_a_folder_that_is_no_run_is_left_alone(nasgait, config, tmp_path):

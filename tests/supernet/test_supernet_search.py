@@ -165,6 +165,8 @@ def test_wrong_input(search, nasgait, trained, tmp_path):
     code, _, err = search(out)
     assert code == 2 and "--resume" in err
     code, _, err = search(out, "--resume", "seed=1")
+    assert code == 2 and "another seed" in err
+    code, _, err = search(out, "--resume", "search.population=3", "search.mutations=1")
     assert code == 2 and "another search" in err
 
 
@@ -179,3 +181,8 @@ def test_a_ledger_belongs_to_its_supernet(nasgait, trained, tmp_path):
         "search", "--config", config, "--supernet", changed, "--out", out, "--resume"
     )
     assert code == 2 and "another supernet" in err
+    flags = ["search.max_frames=2", "data.search_val=3", "evaluation.metric=cos"]
+    code, _, err = nasgait(
+        "search", "--config", config, "--supernet", checkpoint, "--out", out, "--resume", *flags
+    )
+    assert code == 2 and "metric" in err and "max_frames" in err and "search_val" in err

@@ -88,6 +88,15 @@ def test_another_recipe_does_not_resume(nasgait, tiny_config, tmp_path):
     assert code == 2 and "another recipe" in err
 
 
+def test_other_data_does_not_resume(nasgait, tiny_config, tmp_path):
+    out = tmp_path / "out"
+    nasgait("supernet", "--config", tiny_config, "--out", out)
+    code, _, err = nasgait(
+        "supernet", "--config", tiny_config, "--out", out, "--resume", "data.search_val=3"
+    )
+    assert code == 2 and "another data" in err
+
+
 def test_a_loss_that_is_not_finite_stops_before_the_weights_change(nasgait, tiny_config, tmp_path):
     out = tmp_path / "out"
     code, _, err = nasgait(

@@ -6,6 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -107,6 +108,18 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def settings_of(preset: str, ids: int | None, seqs: int | None, seed: int) -> dict[str, Any]:
+    """What decides every frame, as the store records it; ConfigError for an unknown preset."""
+    plan = preset_named(preset)
+    return {
+        "generator": VERSION,
+        "preset": preset,
+        "ids": ids or sum(plan.ids),
+        "seqs": seqs or len(plan.kinds),
+        "seed": seed,
+    }
+
+
 def write_dataset(
     out: str | os.PathLike[str],
     preset: str = "wild-mini",
@@ -137,7 +150,7 @@ def write_dataset(
             raise ConfigError(f"{name}: {value} is too few; give 1 or more")
     plan = preset_named(preset)
     walks = list(recordings(plan, ids, seqs, seed))
-    facts = {"generator": VERSION, "preset": preset, "ids": ids, "seqs": seqs, "seed": seed}
+    facts = settings_of(preset, ids, seqs, seed)
     with (
         StoreWriter(Path(out), meta_extra={"synthetic": facts}) as store,
         tqdm(total=sum(len(w.views) for w in walks), unit="seq", disable=not progress) as bar,
