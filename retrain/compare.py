@@ -16,7 +16,8 @@ from nasgait.errors import DataError
 from nasgait.evaluation.statistics import clustered_mean, paired_difference
 from retrain.evaluate import Probes, read_probes
 
-RATES = ("rank1", "rank5", "rank10", "rank20", "map", "minp", "rank1_local")
+RATES = ("rank1", "rank5", "rank10", "rank20", "map", "minp")
+LOCAL = ("rank1_local", "rank5_local", "map_local")
 KINDS = ("searched", "baseline", "random", "uniform")
 
 Result = dict[str, Any]
@@ -64,7 +65,7 @@ def summary(name: str, results: list[Result]) -> Result:
     first = results[0]
     means = {
         rate: fmean(result[rate] for result in results)
-        for rate in RATES
+        for rate in (*RATES, *LOCAL)
         if all(result.get(rate) is not None for result in results)
     }
     same = ("kind", "arch", "model", "macs", "params", "frames", "size", "steps")

@@ -101,9 +101,12 @@ def judge_network(
     if config.truth:
         outcome = judge_probes(*known, read_truth(config.truth), config.metric)
         table |= outcome.rates()
-    if submission and config.protocol == "grew" and can_submit(types):
-        count = submit(submission, *known, config.metric)
-        logger.info("%s: %d probes", submission, count)
+    if submission and config.protocol == "grew":
+        if can_submit(types):
+            count = submit(submission, *known, config.metric)
+            logger.info("%s: %d probes", submission, count)
+        else:
+            logger.warning("no submission: it needs probes of type 03 and a gallery of 20 or more")
     return Verdict({**table, "cmc": outcome.cmc(CMC_RANKS).tolist()}, probes_of(outcome))
 
 

@@ -18,7 +18,6 @@ import torch
 from nasgait.cli import retrain as command
 from nasgait.cli import stage
 from nasgait.cli.main import guard, parse
-from nasgait.config.load import dump_config
 from nasgait.config.schema import ExperimentConfig, TrainConfig
 from nasgait.data.loader import TrainLoader
 from nasgait.data.split import Split, fingerprint, split
@@ -27,8 +26,8 @@ from nasgait.engine.distributed import World, broadcast, joined, pick_device
 from nasgait.engine.files import write_atomically
 from nasgait.engine.logging import setup_logging
 from nasgait.engine.loop import Training, fit
-from nasgait.engine.outdir import claim, locked
-from nasgait.engine.precision import autocast
+from nasgait.engine.outdir import claim, locked, record
+from nasgait.engine.recipe import check_recipe
 from nasgait.nn.output import GaitNetwork
 from nasgait.profiling.macs import profile
 from retrain.evaluate import judge_network, write_probes
@@ -86,7 +85,7 @@ def check(args: argparse.Namespace) -> Inputs:
     config = stage.read_config(args)
     subject = Subject.of(args.arch, args.model)
     recipe = recipe_of(config, args.model)
-    autocast(pick_device(config.device, args.nproc - 1), recipe.precision)
+    check_recipe("recipe", recipe, pick_device(config.device, args.nproc - 1))
     store = GaitStore.open(config.data.store)
     name = args.name or subject.title
     folder = name.replace(":", "-").replace("/", "-")
@@ -136,7 +135,7 @@ def run(args: argparse.Namespace) -> int:
         loader = inputs.loader(world)
         training = build(inputs, loader.classes, world)
         if world.main:
-            write_atomically(out / "config.yaml", dump_config(config))
+            record(out, config)
             logger.info("%s: %d training identities", inputs.name, loader.classes)
         fit(training, loader, out, resume=args.resume)
     # The other ranks are gone: judging may take longer than they would wait.

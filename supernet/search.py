@@ -13,7 +13,6 @@ import torch
 from tqdm import tqdm
 
 from nasgait.cli import stage
-from nasgait.config.load import dump_config
 from nasgait.config.schema import ExperimentConfig
 from nasgait.data.split import Split, fingerprint, split
 from nasgait.data.store import GaitStore
@@ -21,7 +20,7 @@ from nasgait.engine.distributed import joined, pick_device
 from nasgait.engine.files import write_atomically
 from nasgait.engine.logging import MetricsLog
 from nasgait.engine.memory import peak_memory
-from nasgait.engine.outdir import claim, locked
+from nasgait.engine.outdir import claim, locked, record
 from nasgait.engine.precision import autocast
 from nasgait.errors import CheckpointError
 from nasgait.search.budget import Choices
@@ -126,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
     inputs = check(args)
     config, out = inputs.config, inputs.out
     with joined(config.device, config.threads) as world, locked(out):
-        write_atomically(out / "config.yaml", dump_config(config))
+        record(out, config)
         scorer = Scorer(config, inputs.weights, inputs.store, inputs.parts, world.device)
         result = evolve(inputs, scorer)
     best = write_results(inputs, result)

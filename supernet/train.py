@@ -15,17 +15,15 @@ import torch
 from nasgait.cli import stage
 from nasgait.cli import supernet as command
 from nasgait.cli.main import guard, parse
-from nasgait.config.load import dump_config
 from nasgait.config.schema import ExperimentConfig
 from nasgait.data.loader import TrainLoader
 from nasgait.data.split import Split, fingerprint, split
 from nasgait.data.store import GaitStore
 from nasgait.engine.distributed import World, broadcast, joined, pick_device
-from nasgait.engine.files import write_atomically
 from nasgait.engine.logging import setup_logging
 from nasgait.engine.loop import Training, fit
-from nasgait.engine.outdir import claim, locked
-from nasgait.engine.precision import autocast
+from nasgait.engine.outdir import claim, locked, record
+from nasgait.engine.recipe import check_recipe
 from search_spaces import load_space
 from search_spaces.space import SearchSpace
 from supernet.network import path_at
@@ -61,7 +59,7 @@ class Inputs:
 def check(args: argparse.Namespace) -> Inputs:
     """Open every input and claim the output directory, before anything is started."""
     config = stage.read_config(args)
-    autocast(pick_device(config.device, args.nproc - 1), config.supernet.precision)
+    check_recipe("supernet", config.supernet, pick_device(config.device, args.nproc - 1))
     space = load_space(config.space)
     store = GaitStore.open(config.data.store)
     parts = split(store, config.data.search_val, config.data.split_seed)
@@ -98,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
         loader = inputs.loader(world)
         training = build(inputs, loader.classes, world)
         if world.main:
-            write_atomically(inputs.out / "config.yaml", dump_config(config))
+            record(inputs.out, config)
             logger.info("%s: %d training identities", inputs.space.name, loader.classes)
         final = fit(
             training,

@@ -104,7 +104,7 @@ def _import(args: argparse.Namespace) -> int:
     for fault in summary.faults:
         print(f"not imported: {fault}", file=sys.stderr)
     text = f"{args.out}: {summary.sequences} sequences, {summary.frames} frames"
-    if summary.complete:
+    if summary.already_complete:
         text += "; the store was complete already, nothing to do"
     if summary.resumed:
         text += f"; {summary.resumed} sequences were there from an earlier run"

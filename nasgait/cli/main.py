@@ -8,6 +8,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 
 from nasgait.engine.logging import setup_logging
 from nasgait.errors import NasgaitError, RunFailed
@@ -33,6 +34,7 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="nasgait", description="Neural architecture search for gait recognition."
     )
+    top.add_argument("--version", action="version", version=f"nasgait {version('nasgait')}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in words[:1] if words and words[0] in COMMANDS else COMMANDS:
         module = importlib.import_module(COMMANDS[name])

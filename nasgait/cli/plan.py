@@ -1,6 +1,7 @@
 """What a run is about to do, with every input of every stage checked."""
 
 import importlib
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +14,12 @@ from nasgait.data.prepare import check_source, is_complete
 from nasgait.data.sampler import check_batch
 from nasgait.data.split import split
 from nasgait.data.store import GaitStore, Sequence
-from nasgait.data.transforms import check_augment, reduction
+from nasgait.data.transforms import reduction
 from nasgait.engine.distributed import pick_device
 from nasgait.engine.precision import autocast
+from nasgait.engine.recipe import check_recipe
 from nasgait.errors import ConfigError, DataError
 from nasgait.evaluation.submission import read_truth
-from nasgait.nn.losses import GaitLoss
 
 STATE_BYTES = 12
 """Bytes in a checkpoint for each parameter: the weight and two moments of the optimizer."""
@@ -32,6 +33,8 @@ def plan(config: ExperimentConfig, out: Path, nproc: int = 1) -> Iterator[str]:
     """
     device = pick_device(config.device, nproc - 1)
     check_recipes(config, device, nproc)
+    if not os.access(existing(out), os.W_OK | os.X_OK):
+        raise ConfigError(f"--out {out}: {existing(out)} cannot be written to")
     space = importlib.import_module("search_spaces").load_space(config.space)
     budget = importlib.import_module("supernet.search").evolution_of(config, space).budget
     entries = importlib.import_module("retrain.lineup").lineup(config)
@@ -78,10 +81,8 @@ def check_recipes(config: ExperimentConfig, device: torch.device, nproc: int) ->
         raise ConfigError(f"--nproc {nproc}: must be 1 or more")
     for precision in (config.search.precision, config.evaluation.precision):
         autocast(device, precision)
-    for recipe in recipes(config).values():
-        autocast(device, recipe.precision)
-        GaitLoss(recipe.loss)
-        check_augment(recipe.augment)
+    for key, recipe in recipes(config).items():
+        check_recipe(key, recipe, device)
     models = [baseline.model for baseline in config.baselines]
     if len(set(models)) < len(models):
         raise ConfigError("baselines: a model is listed twice; give each once")

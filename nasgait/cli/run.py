@@ -1,7 +1,6 @@
 """``nasgait run``: the whole way, from silhouettes to the report."""
 
 import argparse
-import difflib
 import importlib
 import json
 import logging
@@ -9,7 +8,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -55,8 +54,11 @@ def run(args: argparse.Namespace) -> int:
     walk = Walk(config, stage.default_out(args, config), args.nproc)
     refuse_other_config(walk)
     plan = importlib.import_module("nasgait.cli.plan")
-    for line in plan.plan(config, walk.out, args.nproc):
-        print(line, file=sys.stdout if args.dry_run else sys.stderr)
+    lines = list(plan.plan(config, walk.out, args.nproc))
+    if args.dry_run and args.json:
+        print(json.dumps({"plan": lines}))
+    else:
+        print("\n".join(lines), file=sys.stdout if args.dry_run else sys.stderr)
     if args.dry_run:
         return 0
     claim(walk.out, resume=True)
@@ -177,7 +179,10 @@ class Walk:
         finally:
             gpus.put(gpu)
         if code:
-            raise RunFailed(f"{entry.name}, seed {seed}, ended with status {code}: see {log.name}")
+            raise RunFailed(
+                f"{entry.name}, seed {seed}, ended with status {code}: {last_words(out)} "
+                f"(see {log.name})"
+            )
 
     def job_threads(self) -> int:
         """CPU threads of each final network's training."""
@@ -213,7 +218,40 @@ class Walk:
         """
         code = subprocess.run(self.command(name, *arguments), check=False).returncode
         if code:
-            raise RunFailed(f"stage {name} ended with status {code}; the same command goes on")
+            raise RunFailed(
+                f"stage {name} ended with status {code}; once what it says is mended, the same "
+                "command goes on"
+            )
+
+
+def last_words(out: Path) -> str:
+    """What a final network's training said last."""
+    lines = (out / "log.txt").read_text(errors="replace").replace("\r", "\n").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "no output")
+
+
+def differences(before: ExperimentConfig, now: ExperimentConfig) -> list[str]:
+    """``key: old -> new`` for each key that differs."""
+    old, new = (flatten(asdict(config)) for config in (before, now))
+    return [
+        f"{key}: {old.get(key)} -> {new.get(key)}"
+        for key in dict.fromkeys([*old, *new])
+        if old.get(key) != new.get(key)
+    ]
+
+
+def flatten(value: Any, path: str = "") -> dict[str, Any]:
+    """Nested sections and lists as dotted keys."""
+    if isinstance(value, dict):
+        items = [(str(key), inner) for key, inner in value.items()]
+    elif isinstance(value, list | tuple) and any(isinstance(inner, dict) for inner in value):
+        items = [(str(number), inner) for number, inner in enumerate(value)]
+    else:
+        return {path: value}
+    flat: dict[str, Any] = {}
+    for key, inner in items:
+        flat |= flatten(inner, f"{path}.{key}" if path else key)
+    return flat
 
 
 def refuse_other_config(walk: Walk) -> None:
@@ -229,10 +267,10 @@ def refuse_other_config(walk: Walk) -> None:
     workers = walk.config.data.workers
     before = replace(before, data=replace(before.data, workers=workers))
     if before != walk.config:
-        old, new = dump_config(before).splitlines(), dump_config(walk.config).splitlines()
-        lines = [d for d in difflib.unified_diff(old, new, n=0, lineterm="") if d[:1] in "+-"]
-        changed = ", ".join(" ".join(line.split()) for line in lines[2:6])
+        changed = differences(before, walk.config)
+        more = f" and {len(changed) - 4} more" if changed[4:] else ""
         raise ConfigError(
-            f"--out {walk.out}: was run with another configuration ({changed}); "
-            "give another --out, or the configuration that it began with"
+            f"--out {walk.out}: was run with another configuration ({', '.join(changed[:4])}{more})"
+            "; give another --out, or the configuration that it began with; what it has trained "
+            "can be used by the single stages (nasgait search --supernet, nasgait eval ...)"
         )

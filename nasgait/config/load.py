@@ -263,7 +263,9 @@ def _fault(entry: dict[str, Any], schema: type[Any]) -> str:
         return f"{path}: must be a section with keys, not {reprlib.repr(given)}"
     message = entry["msg"].replace("Input should be", "must be").replace("valid array", "list")
     if kind == "literal_error":
-        close = difflib.get_close_matches(str(given), re.findall(r"'([^']*)'", message), n=1)
+        allowed = re.findall(r"'([^']*)'", message)
+        close = [word for word in allowed if word.casefold() == str(given).casefold()]
+        close += difflib.get_close_matches(str(given), allowed, n=1)
         return f"{path}: {message}, not {given!r}" + (f", meant {close[0]!r}?" if close else "")
     return f"{path}: {message}, not {reprlib.repr(given)}"
 

@@ -41,7 +41,7 @@ class ImportSummary:
     """Frames left out in this run because they show nothing."""
     resumed: int = 0
     """Sequences that an earlier, interrupted run had written."""
-    complete: bool = False
+    already_complete: bool = False
     """The store was complete before; nothing was done."""
 
 
@@ -184,7 +184,7 @@ def _already(target: Path, source: dict[str, Any], geometry: Geometry) -> Import
         )
     counts = store.meta["counts"]
     faults = store.meta.get("import", {}).get("faults", [])
-    return ImportSummary(counts["sequences"], counts["frames"], faults, complete=True)
+    return ImportSummary(counts["sequences"], counts["frames"], faults, already_complete=True)
 
 
 def _announce(

@@ -258,6 +258,12 @@ def shard_faults(path: Path, meta: Meta) -> list[str]:
             faults.append(f"{shard.file}: missing")
         elif (size := file.stat().st_size) != shard.bytes:
             faults.append(f"{shard.file}: {size} bytes, {META} records {shard.bytes}")
+    frames = sum(shard.bytes for shard in meta.shards) / meta.geometry.frame_bytes
+    if not faults and frames != meta.raw["counts"]["frames"]:
+        faults.append(
+            f"{META}: {meta.raw['counts']['frames']} frames of {meta.geometry.frame_bytes} bytes "
+            "are not what the shards hold; its size or bits were changed"
+        )
     return faults
 
 

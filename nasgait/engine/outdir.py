@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from nasgait.config.load import dump_config
+from nasgait.config.schema import ExperimentConfig
+from nasgait.engine.files import write_atomically
 from nasgait.errors import ConfigError
 
 LOCK = ".lock"
@@ -32,6 +35,12 @@ def is_used(out: Path) -> bool:
     return out.is_dir() and any(not entry.name.startswith(".") for entry in out.iterdir())
 
 
+def record(out: Path, config: ExperimentConfig) -> None:
+    """Write ``config.yaml``, the resolved configuration that the directory was begun with."""
+    if not (out / "config.yaml").exists():
+        write_atomically(out / "config.yaml", dump_config(config))
+
+
 @contextmanager
 def locked(out: Path, main: bool = True) -> Iterator[None]:
     """Keep every other process out of the directory; the kernel frees it when this one dies.
@@ -51,9 +60,13 @@ def locked(out: Path, main: bool = True) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
+            writer = os.read(handle, 20).decode() or "unknown"
             raise ConfigError(
-                f"--out {out}: another process is writing there; wait for it or end it"
+                f"--out {out}: another process (pid {writer}) is writing there; wait for it or "
+                "end it"
             ) from None
+        os.truncate(handle, 0)
+        os.write(handle, str(os.getpid()).encode())
         yield
     finally:
         os.close(handle)

@@ -33,7 +33,7 @@ def test_import_check_sheet(raw, capsys):
     assert nasgait_data(*GREW, "--json") == 0
     out, err = capsys.readouterr()
     result = json.loads(out)
-    assert (result["sequences"], result["faults"], result["complete"]) == (16, [], False)
+    assert (result["sequences"], result["faults"], result["already_complete"]) == (16, [], False)
     assert "import: 16 sequences, about" in err and "GB free" in err
     assert nasgait_data(*GREW) == 0
     assert "complete already, nothing to do" in capsys.readouterr().out
@@ -51,7 +51,7 @@ def test_only_strict_fails_for_a_fault(raw, capsys):
     assert "not imported: train/00001/s1: 00002.png cannot be decoded" in err
     assert nasgait_data(*GREW, "--strict", "--json") == 1
     result = json.loads(capsys.readouterr().out)
-    assert result["complete"] and len(result["faults"]) == 1
+    assert result["already_complete"] and len(result["faults"]) == 1
 
 
 class Touch:

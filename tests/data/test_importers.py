@@ -178,7 +178,7 @@ def test_damage_costs_the_sequence_and_is_named(tmp_path):
         assert GaitStore.open(out).verify() == []
     # Asked again, a complete store still knows what it lacks.
     again = grew(raw, tmp_path / "out1")
-    assert again.complete and again.faults == summary.faults
+    assert again.already_complete and again.faults == summary.faults
 
 
 def test_nothing_readable_is_an_error(tmp_path):
@@ -219,7 +219,7 @@ def test_a_complete_store_is_left_alone_and_another_source_refused(tmp_path):
     first = grew(tmp_path / "a", tmp_path / "out")
     before = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "out").iterdir()}
     second = grew(tmp_path / "a", tmp_path / "out")
-    assert second.complete and not first.complete and second.frames == first.frames
+    assert second.already_complete and not first.already_complete and second.frames == first.frames
     assert {p.name: p.stat().st_mtime_ns for p in (tmp_path / "out").iterdir()} == before
     with pytest.raises(DataError, match=r"complete store made from grew .*a; name another"):
         grew(tmp_path / "b", tmp_path / "out")

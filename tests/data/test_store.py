@@ -267,6 +267,14 @@ def test_open_refuses_damage_and_check_lists_all_of_it(tmp_path):
         GaitStore.open(path)
 
 
+def test_bits_changed_by_hand_are_a_fault(tmp_path):
+    write(tmp_path / "store")
+    meta = tmp_path / "store" / "meta.json"
+    assert '"bits": 8' in meta.read_text()
+    meta.write_text(meta.read_text().replace('"bits": 8', '"bits": 1'))
+    assert any("bits were changed" in fault for fault in check_store(tmp_path / "store"))
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b'id,type\n"', None])
 def test_an_index_that_cannot_be_read(tmp_path, content):
     path = write(tmp_path / "s")

@@ -86,6 +86,7 @@ def test_another_recipe_does_not_resume(nasgait, tiny_config, tmp_path):
         "supernet", "--config", tiny_config, "--out", out, "--resume", "supernet.steps=9"
     )
     assert code == 2 and "another recipe" in err
+    assert "steps: 8\n" in (out / "config.yaml").read_text(), "a refused command changes nothing"
 
 
 def test_other_data_does_not_resume(nasgait, tiny_config, tmp_path):
@@ -132,7 +133,9 @@ def test_killed_while_training_then_resumed(nasgait, tiny_config, tmp_path):
 def test_two_ranks_equal_one_process(nasgait, tiny_config, tmp_path, loss):
     """The same global batch on 2 gloo ranks gives the same weights, running statistics included."""
     one, two = tmp_path / "one", tmp_path / "two"
-    flags = ["supernet.steps=4", "supernet.optimizer.kind=sgd", *loss]
+    # Two steps: the second sees what the first has changed.  After several, rounding of 1e-7 may
+    # turn a maximum over frames to another one of nearly equal height, and 1e-5 is passed.
+    flags = ["supernet.steps=2", "supernet.optimizer.kind=sgd", *loss]
     code, _, err = nasgait("supernet", "--config", tiny_config, "--out", one, *flags)
     assert code == 0, err
     code, _, err = nasgait(
