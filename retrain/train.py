@@ -17,14 +17,13 @@ import torch
 
 from nasgait.cli import retrain as command
 from nasgait.cli import stage
-from nasgait.cli.main import guard, parse
+from nasgait.cli.main import stage_main
 from nasgait.config.schema import ExperimentConfig, TrainConfig
 from nasgait.data.loader import TrainLoader
 from nasgait.data.split import Split, fingerprint, split
 from nasgait.data.store import GaitStore
 from nasgait.engine.distributed import World, broadcast, joined, pick_device
 from nasgait.engine.files import write_atomically
-from nasgait.engine.logging import setup_logging
 from nasgait.engine.loop import Training, fit
 from nasgait.engine.outdir import claim, locked, record
 from nasgait.engine.recipe import check_recipe
@@ -184,14 +183,6 @@ def finish(inputs: Inputs, training: Training, world: World) -> dict[str, Any]:
     return result
 
 
-def main() -> int:
-    """Entry point under torchrun, which sets the ranks' environment."""
-    parser = argparse.ArgumentParser(prog="retrain.train", description=command.HELP)
-    command.add_arguments(parser)
-    args = parse(parser, sys.argv[1:])
-    setup_logging()
-    return guard(lambda: run(args), "with --resume")
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    # Under torchrun, which sets the ranks' environment.
+    sys.exit(stage_main("retrain.train", command, run))

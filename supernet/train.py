@@ -14,13 +14,12 @@ import torch
 
 from nasgait.cli import stage
 from nasgait.cli import supernet as command
-from nasgait.cli.main import guard, parse
+from nasgait.cli.main import stage_main
 from nasgait.config.schema import ExperimentConfig
 from nasgait.data.loader import TrainLoader
 from nasgait.data.split import Split, fingerprint, split
 from nasgait.data.store import GaitStore
 from nasgait.engine.distributed import World, broadcast, joined, pick_device
-from nasgait.engine.logging import setup_logging
 from nasgait.engine.loop import Training, fit
 from nasgait.engine.outdir import claim, locked, record
 from nasgait.engine.recipe import check_recipe
@@ -110,14 +109,6 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def main() -> int:
-    """Entry point under torchrun, which sets the ranks' environment."""
-    parser = argparse.ArgumentParser(prog="supernet.train", description=command.HELP)
-    command.add_arguments(parser)
-    args = parse(parser, sys.argv[1:])
-    setup_logging()
-    return guard(lambda: run(args), "with --resume")
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    # Under torchrun, which sets the ranks' environment.
+    sys.exit(stage_main("supernet.train", command, run))

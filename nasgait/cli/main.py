@@ -9,6 +9,7 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from types import ModuleType
 
 from nasgait.engine.logging import setup_logging
 from nasgait.errors import NasgaitError, RunFailed
@@ -91,6 +92,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse(parser(words), words)
     setup_logging()
     return guard(lambda: args.run(args), "with --resume" if hasattr(args, "resume") else "again")
+
+
+def stage_main(prog: str, command: ModuleType, action: Callable[[argparse.Namespace], int]) -> int:
+    """Entry point of a stage under torchrun, with the arguments of its command."""
+    top = argparse.ArgumentParser(prog=prog, description=command.HELP)
+    command.add_arguments(top)
+    args = parse(top, sys.argv[1:])
+    setup_logging()
+    return guard(lambda: action(args), "with --resume")
 
 
 if __name__ == "__main__":
