@@ -22,8 +22,10 @@ def generator(seed: int, *stream: str | int) -> np.random.Generator:
     so do a stream and its prefix, whose lengths are part of the entropy.
 
     Raises:
-        ConfigError: a negative seed or number.
+        ConfigError: a negative seed or number, or an empty name.
     """
+    if "" in stream:
+        raise ConfigError("a random stream needs a name; an empty one hashes as the number 0")
     words = [_whole(seed), *(zlib.crc32(s.encode()) if isinstance(s, str) else s for s in stream)]
     entropy = [len(words), *(part for word in words for part in _halves(_whole(word)))]
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nasgait.engine.rng import generator
 from nasgait.errors import ConfigError
 
-words = st.one_of(st.integers(0, 2**40), st.text(max_size=8))
+words = st.one_of(st.integers(0, 2**40), st.text(min_size=1, max_size=5))
 
 
 def test_same_stream_same_numbers():
@@ -71,3 +71,8 @@ def test_does_not_touch_the_global_generator():
 def test_a_negative_or_too_large_number_is_refused(stream):
     with pytest.raises(ConfigError, match="whole numbers"):
         generator(*stream)
+
+
+def test_an_empty_name_is_refused():
+    with pytest.raises(ConfigError, match="name"):
+        generator(0, "")
