@@ -4,7 +4,7 @@ import argparse
 import json
 import logging
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -13,6 +13,8 @@ import torch
 from tqdm import tqdm
 
 from nasgait.cli import stage
+from nasgait.cli.search import budget_overrides
+from nasgait.config.load import load_config
 from nasgait.config.schema import ExperimentConfig
 from nasgait.data.split import Split, fingerprint, split
 from nasgait.data.store import GaitStore
@@ -55,7 +57,7 @@ class Inputs:
 
 def check(args: argparse.Namespace) -> Inputs:
     """Open every input; refuse an infeasible budget before anything is scored."""
-    config = with_flags(stage.read_config(args), args)
+    config = load_config(args.config, [*args.overrides, *budget_overrides(args)])
     evolution = evolution_of(config, load_space(config.space))
     store = GaitStore.open(config.data.store)
     parts = split(store, config.data.search_val, config.data.split_seed)
@@ -95,14 +97,6 @@ def refuse_other_scores(inputs: Inputs) -> None:
             f"{inputs.out}: its scores were measured with another {', '.join(changed)}; resume "
             "with the same, or give another --out"
         )
-
-
-def with_flags(config: ExperimentConfig, args: argparse.Namespace) -> ExperimentConfig:
-    """The configuration with the command's own flags over it."""
-    max_macs = args.max_macs or (args.max_flops / 2 if args.max_flops else None)
-    given = {"max_epochs": args.max_epochs, "max_macs": max_macs, "max_params": args.max_params}
-    flags = {name: value for name, value in given.items() if value is not None}
-    return replace(config, search=replace(config.search, **flags))
 
 
 def evolution_of(config: ExperimentConfig, space: SearchSpace) -> Evolution:

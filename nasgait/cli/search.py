@@ -4,6 +4,8 @@ import argparse
 import importlib
 
 from nasgait.cli import stage
+from nasgait.config.amount import amount
+from nasgait.errors import ConfigError
 
 HELP = "search a trained supernet for the best architectures within budgets"
 
@@ -33,16 +35,22 @@ def run(args: argparse.Namespace) -> int:
 
 
 def quantity(text: str) -> float:
-    """A number with an optional K, M, G or T: ``5G`` is 5e9.
-
-    Raises argparse.ArgumentTypeError for anything else.
-    """
-    factors = {"K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
-    factor = factors.get(text[-1:].upper())
+    """:func:`amount` for argparse, which shows the words of its own error only."""
     try:
-        value = float(text[:-1]) * factor if factor else float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no amount; allowed: like 5G, 300M, 2.5e6")
-    return value
+        return amount(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def budget_overrides(args: argparse.Namespace) -> list[str]:
+    """The command's own flags as ``key=value`` overrides.
+
+    Raises ConfigError when a flag meets an override of the same key.
+    """
+    max_macs = args.max_flops / 2 if args.max_flops else args.max_macs
+    given = {"max_epochs": args.max_epochs, "max_macs": max_macs, "max_params": args.max_params}
+    flags = {f"search.{name}": value for name, value in given.items() if value is not None}
+    twice = {override.partition("=")[0].strip() for override in args.overrides} & flags.keys()
+    if twice:
+        raise ConfigError(f"{', '.join(sorted(twice))}: given by a flag as well; give one of them")
+    return [f"{key}={value}" for key, value in flags.items()]

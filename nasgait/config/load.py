@@ -261,6 +261,8 @@ def _fault(entry: dict[str, Any], schema: type[Any]) -> str:
         return f"{path}: missing, it has no default"
     if kind == "dataclass_type":
         return f"{path}: must be a section with keys, not {reprlib.repr(given)}"
+    if kind == "value_error":
+        return f"{path}: {entry['ctx']['error']}"
     message = entry["msg"].replace("Input should be", "must be").replace("valid array", "list")
     if kind == "literal_error":
         allowed = re.findall(r"'([^']*)'", message)

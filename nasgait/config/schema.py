@@ -7,13 +7,16 @@ defaults here are those of the published SPOSGait recipes where there is one.
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+
+from nasgait.config.amount import with_suffix
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Whole = Annotated[int, Field(ge=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
+Amount = Annotated[float, Field(gt=0), BeforeValidator(with_suffix)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 TwoOrMore = Annotated[int, Field(ge=2)]
 
@@ -184,8 +187,9 @@ class TrainConfig:
     """Learning rate over the steps."""
     augment: AugmentConfig = AugmentConfig()
     """Random changes of the input."""
-    precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
-    """Arithmetic of the forward pass; float16 needs a GPU."""
+    precision: Literal["float64", "float32", "bfloat16", "float16"] = "bfloat16"
+    """Arithmetic of the forward pass; float16 needs a GPU; float64, which keeps the weights so as
+    well, is slow and tells rounding from a mistake when two machines or world sizes differ."""
     channels_last: bool = True
     """Keep channels innermost in memory, which is faster nearly everywhere."""
     checkpoint_every: Count = 1000
@@ -222,9 +226,9 @@ class SearchConfig:
     """Chance that a mutation redraws a layer."""
     max_epochs: Whole = 20
     """Generations bred after the first random one."""
-    max_macs: Positive | None = None
-    """Budget in multiply-accumulates for one sequence at ``frames``."""
-    max_params: Positive | None = None
+    max_macs: Amount | None = None
+    """Budget in multiply-accumulates for one sequence at ``frames``; 40M is 40e6."""
+    max_params: Amount | None = None
     """Budget in parameters of the embedding network."""
     frames: Count | None = None
     """Frames at which MACs are counted; the space's own by default."""

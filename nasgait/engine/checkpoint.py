@@ -20,6 +20,7 @@ import logging
 import os
 import pickle
 import re
+import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -52,6 +53,9 @@ class Entry:
     """Checksum of the file."""
     score: float | None = None
     """The higher the better; None where nothing was measured."""
+    seconds: float = 0.0
+    """Wall time of the training so far.  It stands here and not in the file, so that equal
+    trainings write equal checkpoints."""
 
 
 class Checkpoints:
@@ -82,7 +86,13 @@ class Checkpoints:
                 "delete it to start this training again"
             ) from error
 
-    def save(self, step: int, payload: Mapping[str, Any], score: float | None = None) -> Path:
+    def save(
+        self,
+        step: int,
+        payload: Mapping[str, Any],
+        score: float | None = None,
+        seconds: float = 0.0,
+    ) -> Path:
         """Write ``payload`` as the checkpoint of ``step`` and drop those no longer kept.
 
         Checkpoints of this step or later ones are replaced: they belong to a run that was
@@ -92,13 +102,18 @@ class Checkpoints:
         path = self.directory / f"step-{step:06d}.pt"
         entries = [entry for entry in self.entries() if entry.step < step]
         save_checkpoint(path, payload)
-        kept = self._kept([*entries, Entry(path.name, step, sha256_of(path), score)])
+        kept = self._kept([*entries, Entry(path.name, step, sha256_of(path), score, seconds)])
         text = json.dumps([asdict(entry) for entry in kept], indent=1) + "\n"
         write_atomically(self.directory / MANIFEST, text)
         self._clean({entry.file for entry in kept})
         return path
 
     def latest(self) -> Path | None:
+        """The file of :meth:`newest`."""
+        entry = self.newest()
+        return self.directory / entry.file if entry else None
+
+    def newest(self) -> Entry | None:
         """The newest checkpoint that is whole, or None where there is none at all.
 
         Raises:
@@ -109,7 +124,7 @@ class Checkpoints:
             path = self.directory / entry.file
             try:
                 if sha256_of(path) == entry.sha256:
-                    return path
+                    return entry
                 fault = "its content has changed since it was written"
             except CheckpointError as error:
                 fault = str(error)
@@ -185,6 +200,19 @@ def load_checkpoint(
             "take another file or convert it ('nasgait convert')"
         )
     return payload
+
+
+def interned(state: Any) -> Any:
+    """A state dict of optimizer or scheduler, with Python's own copy of each text in it.
+
+    Pickle writes a text once for each copy of it.  With the copies that a checkpoint
+    brought, a resumed training would not write the bytes of an undisturbed one.
+    """
+    if isinstance(state, dict):
+        return {interned(key): interned(value) for key, value in state.items()}
+    if isinstance(state, list):
+        return [interned(value) for value in state]
+    return sys.intern(state) if isinstance(state, str) else state
 
 
 def _load_fault(path: str | os.PathLike[str], head: bytes, error: Exception) -> str:

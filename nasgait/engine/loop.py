@@ -13,12 +13,12 @@ from tqdm import tqdm
 
 from nasgait.config.schema import OptimizerConfig, TrainConfig
 from nasgait.data.loader import Batch, TrainLoader
-from nasgait.engine.checkpoint import FORMAT, Checkpoints, load_checkpoint
+from nasgait.engine.checkpoint import FORMAT, Checkpoints, interned, load_checkpoint
 from nasgait.engine.distributed import World, any_rank, average_gradients
 from nasgait.engine.logging import MetricsLog
 from nasgait.engine.memory import peak_memory
 from nasgait.engine.optim import build_optimizer, build_scheduler
-from nasgait.engine.precision import autocast, to_channels_last
+from nasgait.engine.precision import autocast, to_channels_last, weight_dtype
 from nasgait.errors import CheckpointError, RunFailed
 from nasgait.nn.losses import GaitLoss
 from nasgait.nn.output import GaitNetwork
@@ -47,7 +47,8 @@ class Training:
     """What the model is (kind, space, architecture, classes): written to checkpoints."""
 
     def __post_init__(self) -> None:
-        self.model.to(self.world.device)
+        self.dtype = weight_dtype(self.config.precision)
+        self.model.to(self.world.device, self.dtype)
         if self.config.channels_last:
             to_channels_last(self.model)
         self.optimizer = build_optimizer(self.model.parameters(), self.config.optimizer)
@@ -71,7 +72,6 @@ class Training:
             "scaler": self.scaler.state_dict(),
             "rng": torch.get_rng_state(),
             "step": self.step,
-            "seconds": self.seconds,
             "recipe": asdict(self.config),
             **self.identity,
         }
@@ -89,11 +89,11 @@ class Training:
                     "configuration, or give another --out"
                 )
         self.model.load_state_dict(saved["model"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.scheduler.load_state_dict(saved["scheduler"])
+        self.optimizer.load_state_dict(interned(saved["optimizer"]))
+        self.scheduler.load_state_dict(interned(saved["scheduler"]))
         self.scaler.load_state_dict(saved["scaler"])
         torch.set_rng_state(saved["rng"])
-        self.step, self.seconds = saved["step"], saved["seconds"]
+        self.step = saved["step"]
 
 
 def train_step(training: Training, batch: Batch, path: tuple[int, ...] | None) -> dict[str, Tensor]:
@@ -103,7 +103,7 @@ def train_step(training: Training, batch: Batch, path: tuple[int, ...] | None) -
     any rank is not finite.
     """
     model, world = training.model, training.world
-    silhouettes = batch.silhouettes.to(world.device, non_blocking=True)
+    silhouettes = batch.silhouettes.to(world.device, training.dtype, non_blocking=True)
     labels = batch.labels.to(world.device, non_blocking=True)
     with autocast(world.device, training.config.precision):
         output = model(silhouettes) if path is None else model(silhouettes, arch=path)
@@ -155,8 +155,9 @@ def fit(
     """
     config, world = training.config, training.world
     checkpoints = Checkpoints(out / "checkpoints", keep=config.keep)
-    if resume and (latest := checkpoints.latest()):
-        training.restore(latest)
+    if resume and (newest := checkpoints.newest()):
+        training.restore(checkpoints.directory / newest.file)
+        training.seconds = newest.seconds
         logger.info("resuming %s at step %d of %d", out, training.step, config.steps)
     if world.main and training.step < config.steps:
         announce(training)
@@ -171,7 +172,7 @@ def fit(
             if metrics and (training.step % config.log_every == 0 or training.step == config.steps):
                 metrics.log(training.step, readable(training, values))
             if world.main and due(training):
-                checkpoints.save(training.step, training.payload())
+                checkpoints.save(training.step, training.payload(), seconds=training.seconds)
     finally:
         if metrics:
             metrics.close()
@@ -200,7 +201,7 @@ def announce(training: Training) -> None:
     config, model = training.config, training.model
     parameters = sum(p.numel() for p in model.parameters())
     state = 2 if config.optimizer.kind != "sgd" else 1
-    megabytes = parameters * 4 * (1 + state) / 1e6
+    megabytes = parameters * training.dtype.itemsize * (1 + state) / 1e6
     batch = config.batch
     logger.info(
         "plan: steps %d to %d of %d x %d sequences x %d frames; %.2f M parameters; up to "

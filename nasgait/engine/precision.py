@@ -10,17 +10,23 @@ from nasgait.errors import ConfigError
 
 Network = TypeVar("Network", bound=nn.Module)
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+MIXED = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+"""Precisions that autocast lowers float32 weights to."""
+
+
+def weight_dtype(precision: str) -> torch.dtype:
+    """The type that weights are kept in: float32 but for ``float64``."""
+    return torch.float64 if precision == "float64" else torch.float32
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
-    """Mixed precision for a forward pass; a null context in ``float32``.
+    """Mixed precision for a forward pass; a null context in ``float32`` and ``float64``.
 
     Raises ConfigError for float16 on a CPU, which has no loss scaling there.
     """
     if precision == "float16" and device.type != "cuda":
         raise ConfigError("precision: float16 needs a GPU; allowed on the CPU: float32, bfloat16")
-    return torch.autocast(device.type, DTYPES[precision], enabled=precision != "float32")
+    return torch.autocast(device.type, MIXED.get(precision), enabled=precision in MIXED)
 
 
 def to_channels_last(model: Network) -> Network:

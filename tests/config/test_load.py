@@ -64,6 +64,20 @@ def test_a_quoted_number_is_not_a_number(write):
     assert "search.max_macs" in fault(write(SMALL + "search: {max_macs: '2e7'}"))
 
 
+@pytest.mark.parametrize(
+    ("text", "number"), [("40M", 40e6), ("2.5g", 2.5e9), ("3K", 3000), ("1T", 1e12), ("7", 7)]
+)
+def test_budgets_take_a_suffix(write, text, number):
+    config = load_config(write(SMALL + f"search: {{max_macs: {text}, max_params: {text}}}"))
+    assert config.search.max_macs == config.search.max_params == number
+
+
+@pytest.mark.parametrize("text", ["M", "-3M", "0G", "4x", "nanM", "infK"])
+def test_other_budgets_are_refused(write, text):
+    wrong = fault(write(SMALL + f"search: {{max_macs: {text}}}"))
+    assert "search.max_macs: " in wrong and repr(text) in wrong
+
+
 @pytest.mark.parametrize("value", ["yes", "2.5", "[3]", "null", "{a: 1}"])
 def test_only_an_integer_is_a_count(write, value):
     assert "supernet.steps: must be" in fault(write(SMALL + f"supernet: {{steps: {value}}}"))

@@ -78,6 +78,15 @@ def test_budgets_hold_exactly(search, tmp_path):
         assert entry.values["macs"] <= limit and entry.values["params"] <= 150_000
 
 
+def test_a_budget_is_given_once(search, tmp_path):
+    out = tmp_path / "out"
+    code, _, err = search(out, "search.max_macs=40M", "--max-flops", "80M")
+    assert code == 2 and "search.max_macs" in err and err.count("\n") == 1
+    code, _, err = search(out, "--max-epochs=-1")
+    assert code == 2 and "search.max_epochs" in err and err.count("\n") == 1
+    assert not out.exists()
+
+
 def test_an_infeasible_budget_names_the_smallest_cost(search, tmp_path):
     code, _, err = search(tmp_path / "out", "--max-macs", "1M")
     smallest = min(SPACE.cost((0, a, b, c)).macs for a in (1, 2) for b in (1, 2) for c in (1, 2))
