@@ -122,8 +122,34 @@ def study(
             "mAP of each seed",
         ],
         "rows": rows,
-        "notes": notes(networks, probes[reference]),
+        "notes": [
+            *against_chance(networks, probes, reference, rng),
+            *notes(networks, probes[reference]),
+        ],
     }
+
+
+def against_chance(
+    networks: list[Result],
+    probes: Mapping[str, Probes],
+    reference: str,
+    rng: np.random.Generator,
+) -> list[str]:
+    """How the searched network does against the median random one; nothing without random ones.
+
+    Of an even number the better of the two in the middle is taken.
+    """
+    drawn = sorted((n for n in networks if n["kind"] == "random"), key=known_map)
+    if not drawn or all(n["kind"] != "searched" for n in networks):
+        return []
+    median = drawn[len(drawn) // 2]
+    mine, theirs = probes[reference], probes[median["name"]]
+    gap = paired_difference(100 * mine.ap, 100 * theirs.ap, mine.labels, rng)
+    return [
+        f"The median of {len(drawn)} random network(s) by mAP is {median['name']} "
+        f"({known_map(median):.1f}): {reference} is {gap.mean:+.1f} to it "
+        f"[{gap.low:+.1f}, {gap.high:+.1f}]."
+    ]
 
 
 def known_map(network: Result) -> float:
