@@ -2,6 +2,7 @@
 
 import re
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -44,7 +45,16 @@ class Conv3d(nn.Conv3d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve x [n, c, s, h, w] to [n, out, s, h, w]."""
-        return super().forward(x) if self.in_channels > 1 else self._from_one_channel(x)
+        if self.in_channels == 1:
+            return self._from_one_channel(x)
+        frames, window = x.shape[2], self.kernel_size[0]
+        if frames < window and x.device.type == "cpu" and torch.is_grad_enabled():
+            # With fewer frames than the kernel is long, the gradient of bfloat16 weights on a
+            # CPU comes out as whatever the memory held before (torch 2.13 with oneDNN).
+            # Frames of zeros behind the last one are what the kernel sees there anyway.
+            longer = F.pad(x, (0, 0, 0, 0, 0, window - frames))
+            return super().forward(longer)[:, :, :frames]
+        return super().forward(x)
 
     def _from_one_channel(self, x: Tensor) -> Tensor:
         """Take the frames under the kernel as channels of a 2-D convolution.

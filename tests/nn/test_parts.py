@@ -35,6 +35,29 @@ def test_blocks_are_written_time_height_width():
     assert parse_block("3x1x1+1x3x5") == ((3, 1, 1), (1, 3, 5))
 
 
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("frames", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize("kernel", [(3, 3, 3), (3, 1, 3), (3, 1, 1), (5, 1, 1)])
+def test_bfloat16_gradients_of_few_frames(kernel, frames, channels_last):
+    """A kernel longer than the clip must not bring in what the memory held before."""
+    torch.manual_seed(0)
+    conv = Conv3d(16, 32, kernel)
+    x, slope = torch.randn(2, 16, frames, 8, 6), torch.randn(2, 32, frames, 8, 6)
+    exact = Conv3d(16, 32, kernel).double()
+    exact.load_state_dict(conv.state_dict())
+    (exact(x.double()) * slope).sum().backward()
+    if channels_last:
+        x = x.contiguous(memory_format=torch.channels_last_3d)
+    # Freed memory of nonsense, for whoever reads before writing.
+    nonsense = [torch.full((size,), torch.nan) for size in range(500, 20_000, 500)]
+    del nonsense
+    with torch.autocast("cpu", torch.bfloat16):
+        y = conv(x)
+    (y.float() * slope).sum().backward()
+    gap = (conv.weight.grad - exact.weight.grad).abs().max()
+    assert gap <= 0.03 * exact.weight.grad.abs().max()
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(
     "kernel", [(3, 3, 3), (3, 1, 3), (3, 3, 1), (3, 1, 1), (1, 1, 1), (1, 3, 3)]
