@@ -94,8 +94,10 @@ def check_outputs(case: Case, model: nn.Module) -> None:
 
 def check_training(case: Case, model: nn.Module) -> None:
     """Hold training-mode outputs and the running statistics against the record."""
-    for suffix, tolerance in (("", 2e-5), ("_f64", 1e-10)):
-        if f"emb_train{suffix}" not in case.arrays:
+    # Batch statistics amplify the rounding of float32: the widest record is 8e-6 from its own
+    # float64, and ours 1e-5 on some machines.  What is computed is held in float64.
+    for suffix, tolerance in (("", 1e-4), ("_f64", 1e-10)):
+        if not {f"emb_train{suffix}", f"logits_train{suffix}"} & case.arrays.keys():
             continue
         x = case.silhouettes("x_train")
         if suffix:
@@ -126,7 +128,10 @@ def check_gradients(case: Case, model: nn.Module, names) -> None:
 
 
 def _check(case: Case, kind: str, suffix: str, output, tolerance: float) -> None:
-    close(output.embeddings, case.arrays[f"emb_{kind}{suffix}"], tolerance)
-    key = f"logits_{kind}{suffix}"
-    if key in case.arrays:
-        close(output.logits, case.arrays[key], tolerance)
+    """Compare with what was recorded of this kind: embeddings, logits or both."""
+    recorded = {"emb": output.embeddings, "logits": output.logits}
+    keys = {name: f"{name}_{kind}{suffix}" for name in recorded}
+    assert any(key in case.arrays for key in keys.values()), kind
+    for name, key in keys.items():
+        if key in case.arrays:
+            close(recorded[name], case.arrays[key], tolerance)
