@@ -1,5 +1,8 @@
 """Blocks, pooling, heads and time against plain torch and brute force."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -56,6 +59,25 @@ def test_bfloat16_gradients_of_few_frames(kernel, frames, channels_last):
     (y.float() * slope).sum().backward()
     gap = (conv.weight.grad - exact.weight.grad).abs().max()
     assert gap <= 0.03 * exact.weight.grad.abs().max()
+
+
+STRIDED = """
+import torch
+from nasgait.nn.blocks import Conv2d
+torch.set_num_threads(2)
+conv = Conv2d(8, 16, 1, stride=2)
+for _ in range(200):
+    x = torch.randn(19, 8, 32, 22).contiguous(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16):
+        conv(x).sum().backward()
+    list(map(torch.rand, (10, 100, 1000, 10000)))
+"""
+
+
+def test_strided_1x1_convolutions_leave_other_memory_alone():
+    """In a process of its own, which a write beyond the end would bring down."""
+    done = subprocess.run([sys.executable, "-c", STRIDED], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
 
 
 @pytest.mark.parametrize("channels", [1, 3])
