@@ -18,6 +18,7 @@ from retrain.evaluate import Probes, read_probes
 
 RATES = ("rank1", "rank5", "rank10", "rank20", "map", "minp")
 LOCAL = ("rank1_local", "rank5_local", "map_local")
+CONDITIONS = ("rank1_nm", "rank1_bg", "rank1_cl")
 KINDS = ("searched", "baseline", "random", "uniform")
 
 Result = dict[str, Any]
@@ -27,14 +28,16 @@ def compare(run_dir: Path, config: ExperimentConfig) -> dict[str, Any]:
     """Write ``results.json`` of a run directory and return what it holds.
 
     Rates are means over seeds, in percent.  With several networks a study table
-    gives errors clustered by identity and differences to the searched network,
-    paired probe by probe.
+    gives errors clustered by identity and differences to the searched network (without a
+    search: to the first of the configuration's ``baselines``), paired probe by probe.
 
     Raises DataError when no final network has been judged.
     """
     found = group(run_dir)
     networks = [summary(name, results) for name, results in found.items()]
-    networks.sort(key=lambda n: (KINDS.index(n["kind"]), n["name"]))
+    listed = [baseline.title for baseline in config.baselines]
+    place = {name: number for number, name in enumerate(listed)}
+    networks.sort(key=lambda n: (KINDS.index(n["kind"]), place.get(n["name"], -1), n["name"]))
     searched = [network["name"] for network in networks if network["kind"] == "searched"]
     results = {
         "best": searched[0] if searched else max(networks, key=known_map)["name"],
@@ -44,7 +47,9 @@ def compare(run_dir: Path, config: ExperimentConfig) -> dict[str, Any]:
     }
     if len(networks) > 1:
         probes = {name: pooled(run_dir, name, seeds) for name, seeds in found.items()}
-        results["study"] = study(networks, probes, results["best"], config.seed)
+        # The best one is chosen by the very figures of the table; the first listed is not.
+        reference = next((name for name in (*searched, *listed) if name in found), results["best"])
+        results["study"] = study(networks, probes, reference, config.seed)
     write_atomically(run_dir / "results.json", json.dumps(results, indent=1) + "\n")
     return results
 
@@ -65,7 +70,7 @@ def summary(name: str, results: list[Result]) -> Result:
     first = results[0]
     means = {
         rate: fmean(result[rate] for result in results)
-        for rate in (*RATES, *LOCAL)
+        for rate in (*RATES, *LOCAL, *CONDITIONS)
         if all(result.get(rate) is not None for result in results)
     }
     same = ("kind", "arch", "model", "macs", "params", "frames", "size", "steps")

@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 
 from nasgait.config.load import validate
 from nasgait.config.schema import EvaluationConfig
-from nasgait.data.store import GaitStore
-from nasgait.engine.distributed import joined
+from nasgait.data.store import GaitStore, Sequence
+from nasgait.engine.distributed import World, joined
 from nasgait.engine.precision import autocast, to_channels_last
 from nasgait.errors import ConfigError, DataError
-from nasgait.evaluation.embed import embed
-from nasgait.evaluation.protocols import Outcome, judge
-from nasgait.evaluation.submission import can_submit, judge_probes, read_truth, submit
+from nasgait.evaluation.embed import embed_shared
+from nasgait.evaluation.options import check_options, read_probe_list
+from nasgait.evaluation.protocols import PROTOCOLS, judge
+from nasgait.evaluation.submission import BENCHMARKS, can_submit, judge_probes, read_truth, submit
+from nasgait.evaluation.trial import Outcome
 from nasgait.nn.output import GaitNetwork
 from retrain.subject import load_network
 
@@ -37,7 +39,8 @@ class Probes:
     labels: NDArray[np.str_]
     """[k] identities."""
     hits: NDArray[np.float64]
-    """[k] 1 where the nearest gallery sequence is right."""
+    """[k] 1 where the nearest gallery sequence is right; with a gallery for each view, the share
+    of galleries where it is."""
     ap: NDArray[np.float64]
     """[k] average precision, 0..1."""
 
@@ -47,7 +50,8 @@ class Verdict:
     """A network's result: its table, and its probes one by one."""
 
     table: dict[str, Any]
-    """Rates in percent, ``cmc`` among them."""
+    """Rates in percent: the protocol's own table, single figures to compare networks by
+    (``rank1``, ``rank5``, ``map``; means over the conditions where there are any), ``cmc``."""
     probes: Probes
 
 
@@ -56,7 +60,7 @@ def judge_network(
     store: GaitStore,
     indices: list[int],
     config: EvaluationConfig,
-    device: str = "cpu",
+    world: World,
     submission: Path | None = None,
 ) -> Verdict:
     """Embed test sequences and judge them by the protocol of ``config``.
@@ -64,56 +68,93 @@ def judge_network(
     With the protocol ``grew`` and a truth file, the unlabelled probes are scored
     against the whole gallery (``rank1``, ``map``, ...) beside gallery 01 against
     probe 02 (``rank1_local``, ...); without one only the latter can be known.
+    Without one nothing at all can be known of ``hid``: the table is empty.
 
     Args:
-        model: the network, on ``device``.
+        model: the network, on the device of ``world``.
         store: silhouettes.
-        indices: sequences of the store to judge.
+        indices: sequences of the store to judge; distractors are added if they are wanted.
         config: protocol, metric, galleries.
-        device: where the model is.
-        submission: write GREW's submission table there, if the protocol is grew and the store
+        world: ranks that share the embedding: all of them call this, and have the verdict.
+        submission: write the submission table there, if the protocol has one and the store
             has what it takes.
 
     Raises:
+        ConfigError: settings that do not fit the protocol.
         DataError: no sequences, or none that the protocol can use.
     """
-    if config.protocol != "grew":
+    check_options(config, submits=submission is not None)
+    if config.distractors:
+        indices = indices + [i for i, s in enumerate(store.sequences) if s.subset == "distractor"]
+    if config.protocol not in BENCHMARKS:
         indices = [index for index in indices if store.sequences[index].labelled]
     if not indices:
         raise DataError(f"{store.path}: no test sequences to judge")
-    embeddings = embed(
+    embeddings = embed_shared(
         model,
         store,
         indices,
         model.size,
+        world,
         config.max_frames,
-        device,
         config.precision,
         progress=True,
     )
     sequences = [store.sequences[index] for index in indices]
     labels = [sequence.label for sequence in sequences]
     types = [sequence.type for sequence in sequences]
-    views = [sequence.view for sequence in sequences]
-    known = (embeddings, labels, types, views)
-    outcome = judge(config.protocol, *known, config.metric, gallery_ids=config.gallery_ids)
-    table = outcome.rates()
+    known = (embeddings, labels, types, [sequence.view for sequence in sequences])
+    if submission and config.protocol in BENCHMARKS:
+        write_submission(submission, known, config)
+    return score(known, config)
+
+
+Known = tuple[NDArray[np.float32], list[str], list[str], list[str]]
+"""Embeddings [n, c, p], labels, types and views."""
+
+
+def score(known: Known, config: EvaluationConfig) -> Verdict:
+    """Judge embedded sequences; raises as :func:`judge_network` does."""
+    table: dict[str, Any] = {}
+    outcomes: list[Outcome] = []
+    if config.protocol in PROTOCOLS:
+        probes = sorted(read_probe_list(config.probes)) if config.probes else None
+        outcomes.append(
+            judge(
+                config.protocol,
+                *known,
+                config.metric,
+                probes,
+                config.gallery_ids,
+                config.distractors,
+                config.rerank,
+            )
+        )
     if config.truth:
-        outcome = judge_probes(*known, read_truth(config.truth), config.metric)
-        table |= outcome.rates()
-    if submission and config.protocol == "grew":
-        if can_submit(types):
-            count = submit(submission, *known, config.metric)
-            logger.info("%s: %d probes", submission, count)
-        else:
-            logger.warning("no submission: it needs probes of type 03 and a gallery of 20 or more")
-    return Verdict({**table, "cmc": outcome.cmc(CMC_RANKS).tolist()}, probes_of(outcome))
+        truth = read_truth(config.truth)
+        settings = (config.metric, config.protocol, config.distractors, config.rerank)
+        outcomes.append(judge_probes(*known, truth, *settings))
+    for outcome in outcomes:
+        table |= outcome.rates() | outcome.summary()
+    if not outcomes:
+        return Verdict(table, Probes(np.array([], np.str_), np.array([]), np.array([])))
+    # The benchmark's own probes, where they can be scored, are those that count.
+    return Verdict({**table, "cmc": outcomes[-1].cmc(CMC_RANKS).tolist()}, probes_of(outcomes[-1]))
+
+
+def write_submission(path: Path, known: Known, config: EvaluationConfig) -> None:
+    """Write the benchmark's table, or say why there is none."""
+    _, labels, types, _ = known
+    if can_submit(config.protocol, labels, types):
+        settings = (config.metric, config.protocol, config.distractors, config.rerank)
+        logger.info("%s: %d probes", path, submit(path, *known, *settings))
+    else:
+        logger.warning("no submission: %s has no probes, or too small a gallery", config.protocol)
 
 
 def probes_of(outcome: Outcome) -> Probes:
     """What statistics need of an outcome."""
-    found = outcome.retrieval
-    return Probes(outcome.labels, (found.first_hit == 0).astype(np.float64), found.ap)
+    return Probes(outcome.labels, outcome.hits, outcome.ap)
 
 
 def write_probes(path: Path, probes: Probes) -> None:
@@ -135,19 +176,19 @@ def read_probes(path: Path) -> Probes:
 
 def run(args: argparse.Namespace) -> int:
     """Judge a checkpoint on a store, its own or another."""
-    if args.protocol != "grew" and (args.submission or args.truth):
-        raise ConfigError("--submission and --truth: only --protocol grew has unlabelled probes")
-    if args.protocol == "grew" and args.gallery_ids:
-        raise ConfigError("--gallery-ids: only --protocol leave-one-out cuts galleries")
-    if args.truth:
-        read_truth(args.truth)
     given = {field.name: getattr(args, field.name) for field in fields(EvaluationConfig)}
     config = validate(given, EvaluationConfig, "nasgait eval")
+    if args.submission and config.protocol not in BENCHMARKS:
+        raise ConfigError(
+            f"--submission: only protocol {', '.join(BENCHMARKS)} has unlabelled probes, not "
+            f"{config.protocol}"
+        )
+    check_options(config, submits=bool(args.submission), flags=True)
     store = GaitStore.open(args.store)
     test = [i for i, s in enumerate(store.sequences) if s.subset == "test" and s.length]
     model, saved = load_network(args.checkpoint)
     if args.submission:
-        check_submission(Path(args.submission), [store.sequences[i].type for i in test])
+        check_submission(Path(args.submission), config.protocol, [store.sequences[i] for i in test])
     with joined(args.device) as world:
         autocast(world.device, config.precision)
         verdict = judge_network(
@@ -155,7 +196,7 @@ def run(args: argparse.Namespace) -> int:
             store,
             test,
             config,
-            device=str(world.device),
+            world,
             submission=Path(args.submission) if args.submission else None,
         )
     name = saved["arch"] or saved["model_name"]
@@ -168,22 +209,28 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def check_submission(path: Path, types: list[str]) -> None:
+def check_submission(path: Path, protocol: str, test: list[Sequence]) -> None:
     """Refuse, before anything is embedded, a submission that cannot be written."""
     if not path.absolute().parent.is_dir():
         raise ConfigError(f"--submission {path}: there is no folder {path.parent}")
-    if not can_submit(types):
+    if not can_submit(protocol, [s.label for s in test], [s.type for s in test]):
+        rules = BENCHMARKS[protocol]
         raise DataError(
-            f"--submission {path}: needs unlabelled probes (type 03) and a gallery of 20 or more "
-            "sequences (types 01, 02) among the test sequences"
+            f"--submission {path}: needs unlabelled probes and {rules.ranks} or more gallery "
+            f"sequences of {rules.title} among the test sequences"
         )
 
 
 def text_table(values: dict[str, Any]) -> list[str]:
-    """Names and values in two columns; the curve is left to ``--json``."""
+    """Names and values in two columns, tables within tables indented; the curve is left out."""
     rows = {name: value for name, value in values.items() if name != "cmc"}
     width = max(map(len, rows))
-    return [
-        f"{name:{width}}  {value:.2f} %" if isinstance(value, float) else f"{name:{width}}  {value}"
-        for name, value in rows.items()
-    ]
+    lines = []
+    for name, value in rows.items():
+        if isinstance(value, dict):
+            lines += [name, *(f"  {line}" for line in text_table(value))]
+        elif isinstance(value, float):
+            lines.append(f"{name:{width}}  {value:.2f} %")
+        else:
+            lines.append(f"{name:{width}}  {value}")
+    return lines

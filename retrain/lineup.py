@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from nasgait.baselines import registry
 from nasgait.config.schema import ExperimentConfig
 from nasgait.engine.rng import generator
-from search_spaces import load_space
+from nasgait.errors import ConfigError
+from search_spaces import SearchSpace, load_space
 from search_spaces.budget import budget_of
 
 
@@ -26,15 +27,21 @@ class Entry:
 def lineup(config: ExperimentConfig, best: str | None = None) -> list[Entry]:
     """The searched network (when ``best``, its printed form, is known), then all others.
 
-    Raises ConfigError for an unknown baseline, BudgetError for a budget that
-    nothing meets.
+    Without a search space those are the baselines.
+
+    Raises ConfigError for an unknown baseline, or for networks of a space where there is
+    none; BudgetError for a budget that nothing meets.
     """
+    if config.space is None:
+        check_without_space(config)
     entries = [Entry("searched", "searched", "--arch", best)] if best else []
     for baseline in config.baselines:
-        registry.build(baseline.model)
-        entries.append(Entry(baseline.model, "baseline", "--model", baseline.model))
+        registry.build(baseline.model, **baseline.settings)
+        entries.append(Entry(baseline.title, "baseline", "--model", baseline.model))
+    if config.space is None:
+        return entries
     space = load_space(config.space)
-    for number, arch in enumerate(random_architectures(config, best), start=1):
+    for number, arch in enumerate(random_architectures(config, space, best), start=1):
         entries.append(Entry(f"random-{number}", "random", "--arch", arch))
     if config.uniform:
         for number, uniform in enumerate(space.uniform()):
@@ -42,12 +49,28 @@ def lineup(config: ExperimentConfig, best: str | None = None) -> list[Entry]:
     return entries
 
 
-def random_architectures(config: ExperimentConfig, best: str | None) -> list[str]:
+def check_without_space(config: ExperimentConfig) -> None:
+    """Refuse a lineup that ``space: null`` leaves nothing for, or that asks for architectures."""
+    for key in ("random", "uniform"):
+        if getattr(config, key):
+            raise ConfigError(
+                f"{key}: trains architectures of a search space, but space is null; give a space, "
+                f"or leave {key} out"
+            )
+    if not config.baselines:
+        raise ConfigError(
+            "baselines: empty, and without a search space nothing else is trained; list networks "
+            "of nasgait models, or train an architecture by nasgait retrain --arch"
+        )
+
+
+def random_architectures(
+    config: ExperimentConfig, space: SearchSpace, best: str | None
+) -> list[str]:
     """Affordable architectures drawn uniformly: all different, none of them ``best``.
 
     Fewer than asked for when the budget allows no more.
     """
-    space = load_space(config.space)
     budget = budget_of(space, config.search)
     rng = generator(config.seed, "random networks")
     seen = {space.parse(best).choices} if best else set()

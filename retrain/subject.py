@@ -1,15 +1,20 @@
 """The network that is trained: a path of a space, or a hand-designed one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from nasgait.baselines import registry
 from nasgait.engine.checkpoint import FORMAT, load_checkpoint
 from nasgait.errors import CheckpointError, ConfigError
 from nasgait.nn.output import GaitNetwork
 from search_spaces import load_architecture, load_space
+
+INITS = ("slice", "pretraining", "network")
+"""Kinds of checkpoints that a training can start from."""
 
 
 @dataclass(frozen=True)
@@ -24,15 +29,19 @@ class Subject:
     """The space's fingerprint."""
     model: str | None = None
     """Name of a hand-designed network; then there is no ``arch``."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments that replace those of the named network: a converted one may be wider."""
 
     @classmethod
-    def of(cls, arch: str | None, model: str | None) -> "Subject":
+    def of(
+        cls, arch: str | None, model: str | None, settings: Mapping[str, Any] | None = None
+    ) -> "Subject":
         """From ``--arch`` (printed form or file) or ``--model``; ConfigError if unknown."""
         if (arch is None) == (model is None):
             raise ConfigError("give either --arch or --model")
         if model is not None:
-            registry.build(model)
-            return cls(model=model)
+            registry.build(model, **(settings or {}))
+            return cls(model=model, settings=settings or {})
         space, architecture = load_architecture(str(arch))
         return cls(str(architecture), space.source, space.sha256)
 
@@ -47,7 +56,7 @@ class Subject:
         Raises CheckpointError when the space is not the one it was named from.
         """
         if self.model is not None:
-            return registry.build(self.model, num_classes)
+            return registry.build(self.model, num_classes, **self.settings)
         space = load_space(str(self.space))
         if space.sha256 != self.space_sha256:
             raise CheckpointError(
@@ -64,48 +73,97 @@ class Subject:
             "space": self.space,
             "space_sha256": self.space_sha256,
             "model_name": self.model,
+            "settings": dict(self.settings),
         }
 
 
 def load_network(path: str | Path) -> tuple[GaitNetwork, Mapping[str, Any]]:
     """The trained embedding network of a checkpoint (without neck) and the checkpoint's payload.
 
-    Raises CheckpointError for anything but the checkpoint of a final network.
+    Raises CheckpointError for anything but the checkpoint of a final or a pre-trained network.
     """
     saved = load_checkpoint(path, FORMAT)
-    if saved.get("kind") != "network":
+    if saved.get("kind") not in ("network", "pretraining"):
         raise CheckpointError(
             f"{path}: holds a {saved.get('kind')}, not a trained network; make one with "
             "nasgait retrain"
         )
-    subject = Subject(saved["arch"], saved["space"], saved["space_sha256"], saved["model_name"])
-    model = subject.build(saved["num_classes"])
-    model.load_state_dict(saved["model"])
+    subject = Subject(
+        saved["arch"],
+        saved["space"],
+        saved["space_sha256"],
+        saved["model_name"],
+        saved["settings"],
+    )
+    model = subject.build(saved.get("num_classes"))
+    model.load_state_dict(weights_of(saved))
     return model.eval(), saved
 
 
 def start_from(
-    model: GaitNetwork, bare: GaitNetwork, subject: Subject, path: str | Path
+    model: GaitNetwork,
+    bare: GaitNetwork,
+    subject: Subject,
+    path: str | Path,
+    data: str | None = None,
+    partial: bool = False,
 ) -> list[str]:
-    """Load a slice written by ``nasgait export`` into ``model``; returns the names left fresh.
+    """Load the weights of ``--init`` into ``model``; returns the names left fresh.
+
+    The neck with its classifier is taken only from a network that was trained on the same
+    sequences: the classes of others are other people.
 
     Args:
         model: the network to train.
-        bare: the same without classes; all its weights must be in the slice.
+        bare: the same without classes; all its weights must be in the file.
         subject: what ``model`` is.
-        path: the slice.
+        path: a slice of a supernet, or a checkpoint of pre-training or of a final network.
+        data: fingerprint of what ``model`` is to be trained on.
+        partial: take what fits by name and shape, of whatever network.
 
-    Raises CheckpointError when the slice is another architecture's.
+    Raises CheckpointError when the file holds another architecture; with ``partial`` when
+    nothing fits.
     """
     saved = load_checkpoint(path, FORMAT)
-    if saved.get("kind") != "slice":
-        raise CheckpointError(f"--init {path}: holds a {saved.get('kind')}; give a nasgait export")
-    mine = (subject.arch, subject.space_sha256)
-    if (saved["arch"], saved["space_sha256"]) != mine:
+    if saved.get("kind") not in INITS:
         raise CheckpointError(
-            f"--init {path}: is the slice of {saved['arch']}, not of {subject.title}, or its space "
-            "has changed; export this architecture"
+            f"--init {path}: holds a {saved.get('kind')}; give a nasgait export, or a checkpoint "
+            "of nasgait pretrain or nasgait retrain"
         )
-    weights = {name: saved["model"][name] for name in bare.state_dict()}
+    theirs = Subject(saved["arch"], saved["space"], saved["space_sha256"], saved.get("model_name"))
+    same = (theirs.arch, theirs.space_sha256, theirs.model) == (
+        subject.arch,
+        subject.space_sha256,
+        subject.model,
+    )
+    if not (same or partial):
+        raise CheckpointError(
+            f"--init {path}: is the {saved['kind']} of {theirs.title}, not of {subject.title}, or "
+            "its space has changed; give this network's, or --init-partial to take what fits"
+        )
+    found, wanted, needed = weights_of(saved), model.state_dict(), bare.state_dict()
+    fit = [n for n in wanted if n in found and found[n].shape == wanted[n].shape]
+    strange = [name for name in needed if name not in fit]
+    if strange and not partial:
+        raise CheckpointError(
+            f"--init {path}: {len(strange)} weights are missing or of another shape, e.g. "
+            f"{strange[0]}; it was made with other settings of {subject.title}; give its own, or "
+            "--init-partial to take what fits"
+        )
+    known_classes = data is not None and saved.get("data") == data
+    weights = {name: found[name] for name in fit if name in needed or known_classes}
+    if not any(weight.dim() for weight in weights.values()):
+        raise CheckpointError(
+            f"--init {path}: not one weight of {theirs.title} fits {subject.title}; give another"
+        )
     model.load_state_dict(weights, strict=False)
-    return [name for name in model.state_dict() if name not in weights]
+    return [name for name in wanted if name not in weights]
+
+
+def weights_of(saved: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The network's weights in a checkpoint: for pre-training those of the online network."""
+    weights: dict[str, Tensor] = saved["model"]
+    if saved["kind"] != "pretraining":
+        return weights
+    online = "online."
+    return {n.removeprefix(online): w for n, w in weights.items() if n.startswith(online)}

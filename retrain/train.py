@@ -8,7 +8,7 @@ import argparse
 import json
 import logging
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,23 @@ import torch
 from nasgait.cli import retrain as command
 from nasgait.cli import stage
 from nasgait.cli.main import stage_main
-from nasgait.config.schema import ExperimentConfig, TrainConfig
+from nasgait.config.schema import (
+    BaselineConfig,
+    EvaluationConfig,
+    ExperimentConfig,
+    TrainConfig,
+)
 from nasgait.data.loader import TrainLoader
-from nasgait.data.split import Split, fingerprint, split
+from nasgait.data.split import Split, fingerprint, labelled, split_as
 from nasgait.data.store import GaitStore
 from nasgait.engine.distributed import World, broadcast, joined, pick_device
 from nasgait.engine.files import write_atomically
-from nasgait.engine.loop import Training, fit
+from nasgait.engine.loop import Exam, Training, fit
 from nasgait.engine.outdir import claim, locked, record
-from nasgait.engine.recipe import check_recipe
+from nasgait.engine.recipe import check_neck, check_recipe
+from nasgait.errors import ConfigError
+from nasgait.evaluation.options import check_options
+from nasgait.nn.freeze import freeze_backbone, freeze_norms
 from nasgait.nn.output import GaitNetwork
 from nasgait.profiling.macs import profile
 from retrain.evaluate import judge_network, write_probes
@@ -43,9 +51,11 @@ class Inputs:
     out: Path
     subject: Subject
     recipe: TrainConfig
+    evaluation: EvaluationConfig
     name: str
     kind: str
     init: str | None
+    init_partial: bool
     store: GaitStore
     parts: Split
 
@@ -56,8 +66,9 @@ class Inputs:
 
     @property
     def train(self) -> list[int]:
-        """All sequences to train on: train and search-val identities."""
-        return sorted(self.parts.train + self.parts.search_val)
+        """All sequences to train on: train and search-val identities that keep their labels."""
+        everyone = sorted(self.parts.train + self.parts.search_val)
+        return labelled(self.store, everyone, self.config.label_rate, self.config.seed)
 
     def loader(self, world: World) -> TrainLoader:
         """The batches of this rank."""
@@ -73,18 +84,22 @@ class Inputs:
         )
 
 
-def recipe_of(config: ExperimentConfig, model: str | None) -> TrainConfig:
-    """A baseline's own recipe, or the one shared by all."""
-    own = [baseline.recipe for baseline in config.baselines if baseline.model == model]
-    return next((recipe for recipe in own if recipe is not None), config.retrain)
+def baseline_of(config: ExperimentConfig, model: str, name: str | None) -> BaselineConfig:
+    """What the configuration says of a hand-designed network: by name, or else by model."""
+    listed = [baseline for baseline in config.baselines if baseline.model == model]
+    named = [baseline for baseline in listed if baseline.title == name]
+    return next(iter([*named, *listed]), BaselineConfig(model))
 
 
 def check(args: argparse.Namespace) -> Inputs:
     """Open every input and claim the output directory, before anything is started."""
     config = stage.read_config(args)
-    subject = Subject.of(args.arch, args.model)
-    recipe = recipe_of(config, args.model)
+    baseline = baseline_of(config, args.model, args.name) if args.model else None
+    subject = Subject.of(args.arch, args.model, baseline.settings if baseline else {})
+    recipe = (baseline and baseline.recipe) or config.retrain
     check_recipe("recipe", recipe, pick_device(config.device, args.nproc - 1))
+    evaluation = (baseline and baseline.evaluation) or config.evaluation
+    check_options(evaluation, submits=not config.evaluate_every)
     store = GaitStore.open(config.data.store)
     name = args.name or subject.title
     folder = name.replace(":", "-").replace("/", "-")
@@ -93,33 +108,48 @@ def check(args: argparse.Namespace) -> Inputs:
         out=stage.default_out(args, config, "retrain", folder, f"seed-{config.seed}"),
         subject=subject,
         recipe=recipe,
+        evaluation=evaluation,
         name=name,
         kind=args.kind or ("searched" if args.arch else "baseline"),
         init=args.init,
+        init_partial=args.init_partial,
         store=store,
-        parts=split(store, config.data.search_val, config.data.split_seed),
+        parts=split_as(store, config.data),
     )
+    check_neck("recipe", recipe, inputs.model)
     inputs.loader(World(0, args.nproc, torch.device("cpu")))
     if args.init:
-        start_from(subject.build(), inputs.model, subject, args.init)
+        start_from(subject.build(), inputs.model, subject, args.init, partial=args.init_partial)
+    elif args.init_partial:
+        raise ConfigError("--init-partial: says how --init is read; give --init too")
+    elif config.freeze != "nothing":
+        raise ConfigError("freeze: needs --init; weights drawn at random are not worth keeping")
     claim(inputs.out, args.resume)
     return inputs
 
 
-def build(inputs: Inputs, classes: int, world: World) -> Training:
+def build(inputs: Inputs, classes: int, world: World) -> Training[GaitNetwork]:
     """The network and its optimisation, equal on every rank."""
     torch.manual_seed(inputs.config.seed)
     num_classes = classes if inputs.recipe.loss.cross_entropy.weight else None
     model = inputs.subject.build(num_classes)
+    data = fingerprint(inputs.store, inputs.train)
     if inputs.init:
-        fresh = start_from(model, inputs.model, inputs.subject, inputs.init)
+        fresh = start_from(
+            model, inputs.model, inputs.subject, inputs.init, data, inputs.init_partial
+        )
         logger.info("started from %s; fresh: %s", inputs.init, ", ".join(fresh) or "nothing")
+        if inputs.config.freeze == "norms":
+            freeze_norms(model, fresh)
+    if inputs.config.freeze == "backbone":
+        freeze_backbone(model)
     identity = {
         **inputs.subject.identity(),
         "num_classes": num_classes,
         "seed": inputs.config.seed,
-        "data": fingerprint(inputs.store, inputs.train),
+        "data": data,
         "init": inputs.init,
+        "freeze": inputs.config.freeze,
     }
     training = Training(model, inputs.recipe, world, identity=identity)
     broadcast(model, world)
@@ -136,7 +166,8 @@ def run(args: argparse.Namespace) -> int:
         if world.main:
             record(out, config)
             logger.info("%s: %d training identities", inputs.name, loader.classes)
-        fit(training, loader, out, resume=args.resume)
+        exam = exam_of(inputs, training, world) if config.evaluate_every else None
+        fit(training, loader, out, resume=args.resume, exam=exam)
     # The other ranks are gone: judging may take longer than they would wait.
     if world.main:
         result = finish(inputs, training, world)
@@ -146,15 +177,37 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def finish(inputs: Inputs, training: Training, world: World) -> dict[str, Any]:
+SCORES = ("map", "map_local", "rank1", "rank1_local")
+"""Figures to choose the best checkpoint by, the first that the protocol knows."""
+
+
+def exam_of(inputs: Inputs, training: Training[GaitNetwork], world: World) -> Exam:
+    """Judges the network on the test identities while it trains, by its own protocol."""
+
+    def judge() -> dict[str, float]:
+        verdict = judge_network(
+            training.model, inputs.store, inputs.parts.test, inputs.evaluation, world
+        )
+        rates = {name: value for name, value in verdict.table.items() if isinstance(value, float)}
+        first = [name for name in SCORES if name in rates]
+        found = {f"test/{name}": rates[name] for name in dict.fromkeys([*first, *rates])}
+        if world.main:
+            told = ", ".join(f"{name} {value:.2f} %" for name, value in found.items())
+            logger.info("step %d: %s", training.step, told)
+        return found
+
+    return Exam(inputs.config.evaluate_every, judge)
+
+
+def finish(inputs: Inputs, training: Training[GaitNetwork], world: World) -> dict[str, Any]:
     """Judge the trained network and write what the report and the comparison read."""
     config, out = inputs.config, inputs.out
     verdict = judge_network(
         training.model,
         inputs.store,
         inputs.parts.test,
-        config.evaluation,
-        device=str(world.device),
+        inputs.evaluation,
+        replace(world, size=1),
         submission=out / "submission.csv",
     )
     cost = profile(inputs.model)
@@ -166,19 +219,22 @@ def finish(inputs: Inputs, training: Training, world: World) -> dict[str, Any]:
         "model": inputs.subject.model,
         "seed": config.seed,
         "steps": inputs.recipe.steps,
+        "label_rate": config.label_rate,
+        "init": inputs.init,
+        "freeze": config.freeze,
         "macs": cost.macs,
         "params": cost.params,
         "frames": cost.frames,
         "size": list(cost.size),
         "train_seconds": round(training.seconds, 2),
-        "evaluation": asdict(config.evaluation),
+        "evaluation": asdict(inputs.evaluation),
         "rank1": None,
         "rank5": None,
         "map": None,
         **verdict.table,
     }
     write_atomically(out / "result.json", json.dumps(result, indent=1) + "\n")
-    rates = {name: value for name, value in verdict.table.items() if name != "cmc"}
+    rates = {name: value for name, value in verdict.table.items() if isinstance(value, float)}
     logger.info("%s: %s", inputs.name, ", ".join(f"{n} {v:.2f} %" for n, v in rates.items()))
     return result
 

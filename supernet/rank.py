@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from tqdm import tqdm
 
 from nasgait.cli import stage
-from nasgait.data.split import split
+from nasgait.data.split import split_as
 from nasgait.data.store import GaitStore
 from nasgait.engine.distributed import joined
 from nasgait.engine.files import write_atomically
@@ -36,10 +36,10 @@ TOP = 3
 def run(args: argparse.Namespace) -> int:
     """Score the architectures of the truth table and compare the orders."""
     config = stage.read_config(args)
-    weights = load_supernet(args.supernet, config.space)
+    weights = load_supernet(args.supernet, stage.space_of(config, "nasgait rank"))
     truth = read_table(Path(args.truth), weights.space, config.search.objective)
     store = GaitStore.open(config.data.store)
-    parts = split(store, config.data.search_val, config.data.split_seed)
+    parts = split_as(store, config.data)
     with joined(config.device, config.threads) as world:
         scorer = Scorer(config, weights, store, parts, world.device)
         scores = [scorer.score(arch)[config.search.objective] for arch in tqdm(truth, unit="arch")]

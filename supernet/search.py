@@ -16,7 +16,7 @@ from nasgait.cli import stage
 from nasgait.cli.search import budget_overrides
 from nasgait.config.load import load_config
 from nasgait.config.schema import ExperimentConfig
-from nasgait.data.split import Split, fingerprint, split
+from nasgait.data.split import Split, fingerprint, split_as
 from nasgait.data.store import GaitStore
 from nasgait.engine.distributed import joined, pick_device
 from nasgait.engine.files import write_atomically
@@ -58,11 +58,12 @@ class Inputs:
 def check(args: argparse.Namespace) -> Inputs:
     """Open every input; refuse an infeasible budget before anything is scored."""
     config = load_config(args.config, [*args.overrides, *budget_overrides(args)])
-    evolution = evolution_of(config, load_space(config.space))
+    space = stage.space_of(config, "nasgait search")
+    evolution = evolution_of(config, load_space(space))
     store = GaitStore.open(config.data.store)
-    parts = split(store, config.data.search_val, config.data.split_seed)
+    parts = split_as(store, config.data)
     scored_sequences(store, parts, config.search.max_sequences)
-    weights = load_supernet(args.supernet, config.space)
+    weights = load_supernet(args.supernet, space)
     autocast(pick_device(config.device), config.search.precision)
     out = stage.default_out(args, config, "search")
     claim(out, args.resume)

@@ -17,7 +17,7 @@ from nasgait.cli import supernet as command
 from nasgait.cli.main import stage_main
 from nasgait.config.schema import ExperimentConfig
 from nasgait.data.loader import TrainLoader
-from nasgait.data.split import Split, fingerprint, split
+from nasgait.data.split import Split, fingerprint, split_as
 from nasgait.data.store import GaitStore
 from nasgait.engine.distributed import World, broadcast, joined, pick_device
 from nasgait.engine.loop import Training, fit
@@ -59,9 +59,9 @@ def check(args: argparse.Namespace) -> Inputs:
     """Open every input and claim the output directory, before anything is started."""
     config = stage.read_config(args)
     check_recipe("supernet", config.supernet, pick_device(config.device, args.nproc - 1))
-    space = load_space(config.space)
+    space = load_space(stage.space_of(config, "nasgait supernet"))
     store = GaitStore.open(config.data.store)
-    parts = split(store, config.data.search_val, config.data.split_seed)
+    parts = split_as(store, config.data)
     inputs = Inputs(config, stage.default_out(args, config, "supernet"), space, store, parts)
     inputs.loader(World(0, args.nproc, torch.device("cpu")))
     claim(inputs.out, args.resume)
@@ -76,7 +76,7 @@ def build(inputs: Inputs, classes: int, world: World) -> Training:
     model = space.supernet(num_classes)
     identity = {
         "kind": "supernet",
-        "space": inputs.config.space,
+        "space": space.source,
         "space_sha256": space.sha256,
         "num_classes": num_classes,
         "seed": inputs.config.seed,

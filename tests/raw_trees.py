@@ -16,6 +16,17 @@ def frames(rng: np.random.Generator, length: int, size: int = 64) -> np.ndarray:
     return out
 
 
+def walkers(rng: np.random.Generator, length: int, shape: tuple[int, int]) -> np.ndarray:
+    """Blobs half as tall as the picture, somewhere in its middle third: uint8 [length, *shape]."""
+    height, width = shape
+    out = np.zeros((length, height, width), np.uint8)
+    for frame in out:
+        centre = (int(rng.integers(width // 3, 2 * width // 3)), height // 2)
+        axes = (int(rng.integers(5, 10)), height // 4)
+        cv2.ellipse(frame, centre, axes, float(rng.integers(-20, 20)), 0, 360, 255, -1)
+    return out
+
+
 def write_pngs(folder: Path, images) -> None:
     folder.mkdir(parents=True)
     for number, image in enumerate(images, 1):

@@ -15,29 +15,8 @@ from nasgait.nn.init import initialise
 from nasgait.nn.norm import BatchNorm
 from nasgait.nn.output import GaitNetwork, GaitOutput
 from nasgait.nn.pooling import HorizontalPyramid, packed_max
+from nasgait.nn.residual import BasicBlock
 from nasgait.nn.temporal import check_lengths, pack
-
-
-class BasicBlock(nn.Module):
-    """The residual block of ResNet-18: two 3x3 convolutions around a shortcut."""
-
-    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = Conv2d(in_channels, channels, 3, stride)
-        self.bn1 = BatchNorm(channels)
-        self.conv2 = Conv2d(channels, channels, 3)
-        self.bn2 = BatchNorm(channels)
-        self.downsample = (
-            nn.Sequential(Conv2d(in_channels, channels, 1, stride), BatchNorm(channels))
-            if stride != 1 or in_channels != channels
-            else None
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map x [f, c, h, w] to [f, channels, h / stride, w / stride]."""
-        y = F.relu_(self.bn1(self.conv1(x)))
-        y = self.bn2(self.conv2(y))
-        return F.relu_(y + (x if self.downsample is None else self.downsample(x)))
 
 
 class GaitBase(GaitNetwork):
@@ -52,6 +31,8 @@ class GaitBase(GaitNetwork):
         size: height and width of the input.
         bins: strips of the horizontal pyramid.
         embedding: channels of each part.
+        normalise_fcs: weights of the linear maps are scaled to length 1.
+        cosine, joint_norm: of the neck, as for ``nasgait.nn.heads.BNNecks``.
         num_classes: identities; no neck and no logits without.
         frames: frames of a sequence when costs are stated.
     """
@@ -65,6 +46,9 @@ class GaitBase(GaitNetwork):
         size: tuple[int, int] = (64, 44),
         bins: Sequence[int] = (16,),
         embedding: int = 256,
+        normalise_fcs: bool = False,
+        cosine: bool = True,
+        joint_norm: bool = True,
         num_classes: int | None = None,
         frames: int = 30,
     ) -> None:
@@ -82,9 +66,11 @@ class GaitBase(GaitNetwork):
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.ModuleList(stages)
         self.pooling = HorizontalPyramid(bins)
-        self.fcs = SeparateFCs(sum(bins), width, embedding)
+        self.fcs = SeparateFCs(sum(bins), width, embedding, normalise_fcs)
         initialise(self)
-        self.neck = BNNecks(sum(bins), embedding, num_classes) if num_classes else None
+        self.neck = (
+            BNNecks(sum(bins), embedding, num_classes, cosine, joint_norm) if num_classes else None
+        )
 
     def forward(self, silhouettes: Tensor, lengths: Tensor | None = None) -> GaitOutput:
         """Embed silhouettes [n, s, h, w] in 0..1 with ``lengths`` int64 [n] real frames."""

@@ -7,30 +7,14 @@ Recognition", AAAI 2019; as built in OpenGait.
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from nasgait.nn.blocks import Conv2d
+from nasgait.nn.blocks import SetBlock
 from nasgait.nn.heads import BNNecks, SeparateFCs
 from nasgait.nn.init import initialise
 from nasgait.nn.output import GaitNetwork, GaitOutput
 from nasgait.nn.pooling import HorizontalPyramid, packed_max
 from nasgait.nn.temporal import check_lengths, pack
-
-
-class SetBlock(nn.Module):
-    """Two convolutions with LeakyReLU, then 2x2 maximum where asked for."""
-
-    def __init__(self, in_channels: int, channels: int, kernel: int, pool: bool) -> None:
-        super().__init__()
-        self.conv1 = Conv2d(in_channels, channels, kernel)
-        self.conv2 = Conv2d(channels, channels, 3)
-        self.pool = pool
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map x [f, c, h, w] to [f, channels, h / 2, w / 2] (or h, w)."""
-        x = F.leaky_relu_(self.conv2(F.leaky_relu_(self.conv1(x))))
-        return F.max_pool2d(x, 2) if self.pool else x
 
 
 class GaitSet(GaitNetwork):
@@ -45,6 +29,15 @@ class GaitSet(GaitNetwork):
         num_classes: identities; the published network has no classifier, so
             this adds the BNNeck of OpenGait's other networks.
         frames: frames of a sequence when costs are stated.
+        activation: ``leaky-relu`` as published, or ``relu``.
+        initial: how convolutions start: ``xavier`` as published, ``kaiming``, or ``normal``
+            with standard deviation 0.001.
+        after_neck: in evaluation the embedding is what leaves the neck's BatchNorm; training
+            takes triplets before it either way (Luo et al., CVPRW 2019).
+        neck_bias: without, the bias of the neck's BatchNorm stays 0.
+
+    Raises:
+        ConfigError: an ``activation`` or ``initial`` that is not among these.
     """
 
     def __init__(
@@ -55,20 +48,24 @@ class GaitSet(GaitNetwork):
         embedding: int = 256,
         num_classes: int | None = None,
         frames: int = 30,
+        activation: str = "leaky-relu",
+        initial: str = "xavier",
+        after_neck: bool = False,
+        neck_bias: bool = True,
     ) -> None:
         super().__init__()
-        self.size, self.frames = size, frames
+        self.size, self.frames, self.needs_neck = size, frames, after_neck
         first, second, third = channels
-        self.block1 = SetBlock(1, first, 5, pool=True)
-        self.block2 = SetBlock(first, second, 3, pool=True)
-        self.block3 = SetBlock(second, third, 3, pool=False)
-        self.global2 = SetBlock(first, second, 3, pool=True)
-        self.global3 = SetBlock(second, third, 3, pool=False)
+        self.block1 = SetBlock(1, first, 5, pool=True, activation=activation)
+        self.block2 = SetBlock(first, second, 3, pool=True, activation=activation)
+        self.block3 = SetBlock(second, third, 3, pool=False, activation=activation)
+        self.global2 = SetBlock(first, second, 3, pool=True, activation=activation)
+        self.global3 = SetBlock(second, third, 3, pool=False, activation=activation)
         parts = 2 * sum(bins)
         self.pooling = HorizontalPyramid(bins)
         self.fcs = SeparateFCs(parts, third, embedding)
-        initialise(self)
-        self.neck = BNNecks(parts, embedding, num_classes) if num_classes else None
+        initialise(self, initial)
+        self.neck = BNNecks(parts, embedding, num_classes, bias=neck_bias) if num_classes else None
 
     def forward(self, silhouettes: Tensor, lengths: Tensor | None = None) -> GaitOutput:
         """Embed silhouettes [n, s, h, w] in 0..1 with ``lengths`` int64 [n] real frames."""
@@ -81,4 +78,7 @@ class GaitSet(GaitNetwork):
         frames = packed_max(self.block3(x), n, valid)
         strips = torch.cat([self.pooling(frames), self.pooling(level + frames)], dim=-1)
         embeddings = self.fcs(strips)
-        return GaitOutput(embeddings, None if self.neck is None else self.neck(embeddings))
+        logits = None if self.neck is None else self.neck(embeddings)
+        if self.needs_neck and isinstance(self.neck, BNNecks) and not self.training:
+            embeddings = self.neck.normalised(embeddings)
+        return GaitOutput(embeddings, logits)

@@ -10,6 +10,7 @@ from typing import Any
 
 from nasgait.data.importers import import_dataset
 from nasgait.data.layouts import LAYOUTS
+from nasgait.data.partition import PUBLISHED
 from nasgait.data.sheet import contact_sheet
 from nasgait.data.store import GaitStore, check_store
 
@@ -66,14 +67,39 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
         "--bits", type=int, choices=(1, 8), default=8, help="per pixel (default: 8)"
     )
     parser.add_argument(
-        "--size", type=int, default=64, help="height and width in pixels (default: 64)"
+        "--size",
+        type=int,
+        default=64,
+        help="height and width in pixels; 128 for networks that take 128 x 88 (default: 64)",
     )
     parser.add_argument(
-        "--partition", type=Path, metavar="JSON", help="opengait-pkl: TRAIN_SET and TEST_SET"
+        "--partition",
+        metavar="NAME|JSON",
+        help=f"who trains and tests: {', '.join(PUBLISHED)}, or OpenGait's JSON (TRAIN_SET, "
+        "TEST_SET); by default the layout's published one; gait3d needs a JSON",
+    )
+    parser.add_argument(
+        "--data-in-use",
+        metavar="LIST",
+        type=_flags,
+        default=(),
+        help="opengait-pkl with several pickles in a folder: which one, in the order of their "
+        "names, is that of the silhouettes, as true,false,... or its number from 0",
     )
     parser.add_argument(
         "--strict", action="store_true", help="exit 1 if a sequence could not be imported"
     )
+
+
+def _flags(text: str) -> tuple[bool | int, ...]:
+    """``true,false`` or ``0`` as flags or numbers."""
+    words = {"true": True, "false": False}
+    try:
+        return tuple(words[w] if w in words else int(w) for w in text.lower().split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither flags (true,false) nor a number (0)"
+        ) from None
 
 
 def _synth(args: argparse.Namespace) -> int:
@@ -100,6 +126,7 @@ def _import(args: argparse.Namespace) -> int:
         size=(args.size, args.size),
         workers=args.workers,
         partition=args.partition,
+        data_in_use=args.data_in_use,
     )
     for fault in summary.faults:
         print(f"not imported: {fault}", file=sys.stderr)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from types import ModuleType
 
+from nasgait.engine.lifeline import leave_with_launcher
 from nasgait.engine.logging import setup_logging
 from nasgait.errors import NasgaitError, RunFailed
 
@@ -21,6 +22,8 @@ COMMANDS = {
     "search": "nasgait.cli.search",
     "profile": "nasgait.cli.profile",
     "export": "nasgait.cli.export",
+    "convert": "nasgait.cli.convert",
+    "pretrain": "nasgait.cli.pretrain",
     "retrain": "nasgait.cli.retrain",
     "eval": "nasgait.cli.eval",
     "rank": "nasgait.cli.rank",
@@ -91,6 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else list(argv)
     args = parse(parser(words), words)
     setup_logging()
+    leave_with_launcher()
     return guard(lambda: args.run(args), "with --resume" if hasattr(args, "resume") else "again")
 
 
@@ -100,6 +104,7 @@ def stage_main(prog: str, command: ModuleType, action: Callable[[argparse.Namesp
     command.add_arguments(top)
     args = parse(top, sys.argv[1:])
     setup_logging()
+    leave_with_launcher()
     return guard(lambda: action(args), "with --resume")
 
 

@@ -2,14 +2,16 @@
 
 import argparse
 import json
+from dataclasses import asdict
 from typing import Any
 
 import torch
 
 from nasgait.baselines.registry import BASELINES, build
+from nasgait.baselines.reported import REPORTED, ZOO
 from nasgait.profiling.macs import profile
 
-HELP = "list the hand-designed networks and what they cost"
+HELP = "list the hand-designed networks, what they cost and what others report of them"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,27 +21,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print one line for each network; returns 0."""
-    rows: list[dict[str, Any]] = []
-    for name, baseline in BASELINES.items():
-        with torch.device("meta"):
-            cost = profile(build(name))
-        rows.append(
-            {
-                "model": name,
-                "summary": baseline.summary,
-                "frames": cost.frames,
-                "size": list(cost.size),
-                "macs": cost.macs,
-                "params": cost.params,
-            }
-        )
+    rows = [row(name) for name in BASELINES]
     if args.json:
         print(json.dumps({"models": rows}))
         return 0
-    for row in rows:
-        height, width = row["size"]
+    print(f"{'model':24}{'input':>14}{'MACs (M)':>12}{'params (M)':>12}  published rank-1 %")
+    for one in rows:
+        height, width = one["size"]
+        rates = ", ".join(f"{r['dataset']} {r['rank1']:.1f}" for r in one["reported"])
         print(
-            f"{row['model']}: {row['summary']}; {row['frames']} frames of {height} x {width}: "
-            f"{row['macs'] / 1e6:,.1f} million MACs, {row['params'] / 1e6:.2f} million params"
+            f"{one['model']:24}{one['frames']:>5} x{height:>4} x{width:>3}"
+            f"{one['macs'] / 1e6:>12,.1f}{one['params'] / 1e6:>12.2f}  {rates}".rstrip()
         )
+    print(f"\npublished figures: {ZOO}; measured by their authors, not here\n")
+    for one in rows:
+        print(f"{one['model']}: {one['summary']}")
     return 0
+
+
+def row(name: str) -> dict[str, Any]:
+    """What is known of one network; MACs of one sequence at its own input."""
+    with torch.device("meta"):
+        cost = profile(build(name))
+    return {
+        "model": name,
+        "summary": BASELINES[name].summary,
+        "frames": cost.frames,
+        "size": list(cost.size),
+        "macs": cost.macs,
+        "params": cost.params,
+        "reported": [asdict(result) for result in REPORTED.get(name, ())],
+    }

@@ -11,14 +11,15 @@ import torch
 from nasgait.baselines import registry
 from nasgait.config.schema import ExperimentConfig, TrainConfig
 from nasgait.data.prepare import check_source, is_complete
-from nasgait.data.sampler import check_batch
-from nasgait.data.split import split
+from nasgait.data.sampler import check_batch, frames_in_words
+from nasgait.data.split import split_as
 from nasgait.data.store import GaitStore, Sequence
 from nasgait.data.transforms import reduction
 from nasgait.engine.distributed import pick_device
 from nasgait.engine.precision import autocast
-from nasgait.engine.recipe import check_recipe
+from nasgait.engine.recipe import check_neck, check_recipe
 from nasgait.errors import ConfigError, DataError
+from nasgait.evaluation.options import check_options, check_sequences
 from nasgait.evaluation.submission import read_truth
 
 STATE_BYTES = 12
@@ -35,66 +36,86 @@ def plan(config: ExperimentConfig, out: Path, nproc: int = 1) -> Iterator[str]:
     check_recipes(config, device, nproc)
     if not os.access(existing(out), os.W_OK | os.X_OK):
         raise ConfigError(f"--out {out}: {existing(out)} cannot be written to")
-    space = importlib.import_module("search_spaces").load_space(config.space)
-    budget = importlib.import_module("supernet.search").evolution_of(config, space).budget
+    searching = list(search_lines(config)) if config.space is not None else []
     entries = importlib.import_module("retrain.lineup").lineup(config)
     check_evaluation(config)
-    parameters = sum(parameter.numel() for parameter in space.supernet().parameters())
     yield f"run {config.name} in {out}, on {device}"
     yield f"data: {check_source(config.data)}"
     if is_complete(config.data.store):
         counts = check_store(config, GaitStore.open(config.data.store), nproc)
         yield "identities: " + ", ".join(f"{count} {name}" for name, count in counts.items())
-    search = config.search
-    yield (
-        f"supernet: {space.name}, {parameters / 1e6:.2f} M parameters, "
-        f"{recipe_line(config.supernet)}, {disk(parameters, config.supernet)}"
-    )
-    limits = ", ".join(f"{name} <= {limit:g}" for name, limit in budget.limits.items()) or "none"
-    yield (
-        f"search: at most {search.population * (1 + search.max_epochs)} architectures, "
-        f"budget {limits}, scored by leave-one-out {search.objective} on search-val identities"
-    )
+    yield from searching
     # The searched network is not known yet; it is one more beside the others.
-    networks = ["searched", *(entry.name for entry in entries)]
+    networks = [*(["searched"] if searching else []), *(entry.name for entry in entries)]
+    recipe = recipes(config).get("retrain")
     yield (
         f"retrain: {len(networks)} networks x {config.seeds} seeds, {config.jobs} at a time: "
-        f"{', '.join(networks)}; {recipe_line(config.retrain)}"
+        f"{', '.join(networks)}; {recipe_line(recipe) if recipe else 'each by its own recipe'}"
     )
     yield f"evaluate: {config.evaluation.protocol}; report: {out / 'report' / 'index.html'}"
     yield f"disk: {shutil.disk_usage(existing(out)).free / 1e9:.1f} GB free"
 
 
+def search_lines(config: ExperimentConfig) -> Iterator[str]:
+    """The plan of supernet and search."""
+    space = importlib.import_module("search_spaces").load_space(config.space)
+    budget = importlib.import_module("supernet.search").evolution_of(config, space).budget
+    parameters = sum(parameter.numel() for parameter in space.supernet().parameters())
+    yield (
+        f"supernet: {space.name}, {parameters / 1e6:.2f} M parameters, "
+        f"{recipe_line(config.supernet)}, {disk(parameters, config.supernet)}"
+    )
+    search = config.search
+    limits = ", ".join(f"{name} <= {limit:g}" for name, limit in budget.limits.items()) or "none"
+    yield (
+        f"search: at most {search.population * (1 + search.max_epochs)} architectures, "
+        f"budget {limits}, scored by leave-one-out {search.objective} on search-val identities"
+    )
+
+
 def recipes(config: ExperimentConfig) -> dict[str, TrainConfig]:
     """Every recipe that the run follows, by its key."""
+    shared: dict[str, TrainConfig] = {}
+    if config.space is not None:
+        shared["supernet"] = config.supernet
+    if config.space is not None or any(b.recipe is None for b in config.baselines):
+        shared["retrain"] = config.retrain
     own = {
         f"baselines.{i}.recipe": baseline.recipe
         for i, baseline in enumerate(config.baselines)
         if baseline.recipe
     }
-    return {"supernet": config.supernet, "retrain": config.retrain, **own}
+    return shared | own
 
 
 def check_recipes(config: ExperimentConfig, device: torch.device, nproc: int) -> None:
     """Refuse arithmetic that the device lacks, losses and changes that cannot be."""
     if nproc < 1:
         raise ConfigError(f"--nproc {nproc}: must be 1 or more")
-    for precision in (config.search.precision, config.evaluation.precision):
-        autocast(device, precision)
+    autocast(device, config.evaluation.precision)
+    if config.space is not None:
+        autocast(device, config.search.precision)
     for key, recipe in recipes(config).items():
         check_recipe(key, recipe, device)
-    models = [baseline.model for baseline in config.baselines]
-    if len(set(models)) < len(models):
-        raise ConfigError("baselines: a model is listed twice; give each once")
+    for i, baseline in enumerate(config.baselines):
+        key = f"baselines.{i}.recipe" if baseline.recipe else "retrain"
+        network = registry.build(baseline.model, **baseline.settings)
+        check_neck(key, baseline.recipe or config.retrain, network)
+    if config.freeze != "nothing":
+        raise ConfigError(
+            "freeze: final networks of a run start afresh; use nasgait retrain --init"
+        )
+    titles = [baseline.title for baseline in config.baselines]
+    if len(set(titles)) < len(titles):
+        raise ConfigError("baselines: a model is listed twice; give each a name of its own")
 
 
 def check_evaluation(config: ExperimentConfig) -> None:
-    """Refuse a truth file that cannot be read, or one that the protocol has no use for."""
-    if config.evaluation.truth is None:
-        return
-    if config.evaluation.protocol != "grew":
-        raise ConfigError("evaluation.truth: only the protocol grew has unlabelled probes")
-    read_truth(config.evaluation.truth)
+    """Refuse settings that a protocol has no use for, and files that cannot be read."""
+    check_options(config.evaluation)
+    for baseline in config.baselines:
+        if baseline.evaluation:
+            check_options(baseline.evaluation)
 
 
 def check_store(config: ExperimentConfig, store: GaitStore, nproc: int) -> dict[str, int]:
@@ -103,7 +124,7 @@ def check_store(config: ExperimentConfig, store: GaitStore, nproc: int) -> dict[
     Raises DataError when there are none to search on or to test on, ConfigError
     when a batch asks for more than there are or frames do not fit a network.
     """
-    parts = split(store, config.data.search_val, config.data.split_seed)
+    parts = split_as(store, config.data)
     counts = {
         name: len({s.label for s in map(store.sequences.__getitem__, indices) if s.labelled})
         for name, indices in (
@@ -113,23 +134,28 @@ def check_store(config: ExperimentConfig, store: GaitStore, nproc: int) -> dict[
         )
     }
     for name, count in counts.items():
-        if count < 2:
+        if count < 2 and (name != "search_val" or config.space is not None):
             raise DataError(f"{store.path}: {count} identities for {name}; needs 2 or more")
-    importlib.import_module("supernet.scoring").scored_sequences(
-        store, parts, config.search.max_sequences
-    )
+    if config.space is not None:
+        importlib.import_module("supernet.scoring").scored_sequences(
+            store, parts, config.search.max_sequences
+        )
     for key, recipe in recipes(config).items():
-        final = 0 if key == "supernet" else counts["search_val"]
+        final = round(config.label_rate * (counts["train"] + counts["search_val"]))
         ranks = nproc if key == "supernet" or config.jobs == 1 else 1
         try:
-            check_batch(recipe.batch, counts["train"] + final, ranks)
+            check_batch(recipe.batch, counts["train"] if key == "supernet" else final, ranks)
         except ConfigError as error:
             raise ConfigError(f"{key}.batch: {error}") from None
-    space = importlib.import_module("search_spaces").load_space(config.space)
-    for size in (space.size, *(registry.build(b.model).size for b in config.baselines)):
+    sizes = [registry.build(b.model, **b.settings).size for b in config.baselines]
+    if config.space is not None:
+        sizes.append(importlib.import_module("search_spaces").load_space(config.space).size)
+    for size in sizes:
         reduction(store.size, size)
+    test = [store.sequences[i] for i in parts.test]
+    check_sequences(config.evaluation, test)
     if config.evaluation.protocol == "grew":
-        check_grew(config, [store.sequences[i] for i in parts.test])
+        check_grew(config, test)
     return counts
 
 
@@ -155,7 +181,7 @@ def recipe_line(recipe: TrainConfig) -> str:
     """A recipe in short."""
     batch = recipe.batch
     return (
-        f"{recipe.steps} steps of {batch.ids} x {batch.seqs} sequences x {batch.frames} frames "
+        f"{recipe.steps} steps of {batch.ids} x {batch.seqs} sequences x {frames_in_words(batch)} "
         f"in {recipe.precision}"
     )
 

@@ -12,6 +12,7 @@ from nasgait.baselines.registry import build
 from nasgait.errors import ConfigError
 from nasgait.nn.output import GaitNetwork
 from nasgait.profiling.crosscheck import Check, crosscheck
+from nasgait.profiling.latency import Latency, latency
 from nasgait.profiling.macs import Profile, profile
 
 HELP = "MACs and parameters of an architecture, a baseline or a whole search space"
@@ -26,6 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=int, help="frames of the sequence; its own by default")
     parser.add_argument("--classes", type=int, help="identities, for the params with classifier")
     parser.add_argument("--check", help="also run thop, fvcore or both: thop,fvcore")
+    parser.add_argument(
+        "--time", action="store_true", help="also time the embedding of one sequence here"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
 
@@ -36,8 +40,9 @@ def run(args: argparse.Namespace) -> int:
     if args.classes is not None and args.classes < 1:
         raise ConfigError(f"--classes: must be at least 1, not {args.classes}")
     if args.space:
-        if args.check:
-            raise ConfigError("--check: takes one network; give --arch or --model, not --space")
+        for flag, given in (("--check", args.check), ("--time", args.time)):
+            if given:
+                raise ConfigError(f"{flag}: takes one network; give --arch or --model, not --space")
         result = _space(args.space, args.frames)
         print(json.dumps(result) if args.json else _space_text(result))
         return 0
@@ -45,21 +50,35 @@ def run(args: argparse.Namespace) -> int:
     exact = profile(network, args.frames)
     tools = [tool.strip() for tool in args.check.split(",")] if args.check else []
     checks = crosscheck(network, exact, tools)
+    timed = _timed(args) if args.time else None
     if args.json:
-        print(json.dumps({**names, **_exact(exact), "checks": [asdict(c) for c in checks]}))
+        result = {**names, **_exact(exact), "checks": [asdict(c) for c in checks]}
+        print(json.dumps(result | ({"seconds": asdict(timed)} if timed else {})))
     else:
-        print("\n".join([*_network_text(names, exact), *map(_check_text, checks)]))
+        lines = [*_network_text(names, exact), *map(_check_text, checks)]
+        print("\n".join([*lines, *([_time_text(timed)] if timed else [])]))
     return 0
 
 
-def _network(args: argparse.Namespace) -> tuple[dict[str, Any], GaitNetwork]:
-    """What was asked for, by name, and the network, without memory for its weights."""
+def _network(args: argparse.Namespace, device: str = "meta") -> tuple[dict[str, Any], GaitNetwork]:
+    """What was asked for, by name, and the network, by default without memory for its weights."""
     if args.model:
-        with torch.device("meta"):
+        with torch.device(device):
             return {"model": args.model}, build(args.model, args.classes)
     space, arch = importlib.import_module("search_spaces.architecture").load_architecture(args.arch)
-    with torch.device("meta"):
+    with torch.device(device):
         return {"arch": str(arch), "space": space.source}, space.build(arch, args.classes)
+
+
+def _timed(args: argparse.Namespace) -> Latency:
+    return latency(_network(args, "cpu")[1], args.frames)
+
+
+def _time_text(timed: Latency) -> str:
+    return (
+        f"time: {1000 * timed.median:.1f} ms a sequence, median of {timed.repeats} in float32 on "
+        f"{timed.device} ({timed.threads} CPU threads); best {1000 * timed.best:.1f} ms"
+    )
 
 
 def _exact(exact: Profile) -> dict[str, Any]:

@@ -4,7 +4,6 @@ import argparse
 import importlib
 import json
 import logging
-import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -19,6 +18,7 @@ from nasgait.cli import stage
 from nasgait.config.load import dump_config, load_config
 from nasgait.config.schema import ExperimentConfig
 from nasgait.engine.files import write_atomically
+from nasgait.engine.lifeline import child_environment
 from nasgait.engine.outdir import claim, is_used, locked
 from nasgait.errors import ConfigError, RunFailed
 
@@ -68,6 +68,9 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         json.dump(results, sys.stdout)
         print()
+    elif "study" in results:
+        words = importlib.import_module("nasgait.report.words")
+        print("\n".join(words.text_table(results["study"])))
     return 0
 
 
@@ -94,11 +97,11 @@ class Walk:
         # Once more with the store at hand: a store that was still to be made could not be checked.
         importlib.import_module("nasgait.cli.plan").check_store(self.config, store, self.nproc)
         self.sheet(store)
-        checkpoint = self.supernet()
-        best = self.search(checkpoint)
-        self.retrain(best)
+        checkpoint = self.supernet() if self.config.space is not None else None
+        self.retrain(self.search(checkpoint) if checkpoint else None)
         results = importlib.import_module("retrain.compare").compare(self.out, self.config)
-        self.rank(checkpoint, results)
+        if checkpoint:
+            self.rank(checkpoint, results)
         page = importlib.import_module("nasgait.report.page").write_report(self.out)
         logger.info("report: %s", page)
         return results
@@ -127,7 +130,7 @@ class Walk:
         _, arch = importlib.import_module("search_spaces").load_architecture(out / "best.yaml")
         return str(arch)
 
-    def retrain(self, best: str) -> None:
+    def retrain(self, best: str | None) -> None:
         """Train and judge every final network, ``jobs`` at a time."""
         entries = importlib.import_module("retrain.lineup").lineup(self.config, best)
         seeds = range(self.config.seed, self.config.seed + self.config.seeds)
@@ -165,7 +168,7 @@ class Walk:
         command = self.command("retrain", entry.flag, entry.value, "--name", entry.name,
                                "--kind", entry.kind, "--out", out, "--resume",
                                f"seed={seed}", f"threads={self.job_threads()}")  # fmt: skip
-        environment = dict(os.environ)
+        environment = child_environment()
         if self.config.jobs == 1:
             command += ["--nproc", str(self.nproc)]
         gpu = gpus.get()
@@ -216,7 +219,8 @@ class Walk:
 
         Raises RunFailed when it fails; it has said why itself.
         """
-        code = subprocess.run(self.command(name, *arguments), check=False).returncode
+        command = self.command(name, *arguments)
+        code = subprocess.run(command, env=child_environment(), check=False).returncode
         if code:
             raise RunFailed(
                 f"stage {name} ended with status {code}; once what it says is mended, the same "

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nasgait.config.load import load_config
 from nasgait.config.schema import ExperimentConfig
+from nasgait.engine.lifeline import child_environment
 from nasgait.errors import ConfigError, RunFailed
 
 
@@ -47,6 +48,16 @@ def read_config(args: argparse.Namespace) -> ExperimentConfig:
     return load_config(args.config, args.overrides)
 
 
+def space_of(config: ExperimentConfig, purpose: str) -> str:
+    """The configuration's search space; ConfigError if there is none, naming the ``purpose``."""
+    if config.space is None:
+        raise ConfigError(
+            f"space: is null, that is a run without a search, but {purpose} needs one; give a name "
+            "of nasgait spaces or a YAML file, e.g. space=nano"
+        )
+    return config.space
+
+
 def default_out(args: argparse.Namespace, config: ExperimentConfig, *parts: str) -> Path:
     """``--out``, or the stage's place below ``runs/<name>``."""
     return Path(args.out) if args.out else Path("runs", config.name, *parts)
@@ -67,7 +78,7 @@ def launch(module: str, args: argparse.Namespace, argv: list[str]) -> int:
     stage.check(args)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += [f"--nproc_per_node={args.nproc}", "-m", module, *argv]
-    code = subprocess.run(command, check=False).returncode
+    code = subprocess.run(command, env=child_environment(), check=False).returncode
     if code:
         raise RunFailed(f"{module} ended with status {code} in one of {args.nproc} processes")
     return 0

@@ -115,13 +115,17 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def config_folders() -> list[Path]:
-    """Folders that hold the experiments known by a bare name, most specific first."""
+    """Folders that hold the experiments known by a bare name, most specific first.
+
+    Each has a folder ``published``, with the recipes of published systems.
+    """
     installed = [
         sysconfig.get_path("data"),
         sysconfig.get_path("data", sysconfig.get_preferred_scheme("user")),
     ]
     checkout = Path(__file__).resolve().parents[2] / "configs"
-    return [checkout, *(Path(root) / "share" / "nasgait" / "configs" for root in installed)]
+    places = [checkout, *(Path(root) / "share" / "nasgait" / "configs" for root in installed)]
+    return [folder for place in places for folder in (place, place / "published")]
 
 
 def find_config(path_or_name: str | Path) -> Path:

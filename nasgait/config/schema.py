@@ -5,7 +5,7 @@ defaults here are those of the published SPOSGait recipes where there is one.
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -39,15 +39,21 @@ class SynthConfig:
 class SourceConfig:
     """Raw silhouettes to import (``nasgait data import``)."""
 
-    layout: Literal["grew", "opengait-pkl"]
+    layout: Literal["grew", "casia-b", "oumvlp", "gait3d", "opengait-pkl"]
     """How the folders below ``root`` are arranged."""
     root: str
     """The dataset's folder."""
     bits: Literal[1, 8] = 8
     """Bits per pixel in the store; 1 takes an eighth of the space and binarises at 128."""
+    size: Count = 64
+    """Height and width of the store's frames; 128 for networks that take 128 x 88."""
     partition: str | None = None
-    """``opengait-pkl`` only: OpenGait's partition JSON; without one, names in GREW's manner
-    decide, or else the first half of the identities trains."""
+    """Who trains and who tests: ``casia-b``, ``casia-b-73`` (without subject 005, as HSTL),
+    ``oumvlp``, or an OpenGait partition JSON.  By default the published one of the layout; pickles:
+    GREW's names decide, or else the first half of the identities trains; Gait3D needs one."""
+    data_in_use: tuple[bool | Whole, ...] = ()
+    """``opengait-pkl`` only, where folders hold several pickles: which of them, in the order of
+    their names, is that of the silhouettes: a flag for each ([true, false]) or its number ([0])."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,9 @@ class DataConfig:
     """Make the store from the embedded dataset when it is not there."""
     source: SourceConfig | None = None
     """Make the store from raw silhouettes when it is not there."""
+    train_ids: Count | None = None
+    """Only the first so many training identities, in sorted order, serve (search-val included);
+    all by default.  GREW is published with 500, 5,000 and 20,000."""
     search_val: Positive = 0.2
     """Training identities kept apart to score architectures: a share below 1, or a
     number of identities.  Ignored when the store marks its own (subset ``search-val``)."""
@@ -92,6 +101,19 @@ class CrossEntropyConfig:
 
 
 @dataclass(frozen=True)
+class ContrastiveConfig:
+    """Supervised contrastive loss for each part."""
+
+    weight: NonNegative = 0.0
+    """Factor in the total loss; 0 leaves the term out."""
+    temperature: Positive = 0.01
+    """Of the softmax over the other samples; 0.01 in OpenGait, 0.07 in the paper."""
+    similarity: Literal["cosine", "distance"] = "cosine"
+    """``cosine`` as in the paper and OpenGait's SupConLoss_Re, the loss times
+    temperature / 0.07; ``distance``: minus the distance on the unit sphere, as in SupConLoss_Lp."""
+
+
+@dataclass(frozen=True)
 class LossConfig:
     """The weighted sum that training minimises."""
 
@@ -99,6 +121,8 @@ class LossConfig:
     """Metric term on the embeddings."""
     cross_entropy: CrossEntropyConfig = CrossEntropyConfig()
     """Classification term on the logits."""
+    contrastive: ContrastiveConfig = ContrastiveConfig()
+    """Second metric term on the embeddings."""
 
 
 @dataclass(frozen=True)
@@ -144,9 +168,13 @@ class BatchConfig:
     seqs: Count = 4
     """Sequences of each identity (K)."""
     frames: Count = 30
-    """Frames taken of each sequence."""
-    order: Literal["ordered", "unordered"] = "ordered"
-    """A run of successive frames, or frames drawn without regard to order."""
+    """Frames taken of each sequence; with ``frames_max`` at least so many."""
+    frames_max: Count | None = None
+    """Draw the number of frames anew for each sequence, from ``frames`` to this; with the order
+    ``all``, take no more than this."""
+    order: Literal["ordered", "unordered", "all"] = "ordered"
+    """A run of successive frames; frames drawn without regard to order; or the whole sequence
+    from its first frame on, for which ``frames`` says nothing."""
     skip: Whole = 0
     """Ordered only: draw from a window this many frames longer, dropping as many at random."""
 
@@ -172,15 +200,11 @@ class AugmentConfig:
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """A training recipe, for the supernet and for final networks alike."""
+class LoopConfig:
+    """What every training needs, whatever it minimises."""
 
     steps: Count = 1000
     """Optimisation steps."""
-    batch: BatchConfig = BatchConfig()
-    """What a step sees."""
-    loss: LossConfig = LossConfig()
-    """What a step minimises."""
     optimizer: OptimizerConfig = OptimizerConfig()
     """Update rule and its rates."""
     schedule: ScheduleConfig = ScheduleConfig()
@@ -198,6 +222,55 @@ class TrainConfig:
     """Newest checkpoints kept."""
     log_every: Count = 50
     """Steps between lines of metrics."""
+
+
+@dataclass(frozen=True)
+class TrainConfig(LoopConfig):
+    """A training recipe, for the supernet and for final networks alike."""
+
+    batch: BatchConfig = BatchConfig()
+    """What a step sees."""
+    loss: LossConfig = LossConfig()
+    """What a step minimises."""
+
+
+@dataclass(frozen=True)
+class ViewsConfig:
+    """Sequences of a step of pre-training; each is seen twice, by two draws of its frames."""
+
+    sequences: TwoOrMore = 128
+    """Sequences in a batch, over all ranks together; whose they are plays no part."""
+    frames: Count = 30
+    """Frames of a view."""
+    order: Literal["ordered", "unordered"] = "ordered"
+    """A run of successive frames, or frames drawn without regard to order."""
+    skip: Whole = 0
+    """Ordered only: draw from a window this many frames longer, dropping as many at random."""
+
+
+@dataclass(frozen=True)
+class PretrainConfig(LoopConfig):
+    """Self-supervised pre-training (``nasgait pretrain``): BYOL, with SelfGait's defaults."""
+
+    optimizer: OptimizerConfig = OptimizerConfig(lr=0.03, weight_decay=4e-4)
+    """Update rule and its rates."""
+    schedule: ScheduleConfig = ScheduleConfig(kind="constant")
+    """Learning rate over the steps."""
+    augment: AugmentConfig = AugmentConfig(flip=0.5)
+    """Random changes of the input, drawn for each view by itself."""
+    views: ViewsConfig = ViewsConfig()
+    """What a step sees."""
+    momentum: Probability = 0.996
+    """Share of its weights that the target network keeps at each step."""
+    hidden: Count = 256
+    """Middle width of projectors and predictor."""
+    projection: Count = 128
+    """Channels of what is predicted."""
+    cosine: Literal["parts", "channels"] = "parts"
+    """Along what prediction and target are compared: SelfGait takes each channel over the
+    ``parts``, BYOL would take each part over its ``channels``."""
+    distractors: bool = False
+    """Also learn from the store's distractors, who have no training identity."""
 
 
 @dataclass(frozen=True)
@@ -250,15 +323,35 @@ class BaselineConfig:
 
     model: str
     """A name from ``nasgait models``."""
+    name: str | None = None
+    """What the results call it; the model by default.  Needed to list a model twice."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Arguments that replace those of the model, say ``{channels: [64, 128, 256]}``."""
     recipe: TrainConfig | None = None
     """Its own recipe; the ``retrain`` recipe by default."""
+    evaluation: "EvaluationConfig | None" = None
+    """How it is judged; as all others by default."""
+
+    @property
+    def title(self) -> str:
+        """What the results call it."""
+        return self.name or self.model
 
 
 @dataclass(frozen=True)
 class EvaluationConfig:
     """How final networks are judged."""
 
-    protocol: Literal["leave-one-out", "grew"] = "leave-one-out"
+    protocol: Literal[
+        "leave-one-out",
+        "casia-b",
+        "casia-b-cross-view",
+        "oumvlp",
+        "oumvlp-cross-view",
+        "grew",
+        "gait3d",
+        "hid",
+    ] = "leave-one-out"
     """Which sequences are probes and which the gallery."""
     metric: Literal["euc", "cos"] = "euc"
     """Distance between the embeddings of a part."""
@@ -269,7 +362,14 @@ class EvaluationConfig:
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Arithmetic of the embeddings, the same for every network."""
     truth: str | None = None
-    """GREW only: CSV ``videoId,label`` of the unlabelled probes, where it is known."""
+    """GREW and HID only: CSV ``videoId,label`` of the unlabelled probes, where it is known."""
+    probes: str | None = None
+    """Gait3D only, and needed there: OpenGait's partition JSON, whose PROBE_SET lists the
+    probes as ``id-type-view``."""
+    distractors: bool = False
+    """GREW only: distractors (type 04) are in the gallery too."""
+    rerank: bool = False
+    """GREW, Gait3D and HID only: re-rank the gallery by k-reciprocal neighbours."""
 
 
 @dataclass(frozen=True)
@@ -280,8 +380,9 @@ class ExperimentConfig:
     """Names the run's default directory, ``runs/<name>``."""
     data: DataConfig
     """Silhouettes and identities."""
-    space: str = "nano"
-    """Search space: a name from ``nasgait spaces`` or a YAML file."""
+    space: str | None = "nano"
+    """Search space: a name from ``nasgait spaces`` or a YAML file; null: no supernet and no
+    search, only the ``baselines`` are trained and judged."""
     seed: Whole = 0
     """Everything drawn at random follows from it."""
     threads: Whole = 0
@@ -295,6 +396,19 @@ class ExperimentConfig:
     """Search over the trained supernet."""
     retrain: TrainConfig = TrainConfig()
     """Recipe of the searched, random and uniform networks."""
+    pretrain: PretrainConfig = PretrainConfig()
+    """Recipe of pre-training without labels."""
+    label_rate: Probability = 1.0
+    """Share of the training identities whose labels final networks may see, drawn by ``seed``;
+    the sequences of the others are left out.  A smaller share is part of every larger one."""
+    freeze: Literal["nothing", "norms", "backbone"] = "nothing"
+    """What of a final network stays as ``--init`` gives it: ``norms`` are its BatchNorms with
+    their statistics; ``backbone`` is all but the linear maps of its parts and the classifier,
+    which makes training them a linear evaluation."""
+    evaluate_every: Whole = 0
+    """Steps between judgements of a final network while it trains, logged and kept as the best
+    checkpoint; 0 judges it at the end alone.  The result is the last step's all the same: the
+    best one is chosen on the test identities."""
     baselines: tuple[BaselineConfig, ...] = ()
     """Hand-designed networks trained and judged beside."""
     random: Whole = 0

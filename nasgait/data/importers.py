@@ -19,10 +19,12 @@ from typing import Any
 from tqdm import tqdm
 
 from nasgait.data.index import META, UNLABELLED, Geometry, read_meta
-from nasgait.data.layouts import LAYOUTS, RawSequence, list_pickles, require_root
+from nasgait.data.layouts import LAYOUTS, list_dataset
+from nasgait.data.partition import PUBLISHED
 from nasgait.data.pool import in_order
 from nasgait.data.readers import READERS, Reading
 from nasgait.data.store import GaitStore
+from nasgait.data.trees import RawSequence
 from nasgait.data.writer import StoreWriter
 from nasgait.errors import ConfigError, DataError, RunFailed
 
@@ -54,12 +56,14 @@ def import_dataset(
     workers: int | None = None,
     progress: bool = True,
     partition: str | os.PathLike[str] | None = None,
+    data_in_use: Sequence[bool | int] = (),
 ) -> ImportSummary:
     """Import a raw dataset into a store; go on where an interrupted import stopped.
 
     A sequence that cannot be read (a damaged image, a pickle of anything but an array) is left
-    out and named in the summary.  Frames of the store's size are kept as they are, others are
-    normalised; frames that show nothing are dropped.
+    out and named in the summary.  Frames are normalised, but for those of GREW and of pickles
+    that have the store's size: these are published normalised.  Frames that show nothing are
+    dropped.
 
     Args:
         layout: A name from :data:`nasgait.data.layouts.LAYOUTS`.
@@ -70,10 +74,14 @@ def import_dataset(
         size: Height and width of the store's frames.
         workers: Processes that read; all cores by default, 1 reads in this process.
         progress: Show a progress bar on stderr.
-        partition: ``opengait-pkl`` only: JSON with the lists TRAIN_SET and TEST_SET.
+        partition: Who trains and who tests, see :func:`nasgait.data.layouts.list_dataset`.
+        data_in_use: ``opengait-pkl`` only, for folders of several pickles: which of them, in
+            the order of their names, holds the silhouettes; a flag for each or its number, as
+            OpenGait's configurations write it.
 
     Raises:
-        ConfigError: unknown layout, or fewer than one worker.
+        ConfigError: unknown layout, no partition for a layout that needs one, ``data_in_use``
+            that does not choose one pickle, or fewer than one worker.
         DataError: no dataset of that layout at ``root``, an identity with no sequence at all,
             something else at ``out``, or not one sequence that could be read.
         RunFailed: a worker died or the disk is full; the same call goes on.
@@ -82,8 +90,9 @@ def import_dataset(
     if workers < 1:
         raise ConfigError(f"{workers} workers; at least 1 is needed")
     place, target, geometry = Path(root), Path(out), Geometry(*size, bits)  # type: ignore[arg-type]
+    choice = reading_options(layout, data_in_use)
     listing = list_dataset(layout, place, partition)
-    source = {"layout": layout, "root": str(place.resolve()), "listing": _digest(listing)}
+    source = source_of(layout, place, partition, choice) | {"listing": _digest(listing)}
     if (target / META).exists():
         return _already(target, source, geometry)
     with StoreWriter(target, size, bits, {"source": source}) as writer:
@@ -91,7 +100,7 @@ def import_dataset(
         todo = [raw for raw in listing if raw.key not in done]
         if progress:
             _announce(place, todo, geometry, target, workers)
-        read = partial(READERS[layout], str(place), size)
+        read = partial(READERS[layout], str(place), size, **choice)
         try:
             dropped, faults = _import(writer, read, todo, workers, progress, len(done))
             if not (stored := writer.done):
@@ -106,28 +115,38 @@ def import_dataset(
     return ImportSummary(counts["sequences"], counts["frames"], faults, dropped, len(done))
 
 
-def list_dataset(
-    layout: str, root: str | os.PathLike[str], partition: str | os.PathLike[str] | None = None
-) -> list[RawSequence]:
-    """The sequences of a raw dataset, in the order in which they are imported.
+def reading_options(layout: str, data_in_use: Sequence[bool | int]) -> dict[str, int]:
+    """What the layout's reader is told beside the sequence: which pickle of a folder to read.
 
     Raises:
-        ConfigError: unknown layout, or a partition for a layout that has its own.
-        DataError: no dataset of that layout at ``root``, or an identity without any sequence.
+        ConfigError: pickles are chosen in a layout without any, or not exactly one is chosen.
     """
-    if layout not in LAYOUTS:
-        raise ConfigError(f"unknown layout {layout!r}; known are {', '.join(LAYOUTS)}")
-    place = Path(root)
-    require_root(place)
-    if partition is None:
-        listing = LAYOUTS[layout](place)
-    elif layout == "opengait-pkl":
-        listing = list_pickles(place, Path(partition))
-    else:
-        raise ConfigError(f"layout {layout} has its own partition; leave --partition out")
-    if not listing:
-        raise DataError(f"{root}: not one sequence folder below it")
-    return listing
+    if not data_in_use:
+        return {}
+    if layout != "opengait-pkl":
+        raise ConfigError(f"data_in_use chooses among pickles; layout {layout} has none")
+    flags = all(isinstance(value, bool) for value in data_in_use)
+    chosen = [i for i, used in enumerate(data_in_use) if used] if flags else list(data_in_use)
+    if len(chosen) != 1 or chosen[0] < 0:
+        raise ConfigError(
+            f"data_in_use {list(data_in_use)} must choose one pickle, that of the silhouettes: "
+            "[true, false] or its number from 0, [0]"
+        )
+    return {"number": int(chosen[0])}
+
+
+def source_of(
+    layout: str,
+    root: Path,
+    partition: str | os.PathLike[str] | None,
+    choice: dict[str, int],
+) -> dict[str, Any]:
+    """What a store remembers of where it came from; entries that say nothing are left out."""
+    named = LAYOUTS[layout].partition if partition is None else str(partition)
+    if named is not None and named not in PUBLISHED:
+        named = str(Path(named).resolve())
+    source = {"layout": layout, "root": str(root.resolve()), "partition": named} | choice
+    return {key: value for key, value in source.items() if value is not None}
 
 
 def _import(
@@ -169,12 +188,8 @@ def _already(target: Path, source: dict[str, Any], geometry: Geometry) -> Import
     store = GaitStore.open(target)
     found = store.meta.get("source", {})
     if found != source:
-        other = f"{found.get('layout')} {found.get('root')}" if found else "something else"
-        changed = {key: found.get(key) for key in ("layout", "root")}
-        if changed == {key: source[key] for key in changed}:
-            other = "this folder when it held other sequences"
         raise DataError(
-            f"{target}: holds a complete store made from {other}; "
+            f"{target}: holds a complete store made from {_other(found, source)}; "
             "name another directory, or remove this one"
         )
     if read_meta(target).geometry != geometry:
@@ -185,6 +200,16 @@ def _already(target: Path, source: dict[str, Any], geometry: Geometry) -> Import
     counts = store.meta["counts"]
     faults = store.meta.get("import", {}).get("faults", [])
     return ImportSummary(counts["sequences"], counts["frames"], faults, already_complete=True)
+
+
+def _other(found: dict[str, Any], source: dict[str, Any]) -> str:
+    """What a store was made from, in words, where that is not ``source``."""
+    changed = [key for key in source | found if found.get(key) != source.get(key)]
+    if not found or "layout" in changed or "root" in changed:
+        return f"{found.get('layout')} {found.get('root')}" if found else "something else"
+    if changed[0] == "listing":
+        return "this folder when it held other sequences"
+    return f"this folder with {changed[0]} {found.get(changed[0])}"
 
 
 def _announce(

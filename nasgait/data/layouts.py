@@ -1,205 +1,123 @@
 """Which folders of a raw dataset hold a sequence, and what each is called in the store.
 
-``grew``, named as in the published rearrangement of the raw tree, so that importing the
-rearranged pickles gives the same store:
+================  ===========================================  ============================
+layout            folders                                      who trains, unless told
+================  ===========================================  ============================
+``grew``          raw or rearranged, see ``nasgait.data.grew``  by folder
+``casia-b``       ``<id>/<type>/<view>/*.png``                 001 to 074
+``oumvlp``        ``Silhouette_<view>-<seq>/<id>/*.png``, or   odd ids to 10305
+                  rearranged: ``<id>/<seq>/<view>/*.png``
+``gait3d``        ``<id>/<camera and video>/<seq>/*.png``      a partition must be given
+``opengait-pkl``  ``<id>/<type>/<view>/*.pkl``                 GREW's names, or the first
+                                                               half of the identities
+================  ===========================================  ============================
 
-=================================  ====================  ====  ======  ==========
-folder                             id                    type  view    subset
-=================================  ====================  ====  ======  ==========
-``train/<id>/<seq>``               ``<id>train``         00    seq     train
-``test/gallery/<id>/<seq>``        id                    01,02 seq     test
-``test/probe/<seq>``               ``probe``             03    seq     test
-``distractor/[<id>/]<seq>``        ``distractor_<id>``   04    seq     distractor
-=================================  ====================  ====  ======  ==========
-
-The two sequences of a gallery identity are numbered in the order of their names.
-
-``opengait-pkl``: ``<id>/<type>/<view>/*.pkl``.  A partition file (OpenGait's JSON with
-``TRAIN_SET`` and ``TEST_SET``) decides the subsets; without one, ids in the manner of GREW
-(``...train``, ``distractor_...``) do, and failing these the first half of the identities, in
-sorted order, is for training.
+Every layout takes a partition instead, see ``nasgait.data.partition``.  With one, ``casia-b``
+reads any dataset that is arranged as ``<id>/<type>/<view>/*.png``.
 """
 
-import json
-import logging
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nasgait.data.index import UNLABELLED
-from nasgait.errors import DataError
+from nasgait.data.grew import list_grew, named_as_grew, subset_by_name
+from nasgait.data.partition import assign, find_partition, first_half
+from nasgait.data.trees import RawSequence, folders, list_tree, meant, require_root
+from nasgait.errors import ConfigError, DataError
 
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class RawSequence:
-    """A folder with the frames of one sequence, and its names in the store."""
-
-    folder: str
-    """Relative to the dataset's root, with ``/``."""
-    label: str
-    type: str
-    view: str
-    subset: str
-
-    @property
-    def key(self) -> str:
-        """Its key in the store."""
-        return f"{self.label}-{self.type}-{self.view}"
+VIEW_AND_SEQUENCE = re.compile(r"Silhouette_([^-]+)-(.+)")
+"""Folders of raw OU-MVLP."""
+REARRANGED = "OU-MVLP (Silhouette_<view>-<seq>/<id>/*.png), nor its rearranged tree"
 
 
-def folders(path: Path) -> list[str]:
-    """Names of the folders in ``path``, sorted, hidden ones left out; none if it is absent."""
-    if not path.is_dir():
-        return []
-    with os.scandir(path) as entries:
-        return sorted(e.name for e in entries if not e.name.startswith(".") and e.is_dir())
+@dataclass(frozen=True)
+class Layout:
+    """How to find the sequences of a dataset, and its published partition."""
+
+    find: Callable[[Path], list[RawSequence]]
+    partition: str | None = None
+    """Name of the published one."""
+    needs_partition: bool = False
+    """Neither folders nor a published rule tell who trains."""
 
 
-def require_root(root: Path) -> None:
-    """Raise DataError unless ``root`` is a folder with something in it."""
-    if not root.is_dir():
-        raise DataError(f"{root}: no such folder; --root takes the dataset's folder")
-    if not any(root.iterdir()):
-        raise DataError(f"{root}: the folder is empty")
+def list_dataset(
+    layout: str, root: str | os.PathLike[str], partition: str | os.PathLike[str] | None = None
+) -> list[RawSequence]:
+    """The sequences of a raw dataset, in the order in which they are imported.
+
+    Args:
+        layout: A name from :data:`LAYOUTS`.
+        root: The dataset's folder.
+        partition: A published partition's name or an OpenGait partition JSON; the layout's own
+            by default.
+
+    Raises:
+        ConfigError: unknown layout, or no partition for a layout that has none of its own.
+        DataError: no dataset of that layout at ``root``, an identity without any sequence, or a
+            partition that cannot be read or names none of the identities.
+    """
+    if layout not in LAYOUTS:
+        raise ConfigError(f"unknown layout {layout!r}; known are {', '.join(LAYOUTS)}")
+    place, chosen = Path(root), LAYOUTS[layout]
+    require_root(place)
+    if partition is None and chosen.needs_partition:
+        raise ConfigError(
+            f"layout {layout} needs a partition: give the JSON that lists TRAIN_SET and TEST_SET "
+            "(OpenGait's datasets/Gait3D/Gait3D.json)"
+        )
+    listing = chosen.find(place)
+    if not listing:
+        raise DataError(f"{root}: not one sequence folder below it")
+    if decided_by := partition or chosen.partition:
+        return assign(find_partition(os.fspath(decided_by)), listing)
+    return first_half(listing)
 
 
-def list_grew(root: Path) -> list[RawSequence]:
-    """Sequences of a raw GREW tree.
+def list_png_tree(root: Path) -> list[RawSequence]:
+    """Sequences of ``<id>/<type>/<view>/*.png``: CASIA-B, Gait3D and rearranged trees."""
+    return list_tree(root, ".png", "a tree of PNG files")
+
+
+def list_oumvlp(root: Path) -> list[RawSequence]:
+    """Sequences of OU-MVLP, as unpacked or as OpenGait rearranges it; sorted by identity.
+
+    Raises:
+        DataError: neither of the two.
+    """
+    names = [match for name in folders(root) if (match := VIEW_AND_SEQUENCE.fullmatch(name))]
+    if not names:
+        inner = meant(root, lambda f: any(map(VIEW_AND_SEQUENCE.fullmatch, folders(f))))
+        if inner:
+            raise DataError(f"{root}: no Silhouette_<view>-<seq> folders in it{inner}")
+        return list_tree(root, ".png", REARRANGED)
+    found = [
+        RawSequence(f"{match[0]}/{label}", label, match[2], match[1])
+        for match in names
+        for label in folders(root / match[0])
+    ]
+    return sorted(found, key=lambda raw: (raw.label, raw.type, raw.view))
+
+
+def list_pickles(root: Path) -> list[RawSequence]:
+    """Sequences of an OpenGait pickle tree; names in GREW's manner tell the subset.
 
     Raises:
         DataError: not such a tree, or an identity without any sequence.
     """
-    if not any((root / part).is_dir() for part in ("train", "test/gallery", "test/probe")):
-        inner = [name for name in folders(root) if (root / name / "train").is_dir()]
-        hint = f"; did you mean {root / inner[0]}?" if inner else ""
-        raise DataError(
-            f"{root}: not a GREW tree, which has train/<id>/<seq>/*.png, "
-            f"test/gallery/<id>/<seq>/*.png or test/probe/<seq>/*.png{hint}"
-        )
-    found = [
-        RawSequence(f"train/{label}/{seq}", f"{label}train", "00", seq, "train")
-        for label, seqs in _identities(root, "train")
-        for seq in seqs
-    ]
-    for label, seqs in _identities(root, "test/gallery"):
-        if len(seqs) > 2:
-            raise DataError(
-                f"{root}/test/gallery/{label}: {len(seqs)} sequences, a gallery identity of GREW "
-                "has at most two (types 01 and 02)"
-            )
-        found += [
-            RawSequence(f"test/gallery/{label}/{seq}", label, f"{number:02d}", seq, "test")
-            for number, seq in enumerate(seqs, 1)
-        ]
-    found += [
-        RawSequence(f"test/probe/{seq}", UNLABELLED, "03", seq, "test")
-        for seq in folders(root / "test" / "probe")
-    ]
-    return found + _distractors(root)
+    listing = list_tree(root, ".pkl", "a pickle tree")
+    if named_as_grew([raw.label for raw in listing]):
+        return [replace(raw, subset=subset_by_name(raw.label)) for raw in listing]
+    return listing
 
 
-def _identities(root: Path, part: str) -> Iterator[tuple[str, list[str]]]:
-    for label in folders(root / part):
-        seqs = folders(root / part / label)
-        if not seqs:
-            raise DataError(
-                f"{root}/{part}/{label}: an identity with zero sequences; "
-                "unpack the dataset again or remove the folder"
-            )
-        yield label, seqs
-
-
-def _distractors(root: Path) -> list[RawSequence]:
-    found = []
-    for name in folders(root / "distractor"):
-        inner = folders(root / "distractor" / name)
-        for folder in [f"{name}/{seq}" for seq in inner] or [name]:
-            view = folder.rpartition("/")[2]
-            found.append(
-                RawSequence(f"distractor/{folder}", f"distractor_{name}", "04", view, "distractor")
-            )
-    return found
-
-
-def list_pickles(root: Path, partition: Path | None = None) -> list[RawSequence]:
-    """Sequences of an OpenGait pickle tree.
-
-    Raises:
-        DataError: not such a tree, an identity without any sequence, or a partition file that
-            cannot be read or names none of the identities.
-    """
-    places = [
-        (label, kind, view)
-        for label in folders(root)
-        for kind in folders(root / label)
-        for view in folders(root / label / kind)
-    ]
-    if not any(_has_pickle(root.joinpath(*place)) for place in places):
-        raise DataError(f"{root}: not a pickle tree, which has <id>/<type>/<view>/*.pkl")
-    labels = sorted({label for label, _, _ in places})
-    if empty := sorted(set(folders(root)) - set(labels)):
-        raise DataError(
-            f"{root}/{empty[0]}: an identity with zero sequences; "
-            "make the pickles again or remove the folder"
-        )
-    subset = _partition(partition, labels) if partition else _by_name(labels)
-    return [
-        RawSequence("/".join(place), *place, subset[place[0]])
-        for place in places
-        if place[0] in subset
-    ]
-
-
-def _has_pickle(folder: Path) -> bool:
-    return any(name.endswith(".pkl") for name in os.listdir(folder))
-
-
-def _by_name(labels: list[str]) -> dict[str, str]:
-    if any(label.endswith("train") for label in labels):
-        return {
-            label: "train"
-            if label.endswith("train")
-            else "distractor"
-            if label.startswith("distractor_")
-            else "test"
-            for label in labels
-        }
-    half = (len(labels) + 1) // 2
-    logger.warning(
-        "nothing says which identities train (no --partition, no names in GREW's manner): the "
-        "first %d of %d in sorted order do",
-        half,
-        len(labels),
-    )
-    return {label: "train" if i < half else "test" for i, label in enumerate(labels)}
-
-
-def _partition(path: Path, labels: list[str]) -> dict[str, str]:
-    try:
-        sets = json.loads(path.read_text(encoding="utf-8"))
-        named = [(str(label), "train") for label in sets["TRAIN_SET"]]
-        named += [(str(label), "test") for label in sets["TEST_SET"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{path}: not a partition file, a JSON object with the lists TRAIN_SET and "
-            f"TEST_SET ({error})"
-        ) from None
-    both = {label for label, subset in named if subset == "train"} & {
-        label for label, subset in named if subset == "test"
-    }
-    if both:
-        raise DataError(f"{path}: identity {min(both)} is in TRAIN_SET and in TEST_SET")
-    subsets = {label: subset for label, subset in named if label in set(labels)}
-    if not subsets:
-        raise DataError(f"{path}: names none of the identities, e.g. {labels[0]}")
-    return subsets
-
-
-LAYOUTS: dict[str, Callable[[Path], list[RawSequence]]] = {
-    "grew": list_grew,
-    "opengait-pkl": list_pickles,
+LAYOUTS: dict[str, Layout] = {
+    "grew": Layout(list_grew),
+    "casia-b": Layout(list_png_tree, "casia-b"),
+    "oumvlp": Layout(list_oumvlp, "oumvlp"),
+    "gait3d": Layout(list_png_tree, needs_partition=True),
+    "opengait-pkl": Layout(list_pickles),
 }
 """Layouts that can be imported."""

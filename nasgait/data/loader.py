@@ -30,9 +30,12 @@ class Batch:
     """What a training step sees."""
 
     silhouettes: Tensor
-    """float32 [n, s, h, w] in 0..1; the sequences of an identity stand side by side."""
+    """float32 [n, s, h, w] in 0..1; the sequences of an identity stand side by side.  Frames
+    after the end of a sequence are 0."""
     labels: Tensor
     """int64 [n]: number of the identity, in the sorted order of all training identities."""
+    lengths: Tensor | None = None
+    """int64 [n]: frames of each sequence; None where all have s."""
 
 
 class TrainLoader:
@@ -49,6 +52,7 @@ class TrainLoader:
         size: height and width of the network's input.
         seed: the run's seed.
         rank, world: which of how many processes this is.
+        labels: the identity of each of ``indices``; the store's by default.
 
     Raises:
         ConfigError: a batch that the identities or processes cannot fill, changes that
@@ -66,17 +70,20 @@ class TrainLoader:
         seed: int,
         rank: int = 0,
         world: int = 1,
+        labels: Sequence[str] | None = None,
     ) -> None:
-        rows = [(index, store.sequences[index]) for index in indices]
-        for _, sequence in rows:
+        rows = [store.sequences[index] for index in indices]
+        for sequence in rows:
             if sequence.length < 1:
                 raise DataError(f"sequence {sequence.key} has no frames: import it again")
-        self.identities = Identities.of((index, sequence.label) for index, sequence in rows)
+        if labels is None:
+            labels = [sequence.label for sequence in rows]
+        self.identities = Identities.of(zip(indices, labels, strict=True))
         check_batch(config, len(self.identities), world)
         check_augment(augment)
         reduction(store.size, size)
         self._store, self._size, self._seed = store, size, seed
-        self._config, self._augment = config, augment
+        self.config, self._augment = config, augment
         share = config.ids * config.seqs // world
         self._mine = slice(rank * share, (rank + 1) * share)
 
@@ -87,7 +94,7 @@ class TrainLoader:
 
     def batch(self, step: int) -> Batch:
         """Return this process's share of the batch of one step."""
-        config, seed = self._config, self._seed
+        config, seed = self.config, self._seed
         indices, labels = sample_batch(self.identities, config, seed, step)
         rng = generator(seed, "frames", step)
         lengths = (self._store.sequences[index].length for index in indices)
@@ -95,11 +102,12 @@ class TrainLoader:
         count = len(indices)
         changes = draw_changes(count, self._size, self._augment, generator(seed, "augment", step))
 
-        pixels = self._read(indices[self._mine], frames[self._mine])
+        mine = frames[self._mine]
+        pixels = self._read(indices[self._mine], mine)
         silhouettes = fit(pixels, self._size)
         if changes is not None:
             silhouettes = apply_changes(silhouettes, changes[self._mine])
-        return Batch(silhouettes, torch.from_numpy(labels[self._mine]))
+        return Batch(silhouettes, torch.from_numpy(labels[self._mine]), _lengths(mine))
 
     def stream(self, start: int, stop: int, depth: int = 2) -> Iterator[Batch]:
         """Yield the batches of steps ``start`` to ``stop - 1``, ``depth`` of them prepared ahead.
@@ -123,11 +131,19 @@ class TrainLoader:
                     batch.cancel()
 
     def _read(self, indices: NDArray[np.int64], frames: list[NDArray[np.int64]]) -> Tensor:
-        shape = (len(indices), self._config.frames, *self._store.size)
-        pixels = np.empty(shape, np.uint8)
-        for row, (index, chosen) in enumerate(zip(indices.tolist(), frames, strict=True)):
-            pixels[row] = self._store.read(index, chosen)
+        """The chosen frames uint8 [n, longest, h, w], black after the end of a sequence."""
+        longest = max(map(len, frames))
+        pixels = np.empty((len(indices), longest, *self._store.size), np.uint8)
+        for row, index, chosen in zip(pixels, indices.tolist(), frames, strict=True):
+            row[: len(chosen)] = self._store.read(index, chosen)
+            row[len(chosen) :] = 0
         return torch.from_numpy(pixels)
+
+
+def _lengths(frames: list[NDArray[np.int64]]) -> Tensor | None:
+    """int64 [n], or None where all sequences are equally long."""
+    lengths = [len(chosen) for chosen in frames]
+    return None if len(set(lengths)) == 1 else torch.tensor(lengths)
 
 
 def pad(sequences: Sequence[NDArray[np.uint8]]) -> tuple[Tensor, Tensor]:

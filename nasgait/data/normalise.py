@@ -42,23 +42,23 @@ def normalise(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
     return np.pad(cut, ((0, 0), (0, width - cut.shape[1])))
 
 
-def fit_frames(frames: list[np.ndarray], size: tuple[int, int]) -> tuple[np.ndarray, int]:
-    """Frames as the store keeps them: those of its size as they are, others normalised.
+def fit_frames(
+    frames: list[np.ndarray], size: tuple[int, int], keep: bool = True
+) -> tuple[np.ndarray, int]:
+    """Frames as the store keeps them.
 
     Args:
         frames: uint8 [h, w] each, of any sizes.
         size: Height and width of the store's frames.
+        keep: Take frames of that size as they are, because they are published normalised;
+            otherwise these are normalised like all others.
 
     Returns:
         uint8 [s, height, width], and how many frames were dropped because they show nothing
         (all black, or :func:`normalise` finds no person).
     """
-    if all(frame.shape == size for frame in frames):
-        stacked = np.array(frames, dtype=np.uint8).reshape(-1, *size)
-    else:
-        fitted = (frame if frame.shape == size else normalise(frame, size) for frame in frames)
-        kept = [frame for frame in fitted if frame is not None]
-        stacked = np.array(kept, dtype=np.uint8).reshape(-1, *size)
+    fitted = (f if keep and f.shape == size else normalise(f, size) for f in frames)
+    stacked = np.array([f for f in fitted if f is not None], dtype=np.uint8).reshape(-1, *size)
     shows = stacked.any(axis=(1, 2))
     stacked = stacked if shows.all() else stacked[shows]
     return stacked, len(frames) - len(stacked)

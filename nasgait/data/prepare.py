@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from nasgait.config.schema import DataConfig, SourceConfig, SynthConfig
-from nasgait.data.importers import import_dataset, list_dataset
+from nasgait.data.importers import import_dataset, reading_options, source_of
+from nasgait.data.layouts import list_dataset
 from nasgait.data.store import GaitStore
 from nasgait.data.synthetic.dataset import settings_of, write_dataset
 from nasgait.errors import ConfigError, DataError
@@ -56,9 +57,12 @@ def check_synthetic(store: GaitStore, synth: SynthConfig) -> None:
 
 def check_imported(store: GaitStore, source: SourceConfig) -> None:
     """Refuse a store that was imported from elsewhere; the raw folder itself may be gone."""
-    made = {**store.meta.get("source", {}), "bits": store.meta["bits"]}
-    root = str(Path(source.root).resolve())
-    wanted = {"layout": source.layout, "root": root, "bits": source.bits}
+    choice = reading_options(source.layout, source.data_in_use)
+    wanted = source_of(source.layout, Path(source.root), source.partition, choice)
+    wanted |= {"size": [source.size, source.size], "bits": source.bits}
+    made = store.meta.get("source", {}) | {key: store.meta[key] for key in ("size", "bits")}
+    made.pop("listing", None)
+    wanted = dict.fromkeys(made) | wanted
     refuse_difference(store, made, wanted)
 
 
@@ -87,8 +91,10 @@ def prepare(config: DataConfig) -> GaitStore:
                 config.source.root,
                 config.store,
                 bits=config.source.bits,
+                size=(config.source.size, config.source.size),
                 workers=config.workers,
                 partition=config.source.partition,
+                data_in_use=config.source.data_in_use,
             )
             for fault in summary.faults:
                 logger.warning("left out: %s", fault)

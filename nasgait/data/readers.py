@@ -8,15 +8,16 @@ import os
 import re
 import struct
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from nasgait.data.layouts import RawSequence
 from nasgait.data.normalise import fit_frames
 from nasgait.data.pickles import read_silhouettes
+from nasgait.data.trees import RawSequence
 from nasgait.errors import DataError
 
 MAX_PIXELS = 2**24
@@ -26,11 +27,17 @@ Reading = tuple[np.ndarray, int] | str
 """Frames uint8 [s, h, w] and how many were dropped because they show nothing; or the fault."""
 
 
-def read_png_folder(root: str, size: tuple[int, int], raw: RawSequence) -> Reading:
-    """Frames of a folder of PNG files as uint8 [s, h, w] and the number dropped, or a fault."""
+def read_png_folder(
+    root: str, size: tuple[int, int], raw: RawSequence, keep: bool = True
+) -> Reading:
+    """Frames of a folder of PNG files as uint8 [s, h, w] and the number dropped, or a fault.
+
+    ``keep``: frames of the store's size are normalised already, see
+    :func:`nasgait.data.normalise.fit_frames`.
+    """
     folder = os.path.join(root, raw.folder)
     try:
-        names = [n for n in os.listdir(folder) if n.lower().endswith(".png") and n[0] != "."]
+        names = [name for name in os.listdir(folder) if _is_frame(name)]
         frames = []
         for name in sorted(names, key=_natural):
             with open(os.path.join(folder, name), "rb") as file:
@@ -40,19 +47,29 @@ def read_png_folder(root: str, size: tuple[int, int], raw: RawSequence) -> Readi
             frames.append(frame)
     except OSError as error:
         return f"{error.filename}: {error.strerror}"
-    return _fitted(frames, size, "no PNG files in the folder")
+    return _fitted(frames, size, "no PNG files in the folder", keep)
 
 
-def read_pickle_folder(root: str, size: tuple[int, int], raw: RawSequence) -> Reading:
-    """Frames of a folder with one pickle as uint8 [s, h, w] and the number dropped, or a fault."""
+def read_pickle_folder(
+    root: str, size: tuple[int, int], raw: RawSequence, number: int | None = None
+) -> Reading:
+    """Frames of a folder of pickles as uint8 [s, h, w] and the number dropped, or a fault.
+
+    ``number``: which of the folder's pickles holds the silhouettes, from 0 in the order of their
+    names; by default the only one, or the one that is named after the view or "sil".
+    """
     folder = Path(root, raw.folder)
     try:
         files = sorted(folder.glob("*.pkl"))
-        # Folders of several modalities name the silhouettes' file after the view, or "sil".
-        named = [f for f in files if f.stem == raw.view or "sil" in f.stem.lower()]
-        chosen = files if len(files) == 1 else named
+        found = ", ".join(file.name for file in files) or "none"
+        if number is not None:
+            if number >= len(files):
+                return f"there is no pickle number {number}, found: {found}"
+            chosen = [files[number]]
+        else:
+            named = [f for f in files if f.stem == raw.view or "sil" in f.stem.lower()]
+            chosen = files if len(files) == 1 else named
         if len(chosen) != 1:
-            found = ", ".join(file.name for file in files) or "none"
             return f"one pickle of silhouettes is needed, found: {found}"
         frames = read_silhouettes(chosen[0])
     except DataError as error:
@@ -67,11 +84,16 @@ def read_pickle_folder(root: str, size: tuple[int, int], raw: RawSequence) -> Re
     return _fitted(list(frames), size, "no frames in the pickle")
 
 
+_read_whole_pictures = partial(read_png_folder, keep=False)
+
 READERS: dict[str, Callable[[str, tuple[int, int], RawSequence], Reading]] = {
     "grew": read_png_folder,
+    "casia-b": _read_whole_pictures,
+    "oumvlp": _read_whole_pictures,
+    "gait3d": _read_whole_pictures,
     "opengait-pkl": read_pickle_folder,
 }
-"""What reads a sequence of each layout."""
+"""What reads a sequence of each layout.  GREW and pickles are published normalised."""
 
 
 def decode(data: bytes) -> np.ndarray | None:
@@ -86,8 +108,16 @@ def decode(data: bytes) -> np.ndarray | None:
         return None
 
 
-def _fitted(frames: list[np.ndarray], size: tuple[int, int], none: str) -> Reading:
-    kept, dropped = fit_frames(frames, size)
+def _is_frame(name: str) -> bool:
+    """Whether a file is a frame: not the gait energy image that GREW adds, nor a hidden file."""
+    low = name.lower()
+    return low.endswith(".png") and not low.endswith("gei.png") and name[0] != "."
+
+
+def _fitted(
+    frames: list[np.ndarray], size: tuple[int, int], none: str, keep: bool = True
+) -> Reading:
+    kept, dropped = fit_frames(frames, size, keep)
     if not frames:
         return none
     return (kept, dropped) if len(kept) else f"none of its {len(frames)} frames shows anything"

@@ -75,7 +75,8 @@ def check_batch(config: BatchConfig, identities: int, world: int = 1) -> None:
     """Refuse a batch that these identities or this many processes cannot fill.
 
     Raises:
-        ConfigError: fewer identities than P, or P not divisible by the processes.
+        ConfigError: fewer identities than P, P not divisible by the processes, or bounds of
+            the number of frames that are swapped.
     """
     if identities < config.ids:
         raise ConfigError(
@@ -87,29 +88,53 @@ def check_batch(config: BatchConfig, identities: int, world: int = 1) -> None:
             f"batch.ids is {config.ids}, which {world} processes cannot share evenly: "
             f"set batch.ids to a multiple of {world}"
         )
+    if config.order != "all" and (config.frames_max or config.frames) < config.frames:
+        raise ConfigError(
+            f"batch.frames_max is {config.frames_max}, below batch.frames, {config.frames}: "
+            "give the smallest number of frames as frames and the largest as frames_max"
+        )
+
+
+def frames_in_words(config: BatchConfig) -> str:
+    """How many frames of each sequence a step sees, for plans."""
+    if config.order == "all":
+        return f"up to {config.frames_max} frames" if config.frames_max else "all frames"
+    if config.frames_max is None:
+        return f"{config.frames} frames"
+    return f"{config.frames} to {config.frames_max} frames"
 
 
 def frame_indices(length: int, config: BatchConfig, rng: np.random.Generator) -> Indices:
-    """Draw ``config.frames`` frame numbers of a sequence of ``length`` frames: int64 [frames].
+    """Draw frame numbers of a sequence of ``length`` frames: int64 [frames].
+
+    Their number is ``config.frames``, or drawn evenly from ``frames`` to ``frames_max``
+    (OpenGait's "unfixed").
 
     Ordered: a run of successive frames; with ``skip``, a run that much longer, of which as
     many frames as ``skip`` are dropped at random.  A sequence shorter than the run starts
     again from its first frame as often as needed (OpenGait's "fixed_ordered").
     Unordered: distinct frames where there are enough, else drawn with replacement
     (OpenGait's "fixed_unordered").
+    All: the sequence as it is, cut after ``frames_max`` (OpenGait's "all_ordered" with
+    ``frames_all_limit``).
 
     Raises:
         DataError: a sequence without frames.
     """
     if length < 1:
         raise DataError("a sequence without frames cannot be trained on: import it again")
+    if config.order == "all":
+        return np.arange(min(length, config.frames_max or length))
+    count = config.frames
+    if config.frames_max is not None:
+        count = int(rng.integers(config.frames, config.frames_max + 1))
     if config.order == "unordered":
-        return rng.choice(length, config.frames, replace=length < config.frames)
-    window = config.frames + config.skip
+        return rng.choice(length, count, replace=length < count)
+    window = count + config.skip
     repeated = length * -(-window // length)
-    kept: Indices = np.arange(config.frames)
+    kept: Indices = np.arange(count)
     if config.skip:
-        kept = np.sort(rng.choice(window, config.frames, replace=False))
+        kept = np.sort(rng.choice(window, count, replace=False))
     return (rng.integers(repeated - window + 1) + kept) % length
 
 

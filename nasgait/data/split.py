@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from nasgait.config.schema import DataConfig
 from nasgait.data.store import GaitStore, Sequence
 from nasgait.engine.rng import generator
 from nasgait.errors import DataError
@@ -38,7 +39,37 @@ def fingerprint(store: GaitStore, indices: Iterable[int]) -> str:
     return digest.hexdigest()
 
 
-def split(store: GaitStore, search_val: float, seed: int) -> Split:
+def labelled(store: GaitStore, indices: list[int], rate: float, seed: int) -> list[int]:
+    """The sequences among ``indices`` whose identities keep their labels.
+
+    Args:
+        store: where the identities are told.
+        indices: sequences to train on.
+        rate: share of their identities; those of a smaller share are among those of a larger.
+        seed: draws the identities.
+
+    Raises:
+        DataError: a share that leaves fewer than two identities.
+    """
+    if rate == 1:
+        return list(indices)
+    names = sorted(set(Split.labels(store, indices)))
+    count = round(rate * len(names))
+    if count < 2:
+        raise DataError(
+            f"label_rate={rate:g} of {len(names)} training identities leaves {count} with labels; "
+            f"at least 2 are needed: give {2 / len(names):.2g} or more"
+        )
+    kept = {names[i] for i in generator(seed, "label-rate").permutation(len(names))[:count]}
+    return [index for index in indices if store.sequences[index].label in kept]
+
+
+def split_as(store: GaitStore, config: DataConfig) -> Split:
+    """Split a store as the configuration says; raises as :func:`split`."""
+    return split(store, config.search_val, config.split_seed, config.train_ids)
+
+
+def split(store: GaitStore, search_val: float, seed: int, train_ids: int | None = None) -> Split:
     """Split a store by identity.
 
     Args:
@@ -46,12 +77,17 @@ def split(store: GaitStore, search_val: float, seed: int) -> Split:
             taken and the next two arguments are not used.
         search_val: Share of the training identities below 1, otherwise their number.
         seed: Draws the identities.
+        train_ids: Only the first so many training identities, in sorted order, serve; all by
+            default.
 
     Raises:
-        DataError: an identity in more than one subset, an identity without a single frame, or
-            so many search-val identities that none is left to train on.
+        DataError: an identity in more than one subset, an identity without a single frame,
+            fewer training identities than asked for, or so many search-val identities that none
+            is left to train on.
     """
     members = _members(store.sequences)
+    if train_ids is not None:
+        _keep_first(members, train_ids)
     if not members["search-val"] and members["train"]:
         labels = sorted(members["train"])
         count = _count(len(labels), search_val)
@@ -77,6 +113,18 @@ def _members(sequences: tuple[Sequence, ...]) -> dict[str, set[str]]:
         )
     _require_disjoint(members)
     return members
+
+
+def _keep_first(members: dict[str, set[str]], train_ids: int) -> None:
+    """Leave out all but the first training identities, search-val ones among them."""
+    labels = sorted(members["train"] | members["search-val"])
+    if train_ids > len(labels):
+        raise DataError(
+            f"data.train_ids={train_ids}: the store has {len(labels)} training identities; "
+            "ask for no more"
+        )
+    for name in ("train", "search-val"):
+        members[name] &= set(labels[:train_ids])
 
 
 def _require_disjoint(members: dict[str, set[str]]) -> None:

@@ -27,42 +27,46 @@ Array = NDArray[np.float64]
 def cut_columns(frame: Size, size: Size) -> int:
     """Columns to cut from each side of a ``frame`` [height, width] for a network of ``size``.
 
-    Square frames are published with empty columns on both sides: ten for each 64 of width
-    are cut (64 x 64 -> 64 x 44), unless the network takes square frames too.
+    As many as leave the network's proportions: silhouettes are published with empty columns on
+    both sides.  OpenGait's rule, ten for each 64 of the frame's width, is that of its networks
+    (64 x 64 -> 64 x 44, 128 x 128 -> 128 x 88); SPOSGait's ``img_w`` and OpenGait's ``cutting``
+    name other widths, which are the network's here.
+
+    Raises:
+        ConfigError: the frame is not a whole multiple of the size, wider or not.
     """
-    square = frame[0] == frame[1] and size[0] != size[1]
-    return frame[1] // 64 * 10 if square else 0
+    factor, rest = divmod(frame[0], size[0])
+    surplus = frame[1] - factor * size[1]
+    if factor < 1 or rest or surplus < 0 or surplus % 2 or size[1] < 1:
+        raise ConfigError(
+            f"frames of {frame[0]} x {frame[1]} do not reduce to the network's "
+            f"{size[0]} x {size[1]}: the height must be a whole multiple of it, and the width the "
+            "same multiple or an even number of columns more; take another network or import the "
+            "frames at another size"
+        )
+    return surplus // 2
 
 
 def reduction(frame: Size, size: Size) -> int:
     """Whole factor by which the (cut) ``frame`` is reduced to ``size``, both [height, width].
 
     Raises:
-        ConfigError: the frame is not a whole multiple of the size.
+        ConfigError: as :func:`cut_columns`.
     """
-    cut = cut_columns(frame, size)
-    height, width = frame[0], frame[1] - 2 * cut
-    factor = height // size[0]
-    if factor < 1 or (height, width) != (factor * size[0], factor * size[1]):
-        after = f" ({height} x {width} after cutting {cut} columns a side)" if cut else ""
-        raise ConfigError(
-            f"frames of {frame[0]} x {frame[1]}{after} do not reduce to the network's "
-            f"{size[0]} x {size[1]}: height and width must be the same whole multiple of it; "
-            f"take another network or import the frames at another size"
-        )
-    return factor
+    cut_columns(frame, size)
+    return frame[0] // size[0]
 
 
 def fit(frames: NDArray[np.uint8] | Tensor, size: Size) -> Tensor:
     """Bring frames uint8 [..., H, W] to the network's ``size``: float32 [..., h, w] in 0..1.
 
-    Cuts the empty columns of square frames, averages over whole pixels where the network
+    Cuts the empty columns at the sides, averages over whole pixels where the network
     is smaller, and divides by 255.  A division, because multiplying by 1/255 gives other
     float32 values than the published transforms.  Sums stay whole numbers until then, so
     each value is the exact mean, rounded once.
 
     Raises:
-        ConfigError: the frame is not a whole multiple of the size.
+        ConfigError: as :func:`cut_columns`.
     """
     pixels = torch.as_tensor(frames)
     frame = (pixels.shape[-2], pixels.shape[-1])

@@ -3,16 +3,17 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import InitVar, asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from nasgait.config.schema import OptimizerConfig, TrainConfig
+from nasgait.config.schema import BatchConfig, LoopConfig, OptimizerConfig, TrainConfig
 from nasgait.data.loader import Batch, TrainLoader
+from nasgait.data.sampler import frames_in_words
 from nasgait.engine.checkpoint import FORMAT, Checkpoints, interned, load_checkpoint
 from nasgait.engine.distributed import World, any_rank, average_gradients
 from nasgait.engine.logging import MetricsLog
@@ -21,23 +22,42 @@ from nasgait.engine.optim import build_optimizer, build_scheduler
 from nasgait.engine.precision import autocast, to_channels_last, weight_dtype
 from nasgait.errors import CheckpointError, RunFailed
 from nasgait.nn.losses import GaitLoss
-from nasgait.nn.output import GaitNetwork
 
 logger = logging.getLogger(__name__)
 
 PathAt = Callable[[int], tuple[int, ...]]
 """The path through the supernet at a step; a network of one path has none."""
 
+Loss = Callable[[Any, Tensor], tuple[Tensor, dict[str, Tensor]]]
+"""From the model's output and the labels to the scalar to minimise and figures to log."""
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Exam:
+    """Judging the model while it trains."""
+
+    every: int
+    """Steps between judgements."""
+    judge: Callable[[], dict[str, float]]
+    """Figures to log; every rank calls it.  The first is the score of the checkpoint."""
+
+    def __call__(self, step: int) -> dict[str, float]:
+        """The figures after ``step``; none unless it is one of those to judge."""
+        return self.judge() if step % self.every == 0 else {}
+
+
 WARMUP_STEPS = 3
 TIMED_STEPS = 5
 
 
 @dataclass
-class Training:
+class Training(Generic[Model]):
     """What optimisation changes, and all that a checkpoint must hold to go on."""
 
-    model: GaitNetwork
-    config: TrainConfig
+    model: Model
+    config: LoopConfig
     world: World
     step: int = 0
     """Steps done."""
@@ -45,8 +65,10 @@ class Training:
     """Wall time of those steps, over all resumptions."""
     identity: dict[str, Any] = field(default_factory=dict)
     """What the model is (kind, space, architecture, classes): written to checkpoints."""
+    criterion: InitVar[Loss | None] = None
+    """What is minimised; the recipe's losses over labels by default."""
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, criterion: Loss | None) -> None:
         self.dtype = weight_dtype(self.config.precision)
         self.model.to(self.world.device, self.dtype)
         if self.config.channels_last:
@@ -56,7 +78,7 @@ class Training:
         self.scaler = torch.amp.GradScaler(
             self.world.device.type, enabled=self.config.precision == "float16"
         )
-        self.loss = GaitLoss(self.config.loss)
+        self.loss = criterion or labelled_loss(self.config)
 
     def payload(self) -> dict[str, Any]:
         """The checkpoint: loads with ``weights_only=True``.
@@ -96,6 +118,12 @@ class Training:
         self.step = saved["step"]
 
 
+def labelled_loss(config: LoopConfig) -> Loss:
+    """The losses over labels that a recipe of final networks or of the supernet asks for."""
+    assert isinstance(config, TrainConfig), "another recipe brings its own criterion"
+    return GaitLoss(config.loss)
+
+
 def train_step(training: Training, batch: Batch, path: tuple[int, ...] | None) -> dict[str, Tensor]:
     """One optimisation step; returns the values to log.
 
@@ -105,8 +133,11 @@ def train_step(training: Training, batch: Batch, path: tuple[int, ...] | None) -
     model, world = training.model, training.world
     silhouettes = batch.silhouettes.to(world.device, training.dtype, non_blocking=True)
     labels = batch.labels.to(world.device, non_blocking=True)
+    options: dict[str, Any] = {} if path is None else {"arch": path}
+    if batch.lengths is not None:
+        options["lengths"] = batch.lengths.to(world.device, non_blocking=True)
     with autocast(world.device, training.config.precision):
-        output = model(silhouettes) if path is None else model(silhouettes, arch=path)
+        output = model(silhouettes, **options)
     loss, values = training.loss(output, labels)
     if any_rank(~torch.isfinite(loss.detach()), world):
         raise RunFailed(
@@ -139,6 +170,7 @@ def fit(
     out: Path,
     path_at: PathAt | None = None,
     resume: bool = False,
+    exam: Exam | None = None,
 ) -> Path:
     """Train to the recipe's last step and return the final checkpoint.
 
@@ -148,6 +180,8 @@ def fit(
         out: directory of ``checkpoints/``, ``metrics.jsonl`` and TensorBoard events.
         path_at: the path at each step, for a supernet.
         resume: go on from the newest good checkpoint in ``out``, if there is one.
+        exam: judges the model every so many steps; a checkpoint is written then, and the one
+            of the best score is kept.  Its time is no training time.
 
     Raises:
         RunFailed: the loss is not finite.
@@ -160,7 +194,7 @@ def fit(
         training.seconds = newest.seconds
         logger.info("resuming %s at step %d of %d", out, training.step, config.steps)
     if world.main and training.step < config.steps:
-        announce(training)
+        announce(training, loader.config)
     training.model.train()
     metrics = MetricsLog(out, training.step) if world.main else None
     began = time.perf_counter() - training.seconds
@@ -169,10 +203,13 @@ def fit(
             path = path_at(training.step) if path_at else None
             values = train_step(training, batch, path)
             training.seconds = time.perf_counter() - began
-            if metrics and (training.step % config.log_every == 0 or training.step == config.steps):
-                metrics.log(training.step, readable(training, values))
-            if world.main and due(training):
-                checkpoints.save(training.step, training.payload(), seconds=training.seconds)
+            step, judged = training.step, exam(training.step) if exam else {}
+            began = time.perf_counter() - training.seconds
+            if metrics and (judged or step % config.log_every == 0 or step == config.steps):
+                metrics.log(step, readable(training, values) | judged)
+            if world.main and (judged or due(training)):
+                score = next(iter(judged.values()), None)
+                checkpoints.save(step, training.payload(), score, training.seconds)
     finally:
         if metrics:
             metrics.close()
@@ -196,21 +233,20 @@ def readable(training: Training, values: dict[str, Tensor]) -> dict[str, float]:
     return {**numbers, "lr": float(rate), "seconds": round(training.seconds, 3)}
 
 
-def announce(training: Training) -> None:
+def announce(training: Training, batch: BatchConfig) -> None:
     """Say what the training is about to cost, as far as it is known before the first step."""
     config, model = training.config, training.model
     parameters = sum(p.numel() for p in model.parameters())
     state = 2 if config.optimizer.kind != "sgd" else 1
     megabytes = parameters * training.dtype.itemsize * (1 + state) / 1e6
-    batch = config.batch
     logger.info(
-        "plan: steps %d to %d of %d x %d sequences x %d frames; %.2f M parameters; up to "
+        "plan: steps %d to %d of %d x %d sequences x %s; %.2f M parameters; up to "
         "%.0f MB of disk for %d checkpoints; time and memory follow after %d steps",
         training.step,
         config.steps,
         batch.ids,
         batch.seqs,
-        batch.frames,
+        frames_in_words(batch),
         parameters / 1e6,
         megabytes * (config.keep + 1),
         config.keep + 1,

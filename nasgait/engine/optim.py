@@ -7,7 +7,7 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from nasgait.config.schema import OptimizerConfig, ScheduleConfig, TrainConfig
+from nasgait.config.schema import LoopConfig, OptimizerConfig, ScheduleConfig
 
 
 def build_optimizer(parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> Optimizer:
@@ -32,6 +32,6 @@ def rate_factor(step: int, steps: int, config: ScheduleConfig) -> float:
     return config.final + (1 - config.final) * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def build_scheduler(optimizer: Optimizer, config: TrainConfig) -> LambdaLR:
+def build_scheduler(optimizer: Optimizer, config: LoopConfig) -> LambdaLR:
     """The schedule of a recipe, one ``step()`` for each optimisation step."""
     return LambdaLR(optimizer, lambda step: rate_factor(step, config.steps, config.schedule))

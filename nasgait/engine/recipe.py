@@ -2,11 +2,12 @@
 
 import torch
 
-from nasgait.config.schema import TrainConfig
+from nasgait.config.schema import LoopConfig, TrainConfig
 from nasgait.data.transforms import check_augment
 from nasgait.engine.precision import autocast
 from nasgait.errors import ConfigError
 from nasgait.nn.losses import GaitLoss
+from nasgait.nn.output import GaitNetwork
 
 
 def check_recipe(key: str, recipe: TrainConfig, device: torch.device) -> None:
@@ -20,18 +21,40 @@ def check_recipe(key: str, recipe: TrainConfig, device: torch.device) -> None:
     Raises:
         ConfigError: naming key and cure.
     """
+    check_loop(key, recipe, device)
+    try:
+        GaitLoss(recipe.loss)
+    except ConfigError as error:
+        raise ConfigError(f"{key}: {error}") from None
+    batch = recipe.batch
+    for term in ("triplet", "contrastive"):
+        if getattr(recipe.loss, term).weight and min(batch.ids, batch.seqs) < 2:
+            raise ConfigError(
+                f"{key}.batch: {batch.ids} x {batch.seqs} holds no triplet; give ids and seqs of 2 "
+                f"or more, or loss.{term}.weight=0"
+            )
+
+
+def check_neck(key: str, recipe: TrainConfig, network: GaitNetwork) -> None:
+    """Refuse a recipe without cross-entropy for a network that is judged behind its neck.
+
+    Raises ConfigError naming key and cure; ``key`` is where the recipe stands.
+    """
+    if network.needs_neck and not recipe.loss.cross_entropy.weight:
+        raise ConfigError(
+            f"{key}.loss.cross_entropy.weight 0: trains no neck, but after_neck takes the "
+            "embedding behind it; give a weight, or after_neck: false"
+        )
+
+
+def check_loop(key: str, recipe: LoopConfig, device: torch.device) -> None:
+    """The part of :func:`check_recipe` that holds whatever is minimised."""
     try:
         autocast(device, recipe.precision)
-        GaitLoss(recipe.loss)
         check_augment(recipe.augment)
     except ConfigError as error:
         raise ConfigError(f"{key}: {error}") from None
-    batch, warmup = recipe.batch, recipe.schedule.warmup
-    if recipe.loss.triplet.weight and min(batch.ids, batch.seqs) < 2:
-        raise ConfigError(
-            f"{key}.batch: {batch.ids} x {batch.seqs} holds no triplet; give ids and seqs of 2 or "
-            "more, or loss.triplet.weight=0"
-        )
+    warmup = recipe.schedule.warmup
     if warmup >= recipe.steps:
         raise ConfigError(
             f"{key}.schedule.warmup {warmup}: the training ends after {recipe.steps} steps, before "

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
@@ -12,6 +13,7 @@ from tqdm import tqdm
 from nasgait.data.loader import pad
 from nasgait.data.store import GaitStore
 from nasgait.data.transforms import fit
+from nasgait.engine.distributed import World
 from nasgait.engine.precision import autocast
 from nasgait.errors import DataError
 
@@ -75,6 +77,37 @@ def embed(
                 rows[i] = embedding
             bar.update(len(batch))
     return np.stack([row for row in rows if row is not None])
+
+
+def embed_shared(
+    model: nn.Module,
+    store: GaitStore,
+    indices: Sequence[int],
+    size: tuple[int, int],
+    world: World,
+    max_frames: int | None = None,
+    precision: str = "float32",
+    progress: bool = False,
+) -> NDArray[np.float32]:
+    """:func:`embed` with the work shared among the ranks of ``world``, all of whom call this.
+
+    Every rank gets all embeddings, float32 [n, c, p] in the order of ``indices``.
+    """
+    lengths = _lengths(store, indices, max_frames)
+    order = np.argsort(-lengths, kind="stable").tolist()
+    own = order[world.rank :: world.size]
+    found: NDArray[np.float32] | None = None
+    if own:
+        share = [indices[i] for i in own]
+        settings = (max_frames, world.device, precision, None, progress and world.main)
+        found = embed(model, store, share, size, *settings)
+    shares: list[NDArray[np.float32] | None] = [found]
+    if world.size > 1:
+        shares = [None] * world.size
+        dist.all_gather_object(shares, found)
+    rows = np.concatenate([share for share in shares if share is not None])
+    places = np.concatenate([order[rank :: world.size] for rank in range(world.size)])
+    return rows[np.argsort(places)]
 
 
 def _lengths(store: GaitStore, indices: Sequence[int], max_frames: int | None) -> NDArray[np.int64]:

@@ -4,58 +4,25 @@ A protocol is a function from a :class:`Trial` to an :class:`Outcome`; the outco
 each probe's result and words the table that the protocol is published with.
 """
 
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nasgait.errors import ConfigError, DataError
-from nasgait.evaluation.distance import blocks, check_embeddings
-from nasgait.evaluation.metrics import Retrieval, cmc, join, rates, retrieve
+from nasgait.evaluation.metrics import Retrieval, join
+from nasgait.evaluation.trial import Outcome, Strings, Trial, search_gallery, trial
+from nasgait.evaluation.views import across_views, by_view
 
-Strings = NDArray[np.str_]
+logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Trial:
-    """Embedded sequences and what is known about them; checked by :func:`trial`."""
-
-    embeddings: NDArray[np.float32]
-    """[n, c, p]."""
-    labels: Strings
-    """[n] identities."""
-    types: Strings
-    """[n] types, e.g. ``01``, ``nm-05``."""
-    views: Strings
-    """[n] views, e.g. ``090``."""
-    metric: str
-    """``euc`` or ``cos``."""
-    probes: frozenset[str] | None = None
-    """Keys ``label-type-view`` of the probes, for protocols that list them."""
-    gallery_ids: int | None = None
-    """Identities in each disjoint gallery of leave-one-out; all in one by default."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The result of every probe, and the table made of it."""
-
-    probes: NDArray[np.int64]
-    """[k] positions of the probes in the sequences judged."""
-    labels: Strings
-    """[k] their identities: the clusters of paired statistics."""
-    retrieval: Retrieval
-    """Place of the first hit and average precision of each."""
-
-    def rates(self) -> dict[str, Any]:
-        """Return the protocol's table, in percent."""
-        return dict(rates(self.retrieval))
-
-    def cmc(self, top: int = 20) -> NDArray[np.float64]:
-        """Return rank-1 to rank-``top`` in percent, [top]."""
-        return cmc(self.retrieval, top)
+DISTRACTOR_TYPE = "04"
+"""Type of GREW's distractors: sequences of people who are no probes."""
+RERANKED = ("grew", "gait3d", "hid")
+"""Protocols whose gallery may be re-ranked."""
 
 
 class LocalOutcome(Outcome):
@@ -81,9 +48,27 @@ def evaluate(
     metric: str = "euc",
     probes: Sequence[str] | None = None,
     gallery_ids: int | None = None,
+    distractors: bool = False,
+    rerank: bool = False,
 ) -> dict[str, Any]:
-    """Return a protocol's table in percent; arguments and errors are those of :func:`judge`."""
-    return judge(protocol, embeddings, labels, types, views, metric, probes, gallery_ids).rates()
+    """Return a protocol's table in percent; arguments and errors are those of :func:`judge`.
+
+    ``gait3d`` and ``leave-one-out`` give rank1, rank5, rank10, rank20, map and minp;
+    ``grew`` the same with ``_local`` behind each; the protocols of CASIA-B and OU-MVLP a
+    table for each condition (``nm``, ``bg``, ``cl``), see :mod:`nasgait.evaluation.views`.
+    """
+    return judge(
+        protocol,
+        embeddings,
+        labels,
+        types,
+        views,
+        metric,
+        probes,
+        gallery_ids,
+        distractors,
+        rerank,
+    ).rates()
 
 
 def judge(
@@ -95,80 +80,34 @@ def judge(
     metric: str = "euc",
     probes: Sequence[str] | None = None,
     gallery_ids: int | None = None,
+    distractors: bool = False,
+    rerank: bool = False,
 ) -> Outcome:
     """Judge embedded sequences by a protocol, probe by probe.
 
     Args:
-        protocol: ``grew`` (gallery 01 against probe 02) or ``leave-one-out``.
+        protocol: one of ``PROTOCOLS``.
         embeddings: float32 [n, c, p].
         labels, types, views: [n] each.
         metric: ``euc`` or ``cos``, mean over parts.
-        probes: keys of the probes, for protocols that list them.
-        gallery_ids: leave-one-out only: identities in each disjoint gallery.
+        probes: ``gait3d`` only: keys ``label-type-view`` of the probes.
+        gallery_ids: ``leave-one-out`` only: identities in each disjoint gallery.
+        distractors: ``grew`` only: put those of type 04 in the gallery.
+        rerank: ``grew`` and ``gait3d`` only: re-rank by k-reciprocal neighbours.
 
     Raises:
-        ConfigError: unknown protocol or metric.
+        ConfigError: unknown protocol or metric, or no list of probes where one is needed.
         DataError: NaN embeddings, other numbers of labels than of embeddings, no probes,
             an empty gallery.
     """
-    if protocol not in _PROTOCOLS:
-        raise ConfigError(f"protocol {protocol!r} is unknown, known are {', '.join(_PROTOCOLS)}")
-    subject = trial(embeddings, labels, types, views, metric, probes, gallery_ids)
-    return _PROTOCOLS[protocol](subject)
-
-
-def trial(
-    embeddings: NDArray[np.float32],
-    labels: Sequence[str] | Strings,
-    types: Sequence[str],
-    views: Sequence[str],
-    metric: str = "euc",
-    probes: Sequence[str] | None = None,
-    gallery_ids: int | None = None,
-) -> Trial:
-    """Check that embeddings and labels belong together.
-
-    Raises:
-        DataError: NaN embeddings, or other numbers of labels than of embeddings.
-    """
-    check_embeddings(embeddings)
-    for name, given in (("labels", labels), ("types", types), ("views", views)):
-        if len(given) != len(embeddings):
-            raise DataError(f"{len(given)} {name} for {len(embeddings)} embeddings: one for each")
-    return Trial(
-        embeddings,
-        np.asarray(labels, dtype=np.str_),
-        np.asarray(types, dtype=np.str_),
-        np.asarray(views, dtype=np.str_),
-        metric,
-        None if probes is None else frozenset(probes),
-        gallery_ids,
+    if protocol not in PROTOCOLS:
+        raise ConfigError(f"protocol {protocol!r} is unknown, known are {', '.join(PROTOCOLS)}")
+    if rerank and protocol not in RERANKED:
+        raise ConfigError(f"rerank: protocol {protocol} has none, only {', '.join(RERANKED)}")
+    subject = trial(
+        embeddings, labels, types, views, metric, probes, gallery_ids, distractors, rerank
     )
-
-
-def search_gallery(
-    subject: Trial, probes: NDArray[np.int64], gallery: NDArray[np.int64], what: str
-) -> Retrieval:
-    """Rank the gallery for each probe; both are positions in the trial, ``what`` names it.
-
-    A sequence that is probe and in the gallery never meets itself.
-
-    Raises:
-        DataError: no probes, or an empty gallery.
-    """
-    for name, chosen in (("probe", probes), ("gallery sequence", gallery)):
-        if not len(chosen):
-            types = ", ".join(np.unique(subject.types)[:20].tolist())
-            raise DataError(
-                f"{what}: no {name} among {len(subject.types)} sequences, whose types are {types}"
-            )
-    embeddings, labels = subject.embeddings, subject.labels
-    parts = []
-    for part, block in blocks(embeddings[probes], embeddings[gallery], subject.metric):
-        chosen = probes[part]
-        same = chosen[:, None] == gallery
-        parts.append(retrieve(block, labels[chosen], labels[gallery], excluded=same))
-    return join(parts)
+    return PROTOCOLS[protocol](subject)
 
 
 def leave_one_out(
@@ -218,12 +157,75 @@ def _leave_one_out(subject: Trial) -> Outcome:
 def _grew(subject: Trial) -> Outcome:
     """Gallery 01 against probe 02: what can be told of GREW without a submission."""
     probes = np.flatnonzero(subject.types == "02")
-    gallery = np.flatnonzero(subject.types == "01")
+    gallery = np.flatnonzero(np.isin(subject.types, gallery_types(subject, "01")))
     found = search_gallery(subject, probes, gallery, "protocol grew (gallery 01, probe 02)")
     return LocalOutcome(probes, subject.labels[probes], found)
 
 
-_PROTOCOLS: dict[str, Callable[[Trial], Outcome]] = {
-    "grew": _grew,
+def gallery_types(subject: Trial, *types: str) -> tuple[str, ...]:
+    """GREW's gallery: ``types`` and, if wanted, the distractors; DataError if there are none."""
+    if not subject.distractors:
+        return types
+    if not (subject.types == DISTRACTOR_TYPE).any():
+        raise DataError(
+            f"distractors: none (type {DISTRACTOR_TYPE}) among {len(subject.types)} sequences"
+        )
+    return (*types, DISTRACTOR_TYPE)
+
+
+def listed_probes(subject: Trial) -> NDArray[np.bool_]:
+    """Which sequences Gait3D's list names, [n].
+
+    Logs a warning about keys that no sequence has.
+
+    Raises:
+        ConfigError: no list.
+        DataError: a list that names none of the sequences.
+    """
+    if not subject.probes:
+        raise ConfigError(
+            "protocol gait3d: needs the list of its probes, keys id-type-view; they are the "
+            "PROBE_SET of OpenGait's partition JSON (evaluation.probes, --probes)"
+        )
+    columns = (subject.labels.tolist(), subject.types.tolist(), subject.views.tolist())
+    keys = ["-".join(names) for names in zip(*columns, strict=True)]
+    listed = np.array([key in subject.probes for key in keys])
+    if not listed.any():
+        raise DataError(
+            f"protocol gait3d: none of the {len(subject.probes)} listed probes (e.g. "
+            f"{min(subject.probes)}) is among the {len(keys)} sequences (e.g. {keys[0]})"
+        )
+    if missing := subject.probes.difference(keys):
+        logger.warning(
+            "protocol gait3d: %d of %d listed probes are not among the sequences, e.g. %s",
+            len(missing),
+            len(subject.probes),
+            min(missing),
+        )
+    return listed
+
+
+def _gait3d(subject: Trial) -> Outcome:
+    """The listed probes against all other sequences.
+
+    As published, a probe whose identity the gallery lacks counts nowhere.
+    """
+    listed = listed_probes(subject)
+    probes = np.flatnonzero(listed)
+    found = search_gallery(subject, probes, np.flatnonzero(~listed), "protocol gait3d")
+    matched = np.flatnonzero(found.first_hit >= 0)
+    if not len(matched):
+        raise DataError("protocol gait3d: the gallery holds the identity of no probe")
+    return Outcome(probes[matched], subject.labels[probes[matched]], found[matched])
+
+
+PROTOCOLS: dict[str, Callable[[Trial], Outcome]] = {
     "leave-one-out": _leave_one_out,
+    "casia-b": partial(by_view, protocol="casia-b"),
+    "casia-b-cross-view": partial(across_views, protocol="casia-b-cross-view"),
+    "oumvlp": partial(by_view, protocol="oumvlp"),
+    "oumvlp-cross-view": partial(across_views, protocol="oumvlp-cross-view"),
+    "grew": _grew,
+    "gait3d": _gait3d,
 }
+"""What can be judged without a table of true labels, by name."""

@@ -1,76 +1,84 @@
-"""GREW's benchmark: gallery 01 + 02 against the unlabelled probes of type 03.
+"""Benchmarks with unlabelled probes: the table to submit, and its score if labels are known.
 
-The submission lists, for each probe video, the identities of its 20 nearest gallery
-sequences (an identity may come twice: it has two sequences), nearest first, as whole
-numbers without leading zeros, as OpenGait writes them.  Where the probes' identities
-are known, :func:`judge_probes` scores them against the whole gallery.
+GREW ranks gallery 01 + 02, and distractors (04) if wanted, for the probes of type 03.  Its
+table lists, for each probe video, the identities of its 20 nearest gallery sequences (an
+identity may come twice: it has two sequences), nearest first, as whole numbers without
+leading zeros.  HID ranks all labelled test sequences for the probes (label ``probe``), and
+names the identity of the nearest.  Both as OpenGait writes them.  Where the probes'
+identities are known, :func:`judge_probes` scores them against the whole gallery.
 """
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nasgait.data.index import UNLABELLED
 from nasgait.engine.files import write_atomically
 from nasgait.errors import DataError
-from nasgait.evaluation.distance import distances
-from nasgait.evaluation.protocols import Outcome, Trial, search_gallery, trial
-
-RANKS = 20
-"""Identities listed for each probe."""
-GALLERY_TYPES = ("01", "02")
-PROBE_TYPE = "03"
+from nasgait.evaluation.distance import blocks
+from nasgait.evaluation.protocols import gallery_types
+from nasgait.evaluation.rerank import reranked
+from nasgait.evaluation.trial import Outcome, Strings, Trial, search_gallery, trial
 
 
-def write_submission(
-    path: str | Path,
-    video_ids: Sequence[str],
-    gallery_labels: Sequence[str],
-    distance: NDArray[np.floating],
-) -> None:
-    """Write the CSV ``videoId,rank1..rank20``, one row per probe in the order given.
+@dataclass(frozen=True)
+class Benchmark:
+    """How a benchmark wants its probes answered."""
 
-    Args:
-        path: the file to write.
-        video_ids: names of the n probe videos.
-        gallery_labels: identities of the m gallery sequences, at least 20.
-        distance: [n, m].
+    title: str
+    """What messages call it."""
+    columns: tuple[str, ...]
+    """Header of its table: the video, then the identities listed for it."""
+    sides: Callable[[Trial], tuple[NDArray[np.bool_], NDArray[np.bool_]]]
+    """Which sequences are probes, which the gallery, bool [n] each."""
+    videos: Callable[[Trial, NDArray[np.int64]], Strings]
+    """Names of the probes' videos."""
+    identity: Callable[[str], str]
+    """An identity as the table writes it."""
 
-    Raises:
-        DataError: fewer than 20 gallery sequences, no probes, a video given twice, or
-            distances of another shape.
-    """
-    if len(gallery_labels) < RANKS:
-        raise DataError(
-            f"{path}: a submission ranks {RANKS} gallery sequences, but there are only "
-            f"{len(gallery_labels)}"
-        )
-    if not len(video_ids):
-        raise DataError(f"{path}: no probes, so there is nothing to submit")
-    if distance.shape != (len(video_ids), len(gallery_labels)):
-        raise DataError(
-            f"{path}: distances of shape {list(distance.shape)} do not fit {len(video_ids)} "
-            f"videos and {len(gallery_labels)} gallery sequences"
-        )
-    names, counts = np.unique(np.asarray(video_ids, dtype=np.str_), return_counts=True)
-    if counts.max() > 1:
-        raise DataError(f"{path}: video {names[counts.argmax()]} is probed twice")
-    identities = [_identity(label) for label in gallery_labels]
-    nearest = np.argsort(distance, axis=1, kind="stable")[:, :RANKS]
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["videoId", *(f"rank{k}" for k in range(1, RANKS + 1))])
-    for video, row in zip(video_ids, nearest, strict=True):
-        table.writerow([video, *(identities[column] for column in row)])
-    write_atomically(path, text.getvalue())
+    @property
+    def ranks(self) -> int:
+        """Gallery sequences listed for each probe."""
+        return len(self.columns) - 1
 
 
-def can_submit(types: Sequence[str]) -> bool:
-    """Whether sequences of these types make a submission: probes, and a gallery to rank."""
-    return PROBE_TYPE in types and sum(kind in GALLERY_TYPES for kind in types) >= RANKS
+def _number(label: str) -> str:
+    """GREW's identities are numbers; others stay as they are."""
+    return str(int(label)) if label.isdecimal() else label
+
+
+def _hid_videos(subject: Trial, probes: NDArray[np.int64]) -> Strings:
+    # OpenGait's preparation names the video in the type, its submission reads the view:
+    # whichever tells the probes apart is meant.
+    types, views = subject.types[probes], subject.views[probes]
+    return types if len(np.unique(types)) >= len(np.unique(views)) else views
+
+
+BENCHMARKS = {
+    "grew": Benchmark(
+        title="GREW (gallery 01 + 02, probe 03)",
+        columns=("videoId", *(f"rank{k}" for k in range(1, 21))),
+        sides=lambda subject: (
+            subject.types == "03",
+            np.isin(subject.types, gallery_types(subject, "01", "02")),
+        ),
+        videos=lambda subject, probes: subject.views[probes],
+        identity=_number,
+    ),
+    "hid": Benchmark(
+        title=f"HID (probes labelled {UNLABELLED}, all others the gallery)",
+        columns=("videoID", "label"),
+        sides=lambda subject: (subject.labels == UNLABELLED, subject.labels != UNLABELLED),
+        videos=_hid_videos,
+        identity=str,
+    ),
+}
+"""Protocols whose probes are unlabelled."""
 
 
 def submit(
@@ -80,32 +88,105 @@ def submit(
     types: Sequence[str],
     views: Sequence[str],
     metric: str = "euc",
+    benchmark: str = "grew",
+    distractors: bool = False,
+    rerank: bool = False,
 ) -> int:
     """Write the submission of embedded sequences and return its number of probes.
 
-    ``views`` of type 03 are the names of the videos.
+    Args:
+        path: the CSV to write.
+        embeddings: float32 [n, c, p].
+        labels, types, views: [n] each; ``views`` of GREW's probes name their videos.
+        metric: ``euc`` or ``cos``.
+        benchmark: ``grew`` or ``hid``.
+        distractors: GREW only: put those of type 04 in the gallery.
+        rerank: re-rank by k-reciprocal neighbours.
 
     Raises:
-        DataError: no probes, fewer than 20 gallery sequences, or broken embeddings.
+        DataError: no probes, a video probed twice, fewer gallery sequences than the table
+            lists, no distractors where they are wanted, or broken embeddings.
     """
-    subject = trial(embeddings, labels, types, views, metric)
-    probes, gallery = _sides(subject)
-    if not len(probes):
-        raise DataError(f"{path}: no probes (type {PROBE_TYPE}), so there is nothing to submit")
-    if len(gallery) < RANKS:
-        raise DataError(
-            f"{path}: a submission ranks {RANKS} gallery sequences (types 01, 02), but there "
-            f"are only {len(gallery)}"
-        )
-    distance = distances(embeddings[probes], embeddings[gallery], metric)
-    write_submission(
-        path, subject.views[probes].tolist(), subject.labels[gallery].tolist(), distance
+    subject = trial(
+        embeddings, labels, types, views, metric, distractors=distractors, rerank=rerank
     )
+    rules = BENCHMARKS[benchmark]
+    probes, gallery = _sides(subject, rules)
+    videos = rules.videos(subject, probes).tolist()
+    _check(path, rules, videos, len(gallery))
+    ranking = reranked if rerank else blocks
+    rows = ranking(embeddings[probes], embeddings[gallery], metric)
+    nearest = np.concatenate([nearest_columns(block, rules.ranks) for _, block in rows])
+    write_submission(path, videos, subject.labels[gallery].tolist(), nearest, benchmark)
     return len(probes)
 
 
+def nearest_columns(distance: NDArray[np.floating], count: int) -> NDArray[np.int64]:
+    """The ``count`` nearest of each row of distances; equal ones keep their order."""
+    return np.argsort(distance, axis=1, kind="stable")[:, :count]
+
+
+def write_submission(
+    path: str | Path,
+    video_ids: Sequence[str],
+    gallery_labels: Sequence[str],
+    nearest: NDArray[np.int64],
+    benchmark: str = "grew",
+) -> None:
+    """Write a benchmark's CSV, one row per probe in the order given.
+
+    Args:
+        path: the file to write.
+        video_ids: names of the n probe videos.
+        gallery_labels: identities of the m gallery sequences.
+        nearest: [n, ranks] places in the gallery, nearest first.
+        benchmark: ``grew`` or ``hid``.
+
+    Raises:
+        DataError: fewer gallery sequences than the table lists, no probes, a video given
+            twice, or ``nearest`` of another shape.
+    """
+    rules = BENCHMARKS[benchmark]
+    _check(path, rules, video_ids, len(gallery_labels))
+    if nearest.shape != (len(video_ids), rules.ranks):
+        raise DataError(
+            f"{path}: ranks of shape {list(nearest.shape)} do not fit {len(video_ids)} videos "
+            f"and {rules.ranks} ranks"
+        )
+    identities = [rules.identity(label) for label in gallery_labels]
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(rules.columns)
+    for video, row in zip(video_ids, nearest, strict=True):
+        table.writerow([video, *(identities[place] for place in row)])
+    write_atomically(path, text.getvalue())
+
+
+def _check(path: str | Path, rules: Benchmark, video_ids: Sequence[str], gallery: int) -> None:
+    """Raise DataError for a submission that cannot be written."""
+    if not len(video_ids):
+        raise DataError(f"{path}: no probes of {rules.title}, so there is nothing to submit")
+    if gallery < rules.ranks:
+        raise DataError(
+            f"{path}: a submission to {rules.title} ranks {rules.ranks} gallery sequences, but "
+            f"there are only {gallery}"
+        )
+    names, counts = np.unique(np.asarray(video_ids, dtype=np.str_), return_counts=True)
+    if counts.max() > 1:
+        raise DataError(f"{path}: video {names[counts.argmax()]} is probed twice")
+
+
+def can_submit(benchmark: str, labels: Sequence[str], types: Sequence[str]) -> bool:
+    """Whether such sequences make a submission: probes, and a gallery to rank."""
+    unused = np.empty((len(labels), 0, 0), np.float32)
+    names = (np.asarray(labels, np.str_), np.asarray(types, np.str_), np.asarray(types, np.str_))
+    rules = BENCHMARKS[benchmark]
+    probes, gallery = _sides(Trial(unused, *names, "euc"), rules)
+    return len(probes) > 0 and len(gallery) >= rules.ranks
+
+
 def read_truth(path: str | Path) -> dict[str, str]:
-    """Read a CSV with the columns ``videoId`` and ``label``.
+    """Read a CSV with the columns ``videoId`` (HID: ``videoID``) and ``label``.
 
     Raises:
         DataError: the file is missing or no such table, or names a video twice.
@@ -116,10 +197,10 @@ def read_truth(path: str | Path) -> dict[str, str]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(f"{path}: not a readable CSV of true labels: {reason}") from None
-    header = [name.strip() for name in rows[0]] if rows else []
-    if not {"videoId", "label"} <= set(header):
+    header = [name.strip().lower() for name in rows[0]] if rows else []
+    if not {"videoid", "label"} <= set(header):
         raise DataError(f"{path}: the first line must name the columns videoId,label")
-    video, label = header.index("videoId"), header.index("label")
+    video, label = header.index("videoid"), header.index("label")
     truth: dict[str, str] = {}
     for line, row in enumerate(rows[1:], start=2):
         if not row:
@@ -142,38 +223,44 @@ def judge_probes(
     views: Sequence[str],
     truth: Mapping[str, str],
     metric: str = "euc",
+    benchmark: str = "grew",
+    distractors: bool = False,
+    rerank: bool = False,
 ) -> Outcome:
-    """Score the probes of type 03 against the whole gallery, given their true identities.
+    """Score a benchmark's probes against its whole gallery, given their true identities.
 
-    ``00071`` and ``71`` are the same identity, as in the submission.
+    ``00071`` and ``71`` are the same identity, as in GREW's submission.
 
     Args:
         embeddings, labels, types, views, metric: as for ``protocols.judge``.
         truth: identity of each probe video; of others as well, if need be.
+        benchmark, distractors, rerank: as for :func:`submit`.
 
     Raises:
         DataError: no probes, an empty gallery, a probe without a true label, or true
             labels none of which the gallery knows.
     """
-    subject = trial(embeddings, labels, types, views, metric)
-    probes, gallery = _sides(subject)
-    videos = subject.views[probes].tolist()
+    subject = trial(
+        embeddings, labels, types, views, metric, distractors=distractors, rerank=rerank
+    )
+    rules = BENCHMARKS[benchmark]
+    probes, gallery = _sides(subject, rules)
+    videos = rules.videos(subject, probes).tolist()
     unknown = [video for video in videos if video not in truth]
     if unknown:
         raise DataError(
             f"true labels: {len(unknown)} of {len(videos)} probes have none, e.g. video "
             f"{unknown[0]}"
         )
-    identities = np.array([_identity(label) for label in subject.labels], dtype=object)
-    identities[probes] = [_identity(truth[video]) for video in videos]
+    identities = np.array([_number(label) for label in subject.labels], dtype=object)
+    identities[probes] = [_number(truth[video]) for video in videos]
     named = identities.astype(np.str_)
     if len(gallery) and len(probes) and not np.isin(named[probes], named[gallery]).any():
         raise DataError(
             f"true labels: the gallery knows none of them, e.g. {truth[videos[0]]}; its own are "
             f"like {subject.labels[gallery[0]]}"
         )
-    answered = Trial(subject.embeddings, named, subject.types, subject.views, metric)
-    found = search_gallery(answered, probes, gallery, "GREW (gallery 01 + 02, probe 03)")
+    found = search_gallery(replace(subject, labels=named), probes, gallery, rules.title)
     return Outcome(probes, named[probes], found)
 
 
@@ -185,16 +272,11 @@ def evaluate_probes(
     truth: Mapping[str, str],
     metric: str = "euc",
 ) -> dict[str, float]:
-    """Return rank1..rank20, map and minp in percent of :func:`judge_probes`."""
+    """Return rank1..rank20, map and minp in percent of GREW's :func:`judge_probes`."""
     return judge_probes(embeddings, labels, types, views, truth, metric).rates()
 
 
-def _sides(subject: Trial) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _sides(subject: Trial, rules: Benchmark) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Positions of probes and gallery."""
-    probes = np.flatnonzero(subject.types == PROBE_TYPE)
-    return probes, np.flatnonzero(np.isin(subject.types, GALLERY_TYPES))
-
-
-def _identity(label: str) -> str:
-    """GREW's identities are numbers; others stay as they are."""
-    return str(int(label)) if label.isdecimal() else label
+    probes, gallery = rules.sides(subject)
+    return np.flatnonzero(probes), np.flatnonzero(gallery)

@@ -1,11 +1,13 @@
 """Convolutions, and the 3-D blocks of search spaces, written as kernels like ``3x3x1+3x1x3``."""
 
 import re
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nasgait.errors import ConfigError
 from nasgait.nn.norm import BatchNorm
 from nasgait.nn.temporal import LTA_STRIDE, hide, valid_after_lta
 
@@ -93,6 +95,39 @@ class Conv2d(nn.Conv2d):
         columns = F.pad(x[:, 0], (size // 2, size // 2)).unfold(2, size, 1).contiguous()
         kernel = self.weight[:, 0].transpose(1, 2)[..., None].contiguous()
         return F.conv2d(columns.permute(0, 3, 1, 2), kernel, padding=(size // 2, 0))
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"leaky-relu": F.leaky_relu_, "relu": F.relu_}
+"""What may follow a convolution, in place."""
+
+
+class SetBlock(nn.Module):
+    """Two convolutions with LeakyReLU, then 2x2 maximum where asked for (GaitSet, GLN).
+
+    Raises ConfigError for an ``activation`` that is not one of :data:`ACTIVATIONS`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        kernel: int,
+        pool: bool,
+        activation: str = "leaky-relu",
+    ) -> None:
+        super().__init__()
+        if activation not in ACTIVATIONS:
+            raise ConfigError(f"activation: {activation!r}; known are {', '.join(ACTIVATIONS)}")
+        self.activation = activation
+        self.conv1 = Conv2d(in_channels, channels, kernel)
+        self.conv2 = Conv2d(channels, channels, 3)
+        self.pool = pool
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x [f, c, h, w] to [f, channels, h / 2, w / 2] (or h, w)."""
+        activate = ACTIVATIONS[self.activation]
+        x = activate(self.conv2(activate(self.conv1(x))))
+        return F.max_pool2d(x, 2) if self.pool else x
 
 
 class ConvBN(nn.Module):

@@ -18,10 +18,14 @@ class SeparateFCs(nn.Module):
 
     Args:
         parts: p; in_channels, out_channels: of each map.
+        normalise: scale each output's weights to length 1.
     """
 
-    def __init__(self, parts: int, in_channels: int, out_channels: int) -> None:
+    def __init__(
+        self, parts: int, in_channels: int, out_channels: int, normalise: bool = False
+    ) -> None:
         super().__init__()
+        self.normalise = normalise
         self.fc_bin = nn.Parameter(torch.empty(parts, in_channels, out_channels))
         nn.init.xavier_uniform_(self.fc_bin)
 
@@ -29,6 +33,8 @@ class SeparateFCs(nn.Module):
         """Map x [n, in, p] to [n, out, p]."""
         with _full_precision(x):
             x, weight = _wide(x), _wide(self.fc_bin)
+            if self.normalise:
+                weight = F.normalize(weight, dim=1)
             return x.permute(2, 0, 1).matmul(weight).permute(1, 2, 0)
 
 
@@ -39,21 +45,62 @@ class BNNecks(nn.Module):
 
     Args:
         parts: p; channels: c; classes: number of identities.
+        cosine: normalise; plain inner products without.
+        joint: one BatchNorm for all parts; one for each, which does the same under
+            other names in the state dict, without.
+        bias: without, the bias of the BatchNorm stays 0 (Luo et al., "Bag of Tricks and a
+            Strong Baseline for Deep Person Re-identification", CVPRW 2019).
     """
 
-    def __init__(self, parts: int, channels: int, classes: int) -> None:
+    def __init__(
+        self,
+        parts: int,
+        channels: int,
+        classes: int,
+        cosine: bool = True,
+        joint: bool = True,
+        bias: bool = True,
+    ) -> None:
         super().__init__()
+        self.cosine = cosine
         self.fc_bin = nn.Parameter(torch.empty(parts, channels, classes))
         nn.init.xavier_uniform_(self.fc_bin)
-        self.norm = BatchNorm(channels * parts)
+        self.norm: nn.Module = (
+            BatchNorm(channels * parts)
+            if joint
+            else nn.ModuleList(BatchNorm(channels) for _ in range(parts))
+        )
+        if not bias:
+            for name, parameter in self.norm.named_parameters():
+                if name.endswith("bias"):
+                    parameter.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map features x [n, c, p] to cosine logits [n, classes, p]."""
+        """Map features x [n, c, p] to logits [n, classes, p]."""
+        return self.classify(self.features(x))
+
+    def features(self, x: Tensor) -> Tensor:
+        """What is classified: x [n, c, p] normalised over the batch, then to length 1."""
+        normal = self.normalised(x)
+        return F.normalize(normal, dim=1) if self.cosine else normal
+
+    def normalised(self, x: Tensor) -> Tensor:
+        """What leaves the BatchNorm, [n, c, p] as x."""
         with _full_precision(x):
-            x, weight = _wide(x), _wide(self.fc_bin)
-            normal = self.norm(x.flatten(1)).view_as(x)
-            feature = F.normalize(normal.permute(2, 0, 1), dim=-1)
-            return feature.matmul(F.normalize(weight, dim=1)).permute(1, 2, 0)
+            x = _wide(x)
+            if isinstance(self.norm, nn.ModuleList):
+                parts = [norm(part) for norm, part in zip(self.norm, x.unbind(2), strict=True)]
+                return torch.stack(parts, dim=2)
+            normal: Tensor = self.norm(x.flatten(1)).view_as(x)
+            return normal
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits [n, classes, p] of what :meth:`features` returned."""
+        with _full_precision(features):
+            weight = _wide(self.fc_bin)
+            if self.cosine:
+                weight = F.normalize(weight, dim=1)
+            return features.permute(2, 0, 1).matmul(weight).permute(1, 2, 0)
 
 
 def _wide(x: Tensor) -> Tensor:

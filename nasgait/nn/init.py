@@ -1,18 +1,32 @@
 """How convolutions and norms start, as in OpenGait and SPOSGait."""
 
-from torch import nn
+from collections.abc import Callable
+from functools import partial
+
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+CONVOLUTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "xavier": nn.init.xavier_uniform_,
+    "kaiming": partial(nn.init.kaiming_normal_, mode="fan_out", nonlinearity="relu"),
+    "normal": partial(nn.init.normal_, std=0.001),
+}
+"""How the weights of convolutions may start; Xavier-uniform is the published way."""
 
-def initialise(model: nn.Module) -> None:
+
+def initialise(model: nn.Module, kind: str = "xavier") -> None:
     """Draw weights from torch's global generator, in place.
 
-    Xavier-uniform convolutions; BatchNorm weights from N(1, 0.02), biases 0.
+    Convolutions as :data:`CONVOLUTIONS` says; BatchNorm weights from N(1, 0.02), biases 0.
     The separate FCs of ``nasgait.nn.heads`` draw their own on construction.
+
+    Raises ValueError for an unknown kind.
     """
+    if kind not in CONVOLUTIONS:
+        raise ValueError(f"initial weights {kind!r}; allowed are {', '.join(CONVOLUTIONS)}")
     for module in model.modules():
-        if isinstance(module, nn.Conv2d | nn.Conv3d):
-            nn.init.xavier_uniform_(module.weight)
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+            CONVOLUTIONS[kind](module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, _BatchNorm):

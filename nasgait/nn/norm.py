@@ -77,6 +77,8 @@ class BatchNorm(_BatchNorm):
     """
 
     calibrate: Callable[[Moments], Moments] | None = None
+    frozen: bool = False
+    """Normalise by the running statistics in training, too, and leave them as they are."""
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__(num_features, eps=eps, momentum=momentum)
@@ -99,7 +101,7 @@ class BatchNorm(_BatchNorm):
             found = self.calibrate(moments(x.detach(), valid))
             self.running_mean.copy_(found.mean)
             self.running_var.copy_(found.m2 / found.count)
-        elif self.training:
+        elif self.training and not self.frozen:
             return self._train(x, valid)
         return F.batch_norm(
             x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps

@@ -1,6 +1,7 @@
 """What every gait network is, and what it returns."""
 
-from typing import NamedTuple
+import copy
+from typing import NamedTuple, Self
 
 from torch import Tensor, nn
 
@@ -27,3 +28,11 @@ class GaitNetwork(nn.Module):
     """Frames of a sequence when costs are stated."""
     neck: nn.Module | None
     """BNNeck and classifier, which training alone needs; None without classes."""
+    needs_neck = False
+    """Whether its embeddings are taken behind the neck, so that it must be trained with one."""
+
+    def momentum_target(self) -> Self:
+        """A copy without neck, to be this network's moving average in ``nasgait.nn.byol``."""
+        twin = copy.deepcopy(self)
+        twin.neck = None
+        return twin

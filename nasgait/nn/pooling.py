@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nasgait.nn.temporal import unpack
+
 
 def temporal_max(x: Tensor, valid: Tensor | None = None) -> Tensor:
     """Largest value over the valid frames: x [n, c, s, h, w] to [n, c, h, w].
@@ -26,8 +28,7 @@ def packed_max(frames: Tensor, sequences: int, valid: Tensor | None) -> Tensor:
     """
     if valid is None:
         return temporal_max(frames.unflatten(0, (sequences, -1)).transpose(1, 2))
-    padded = frames.new_full((*valid.shape, *frames.shape[1:]), -torch.inf)
-    return temporal_max(padded.index_put((valid,), frames).transpose(1, 2))
+    return temporal_max(unpack(frames, valid, -torch.inf).transpose(1, 2))
 
 
 def spatial_max(x: Tensor) -> Tensor:
@@ -82,3 +83,30 @@ class GeMPyramid(nn.Module):
         rows = x.clamp(min=self.eps).pow(p).mean(-1)
         strips = [rows.reshape(*rows.shape[:2], count, -1).mean(-1) for count in self.bins]
         return torch.cat(strips, dim=-1).pow(1 / p)
+
+
+class GeMRegions(nn.Module):
+    """Generalised mean over horizontal regions, each with its own exponent (HSTL).
+
+    Computed as in :class:`GeMPyramid`.
+
+    Args:
+        heights: rows of each region, from the top; they must add up to the height.
+        p: where the learnable exponents start.
+        eps: values are raised to this at least.
+    """
+
+    def __init__(self, heights: Sequence[int], p: float = 6.5, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.heights = tuple(heights)
+        self.eps = eps
+        self.p = nn.ParameterList(torch.full((1,), p) for _ in heights)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x [n, c, h, w] to [n, c, regions]."""
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        exponents = [p.to(x.dtype) for p in self.p]
+        of_rows = [p.expand(rows) for p, rows in zip(exponents, self.heights, strict=True)]
+        rows = x.clamp(min=self.eps).pow(torch.cat(of_rows)[:, None]).mean(-1)
+        regions = [region.mean(-1) for region in rows.split(self.heights, dim=-1)]
+        return torch.stack(regions, dim=-1).pow(1 / torch.cat(exponents))

@@ -1,7 +1,9 @@
 """Time in batches of sequences: lengths, masks, and sequences too short to convolve."""
 
+from dataclasses import dataclass
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 LTA_STRIDE = 3
 """Frames that local temporal aggregation joins into one (SPOSGait, GaitGL)."""
@@ -88,3 +90,61 @@ def pack(silhouettes: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | 
         return silhouettes.flatten(0, 1)[:, None], None
     valid = torch.arange(silhouettes.shape[1], device=lengths.device) < lengths[:, None]
     return silhouettes[valid][:, None], valid
+
+
+def unpack(frames: Tensor, valid: Tensor, padding: float = 0.0) -> Tensor:
+    """The frames of a :func:`pack` at their places, with a value on the padding.
+
+    Args:
+        frames: [f, c, ...]; valid: bool [n, s], as :func:`pack` returned it.
+
+    Returns:
+        [n, s, c, ...], channels last in memory.
+    """
+    # Whole rows are copied: with channels outermost they would be single numbers.
+    rows = frames.movedim(1, -1)
+    padded = rows.new_full((valid.numel(), *rows.shape[1:]), padding)
+    padded.index_copy_(0, valid.flatten().nonzero()[:, 0], rows)
+    return padded.unflatten(0, valid.shape).movedim(-1, 2)
+
+
+@dataclass(frozen=True)
+class Clips:
+    """How the frames of a :func:`pack` follow each other, for kernels of three frames.
+
+    Sequences of unequal length lie in one clip with a blank frame between neighbours, which
+    is what a kernel sees at a real end: nothing is padded to the longest, nothing leaks.
+    """
+
+    sequences: int
+    """n."""
+    places: Tensor | None
+    """int64 [f]: where in the clip each frame lies; None: n clips of equal length."""
+
+    @classmethod
+    def of(cls, sequences: int, valid: Tensor | None) -> "Clips":
+        """From ``valid`` as :func:`pack` returns it for the ``sequences`` n."""
+        if valid is None:
+            return cls(sequences, None)
+        rows = valid.nonzero()[:, 0]
+        return cls(sequences, torch.arange(len(rows), device=rows.device) + rows)
+
+    def convolved(self, conv: nn.Conv3d, frames: Tensor) -> Tensor:
+        """A convolution of three frames (or one), stride 1 in time: [f, c, h, w] to
+        [f, out, h', w']."""
+        return self._taken_apart(conv(self._joined(frames)))
+
+    def _joined(self, frames: Tensor) -> Tensor:
+        """Frames [f, c, h, w] as clips [n, c, s, h, w], or [1, c, f + n - 1, h, w]."""
+        if self.places is None:
+            return frames.unflatten(0, (self.sequences, -1)).transpose(1, 2)
+        images = frames.permute(0, 2, 3, 1)
+        clip = images.new_zeros(len(images) + self.sequences - 1, *images.shape[1:])
+        return clip.index_copy_(0, self.places, images).permute(3, 0, 1, 2)[None]
+
+    def _taken_apart(self, clips: Tensor) -> Tensor:
+        """The frames [f, c, h, w] of clips."""
+        if self.places is None:
+            return clips.transpose(1, 2).flatten(0, 1)
+        images = clips[0].permute(1, 2, 3, 0)
+        return images.index_select(0, self.places).permute(0, 3, 1, 2)

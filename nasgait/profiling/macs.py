@@ -64,7 +64,7 @@ def profile(
     layers = []
     for name, module in bare.named_modules():
         own = sum(p.numel() for p in module.parameters(recurse=False))
-        leaf = next(module.children(), None) is None
+        leaf = all(isinstance(child, nn.ParameterList) for child in module.children())
         flops = sum(counts.get(f"{root}.{name}", {}).values()) if leaf else 0
         if own or flops:
             layers.append(LayerCost(name, flops // 2, own))

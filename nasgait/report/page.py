@@ -89,11 +89,15 @@ def headline(run: RunDir, rate: tuple[str, str]) -> Iterator[str]:
     hand = [network for network in run.networks if network.kind == "baseline"]
     key = rate[0] if words.objective(run) == "rank1" else rate[1]
     hand.sort(key=lambda network: -(network.values.get(key) or 0))
-    for network in own + hand[:1]:
+    # A run without a search stands for a hand-designed network itself: one sentence is enough.
+    shown = own if any(network.kind == "baseline" for network in own) else own + hand[:1]
+    for network in shown:
         role = {"searched": "Searched", "baseline": "Best hand-designed"}.get(network.kind, "Best")
         values = network.values
+        # Several networks may be one model with different settings: their names tell them apart.
+        title = network.name if network.kind == "baseline" else network.built or network.name
         yield (
-            f"{role} network {network.built or network.name}: "
+            f"{role} network {title}: "
             f"rank-1 {words.percent(values.get(rate[0]))} %, "
             f"mAP {words.percent(values.get(rate[1]))} %, "
             f"{words.amount(values.get('macs'))} MACs, "
@@ -103,8 +107,10 @@ def headline(run: RunDir, rate: tuple[str, str]) -> Iterator[str]:
 
 def facts(run: RunDir) -> list[tuple[str, str]]:
     """What the run was, in pairs of name and value."""
-    found = [("Search space", str(run.setting("space") or words.NONE))]
-    found.append(("Budget", words.budget(run)))
+    found: list[tuple[str, str]] = []
+    if run.searches:
+        found.append(("Search space", str(run.setting("space") or words.NONE)))
+        found.append(("Budget", words.budget(run)))
     if run.supernet:
         last = run.supernet[-1]
         took = f" in {words.duration(last['seconds'])}" if last.get("seconds") else ""

@@ -29,6 +29,9 @@ PARTS = {
 }
 """The files a whole run has, and what a report without them lacks."""
 
+SEARCHING = ("supernet/", "search/")
+"""Where the files lie that a run without a search space does not make."""
+
 
 @dataclass(frozen=True)
 class Network:
@@ -80,6 +83,11 @@ class RunDir:
         """The name of the network that the run stands for."""
         return self.results.get("best")
 
+    @property
+    def searches(self) -> bool:
+        """Whether a supernet and a search are part of the run, as far as is known."""
+        return self.config.get("space", "unknown") is not None
+
     def setting(self, *keys: str) -> Any:
         """A key of the configuration, None where it is not there."""
         value: Any = self.config
@@ -103,9 +111,12 @@ def read_run(path: str | Path) -> RunDir:
         return reader(path / name) if (path / name).is_file() else absent
 
     results: dict[str, Any] = read("results.json", _json, {})
+    config: dict[str, Any] = read("config.yaml", read_yaml, {})
+    if config.get("space", "unknown") is None:
+        missing = [name for name in missing if not name.startswith(SEARCHING)]
     return RunDir(
         path=path,
-        config=read("config.yaml", read_yaml, {}),
+        config=config,
         config_text=read("config.yaml", Path.read_text, ""),
         results=results,
         networks=_networks(path, results),

@@ -1,6 +1,7 @@
 """Numbers in print, and what the report says about how they were measured."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from nasgait.report.rundir import Network, RunDir
 
@@ -78,8 +79,7 @@ def judged(run: RunDir) -> str:
         how = "GREW without its hidden labels: gallery 01 against probe 02 of each test identity"
     else:
         how = f"protocol {protocol or 'not recorded'}"
-    metric = settings.get("metric")
-    distance = f"{METRICS.get(metric, metric)} distance" if metric else "distance not recorded"
+    distance = _distance(settings, finals)
     seeds = sorted({final["seed"] for final in finals if "seed" in final})
     over = f"; seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else ""
     one = f"; one seed ({seeds[0]})" if len(seeds) == 1 else ""
@@ -134,6 +134,27 @@ def limits_of(run: RunDir) -> dict[str, float]:
     if limits is None:
         limits = {name: run.setting("search", f"max_{name}") for name in ("macs", "params")}
     return {name: limit for name, limit in limits.items() if limit is not None}
+
+
+def text_table(study: dict[str, Any]) -> list[str]:
+    """The study of ``results.json`` as aligned lines, its notes below."""
+    lines = [study["columns"], *study["rows"]]
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    padded = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+    return [*padded, "", *study["notes"]]
+
+
+def _distance(settings: dict, finals: Sequence[dict[str, Any]]) -> str:
+    """The distance of the judgement; all of them where networks are judged by different ones."""
+    found = {final["evaluation"].get("metric") for final in finals if final.get("evaluation")}
+    found = (found or {settings.get("metric")}) - {None}
+    if not found:
+        return "distance not recorded"
+    kinds = " or ".join(sorted(METRICS.get(metric, metric) for metric in found))
+    return f"{kinds} distance" + (", as each network is set" if len(found) > 1 else "")
 
 
 def _frames(settings: dict) -> str:

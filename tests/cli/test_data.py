@@ -5,11 +5,14 @@ import json
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
-from raw_trees import make_grew, make_pickles
+from raw_trees import make_grew, make_pickles, walkers, write_pngs
 
 from nasgait.cli import data
 from nasgait.cli.main import guard
+from nasgait.data.store import GaitStore
+from nasgait.data.transforms import fit
 
 
 def nasgait_data(*words):
@@ -54,6 +57,24 @@ def test_only_strict_fails_for_a_fault(raw, capsys):
     assert result["already_complete"] and len(result["faults"]) == 1
 
 
+def test_casia_b_for_a_network_of_128_by_88(tmp_path, monkeypatch, capsys, caplog):
+    """The split of HSTL, at the size of GLN."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for label in ("004", "005", "075"):
+        write_pngs(Path("raw") / label / "nm-01" / "090", walkers(rng, 3, (240, 320)))
+    command = ("import", "--layout", "casia-b", "--root", "raw", "--out", "out", "--workers", "1")
+    assert nasgait_data(*command, "--size", "128", "--partition", "casia-b-73", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["sequences"] == 2
+    assert "identities in neither set, left out: 005" in caplog.text
+    store = GaitStore.open("out")
+    assert [(s.key, s.subset) for s in store.sequences] == [
+        ("004-nm-01-090", "train"),
+        ("075-nm-01-090", "test"),
+    ]
+    assert fit(store[0], (128, 88)).shape == (3, 128, 88)
+
+
 class Touch:
     def __reduce__(self):
         return Path.touch, (Path("HACKED"),)
@@ -86,16 +107,20 @@ def test_wrong_input(raw, capsys, tmp_path):
     assert "not a pickle tree" in wrong(capsys, *GREW, "--layout", "opengait-pkl")
     assert "0 workers" in wrong(capsys, *GREW, "--workers", "0")
     assert "0 x 0 pixels" in wrong(capsys, *GREW, "--size", "0")
-    assert "its own partition" in wrong(capsys, *GREW, "--partition", "x.json")
+    assert "x.json: no such partition file" in wrong(capsys, *GREW, "--partition", "x.json")
+    assert "names none of" in wrong(capsys, *GREW, "--partition", "casia-b")
+    assert "layout grew has none" in wrong(capsys, *GREW, "--data-in-use", "0")
+    assert "gait3d needs a partition" in wrong(capsys, *GREW, "--layout", "gait3d")
     assert "not empty and not a store" in wrong(capsys, *GREW, "--out", "raw")
     assert not Path("out").exists()
     (raw / "train/00007").mkdir()
     assert "00007: an identity with zero sequences" in wrong(capsys, *GREW)
     for command in (("check", "none"), ("sheet", "none", "--out", "x.png")):
         assert "none: no such store" in wrong(capsys, *command)
-    with pytest.raises(SystemExit) as exit_:
-        nasgait_data(*GREW, "--layout", "casia")
-    assert exit_.value.code == 2
+    for words in (("--layout", "casia"), ("--data-in-use", "first")):
+        with pytest.raises(SystemExit) as exit_:
+            nasgait_data(*GREW, *words)
+        assert exit_.value.code == 2
 
 
 def test_a_damaged_store_and_one_of_another_version(raw, capsys):

@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import yaml
@@ -217,7 +218,8 @@ def test_a_bare_name_is_looked_up_in_the_config_folders(write, tmp_path, monkeyp
 def test_config_folders_hold_the_checkout_and_the_installed_copies():
     folders = load.config_folders()
     assert folders[0].name == "configs"
-    assert all(folder.parts[-3:] == ("share", "nasgait", "configs") for folder in folders[1:])
+    assert all(f.parts[-3:] == ("share", "nasgait", "configs") for f in folders[2::2])
+    assert folders[1::2] == [folder / "published" for folder in folders[::2]]
 
 
 @settings(deadline=None)
@@ -226,7 +228,9 @@ def test_config_folders_hold_the_checkout_and_the_installed_copies():
     st.builds(
         ExperimentConfig,
         name=st.text(),
-        space=st.one_of(st.text(), st.sampled_from(["1e-4", "yes", "2024-01-01", "null", "0-1"])),
+        space=st.one_of(
+            st.none(), st.text(), st.sampled_from(["1e-4", "yes", "2024-01-01", "null", "0-1"])
+        ),
         data=st.builds(DataConfig, store=st.text(), search_val=st.floats(1e-300, 1e300)),
     )
 )
@@ -239,7 +243,7 @@ def test_the_dump_is_plain_yaml(write):
     config = load_config(write(SMALL), ["baselines.0.model=x", "supernet.schedule.milestones=[3]"])
     data = yaml.safe_load(dump_config(config))
     assert data["supernet"]["schedule"]["milestones"] == [3]
-    assert data["baselines"] == [{"model": "x", "recipe": None}]
+    assert data["baselines"][0]["model"] == "x" and data["baselines"][0]["recipe"] is None
     assert list(data) == [field.name for field in dataclasses.fields(config)]
 
 
@@ -253,3 +257,13 @@ def test_another_schema(write):
     assert load_config(path, schema=Space) == Space((1, 2), OptimizerConfig(lr=3.0))
     message = fault(write("channels: 4\noptimizer: {rl: 3}"), schema=Space)
     assert "channels: must be a list, not 4" in message and "optimizer.rl: unknown key" in message
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted((Path(load.__file__).parents[2] / "configs").rglob("*.yaml")),
+    ids=lambda path: path.stem,
+)
+def test_every_shipped_config_loads_by_its_name(path):
+    assert load.find_config(path.stem) == path
+    assert load_config(path.stem).name == path.stem

@@ -18,7 +18,6 @@ from PIL import Image
 from raw_trees import frames, make_grew, make_pickles, write_pngs
 
 from nasgait.data.importers import import_dataset
-from nasgait.data.normalise import normalise
 from nasgait.data.pickles import read_array
 from nasgait.data.store import GaitStore
 from nasgait.errors import ConfigError, DataError, RunFailed
@@ -106,45 +105,6 @@ def test_frames_of_other_kinds(tmp_path):
     # 200 x 80 pixels scaled to 64 x 25.6, centred.
     assert got[12].all(axis=1).sum() == 0 and (got[12] == 255).sum() == pytest.approx(64 * 26, 0.1)
     assert abs(np.flatnonzero(got[12].any(axis=0)).mean() - 32) < 2
-
-
-def test_normalise_against_the_published_steps():
-    """The published rule, written out frame by frame, on random blobs."""
-    rng = np.random.default_rng(5)
-    for _ in range(50):
-        frame = np.zeros((int(rng.integers(70, 200)), int(rng.integers(40, 200))), np.uint8)
-        centre = (int(rng.integers(frame.shape[1])), int(rng.integers(frame.shape[0])))
-        axes = (int(rng.integers(3, 40)), int(rng.integers(5, 60)))
-        cv2.ellipse(frame, centre, axes, float(rng.integers(180)), 0, 360, 255, -1)
-        assert_same(normalise(frame, (64, 64)), published(frame))
-
-
-def published(img, img_size=64):
-    if img.sum() <= 10000:
-        return None
-    y_sum = img.sum(axis=1)
-    top = (y_sum != 0).argmax(axis=0)
-    bottom = (y_sum != 0).cumsum(axis=0).argmax(axis=0)
-    img = img[top : bottom + 1, :]
-    ratio = img.shape[1] / img.shape[0]
-    img = cv2.resize(img, (int(img_size * ratio), img_size), interpolation=cv2.INTER_CUBIC)
-    cumulated = img.sum(axis=0).cumsum()
-    centre = next((i for i, value in enumerate(cumulated) if value > img.sum() / 2), None)
-    if not centre:
-        return None
-    half = img_size // 2
-    left, right = centre - half, centre + half
-    if left <= 0 or right >= img.shape[1]:
-        left, right = left + half, right + half
-        img = np.concatenate([np.zeros((img_size, half)), img, np.zeros((img_size, half))], axis=1)
-    return img[:, left:right].astype("uint8")
-
-
-def assert_same(got, expected):
-    if expected is None:
-        assert got is None
-    else:
-        assert np.array_equal(got, expected)
 
 
 def test_damage_costs_the_sequence_and_is_named(tmp_path):
@@ -355,17 +315,6 @@ def test_subsets_of_a_pickle_tree(tmp_path):
     pickles(tmp_path / "raw", tmp_path / "out2", partition=partition)
     subsets = {s.label: s.subset for s in GaitStore.open(tmp_path / "out2").sequences}
     assert subsets == {"00001": "train", "probe": "test"}
-    for text, message in (
-        ('{"TRAIN_SET": ["a"], "TEST_SET": ["a"]}', "identity a is in TRAIN_SET and in TEST_SET"),
-        ('{"TRAIN_SET": ["a"], "TEST_SET": ["b"]}', "names none of the identities, e.g. 00001"),
-        ('{"TRAIN_SET": ["a"]}', "not a partition file"),
-        ("{", "not a partition file"),
-    ):
-        partition.write_text(text)
-        with pytest.raises(DataError, match=message):
-            pickles(tmp_path / "raw", tmp_path / "out3", partition=partition)
-    with pytest.raises(ConfigError, match="its own partition"):
-        grew(tmp_path / "raw", tmp_path / "out3", partition=partition)
 
 
 def test_pickles_of_other_sizes(tmp_path):

@@ -1,5 +1,6 @@
 """Batches of a run: functions of the step, the same on any number of processes."""
 
+import json
 import subprocess
 import sys
 import textwrap
@@ -58,6 +59,78 @@ def test_batch_holds_the_frames_of_its_labels(store):
             name == names[label] and all((frames == frame).all((1, 2)).any() for frame in clip)
             for name, frames in whole
         )
+
+
+UNEQUAL = {
+    "unfixed": replace(BATCH, frames=3, frames_max=9),
+    "unfixed-unordered": replace(BATCH, frames=3, frames_max=9, order="unordered"),
+    "all": replace(BATCH, order="all"),
+    "limited": replace(BATCH, order="all", frames_max=8),
+}
+
+
+@pytest.mark.parametrize("batch", UNEQUAL.values(), ids=UNEQUAL)
+@pytest.mark.parametrize("augment", [PLAIN, ALL])
+def test_sequences_of_unequal_length_are_padded_with_black_frames(store, batch, augment):
+    got = loader(store, batch, augment).batch(3)
+    assert got.lengths is not None and got.lengths.dtype == torch.int64
+    assert got.silhouettes.shape == (18, int(got.lengths.max()), *SIZE)
+    for clip, length in zip(got.silhouettes, got.lengths.tolist(), strict=True):
+        assert not clip[length:].any() and clip[:length].flatten(1).any(1).all()
+    if batch.frames_max:
+        assert got.lengths.max() <= batch.frames_max
+
+
+def test_whole_sequences_are_whole(store):
+    got = loader(store, replace(BATCH, order="all")).batch(0)
+    names = sorted({sequence.label for sequence in store.sequences})
+    whole = [(s.label, fit(store[i], SIZE)) for i, s in enumerate(store.sequences)]
+    for clip, label, length in zip(got.silhouettes, got.labels, got.lengths, strict=True):
+        seen = [frames for name, frames in whole if name == names[label]]
+        assert any(torch.equal(clip[:length], frames) for frames in seen)
+
+
+def test_equal_lengths_need_no_padding(store):
+    assert loader(store).batch(0).lengths is None
+    assert loader(store, replace(BATCH, order="all", frames_max=3)).batch(0).lengths is None
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_processes_pad_to_their_own_longest_sequence(store, world):
+    batch = replace(BATCH, order="all")
+    parts = [loader(store, batch, ALL, rank=r, world=world).batch(5) for r in range(world)]
+    whole = loader(store, batch, ALL).batch(5)
+    assert torch.equal(torch.cat([part.lengths for part in parts]), whole.lengths)
+    rows = iter(whole.silhouettes)
+    for part in parts:
+        for clip in part.silhouettes:
+            assert torch.equal(clip, next(rows)[: len(clip)])
+
+
+@pytest.mark.parametrize("frames", ["frames=3", "order=all"])
+def test_training_takes_sequences_of_unequal_length(nasgait, tiny_config, tmp_path, frames):
+    """The trainer hands the lengths over: what stands in the padding has no say."""
+    options = [f"supernet.batch.{frames}", "supernet.batch.frames_max=9", "supernet.steps=2"]
+    losses = []
+    for padding in (0.0, 1.0):
+        out = tmp_path / f"out-{padding}"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(TrainLoader, "batch", padded_with(padding))
+            code, _, err = nasgait("supernet", "--config", tiny_config, "--out", out, *options)
+        assert code == 0, err
+        lines = (out / "metrics.jsonl").read_text().splitlines()
+        losses.append([json.loads(line)["loss"] for line in lines])
+    assert len(losses[0]) == 2 and losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def padded_with(value, real=TrainLoader.batch):
+    def batch(self, step):
+        made = real(self, step)
+        padding = torch.arange(made.silhouettes.shape[1]) >= made.lengths[:, None]
+        made.silhouettes[padding] = value
+        return made
+
+    return batch
 
 
 def test_only_the_given_sequences_are_seen(store):
@@ -187,7 +260,8 @@ def test_python_ends_with_a_stream_left_open(store, ending):
     [
         ({"batch": BatchConfig(ids=13)}, r"batch.ids is 13, but there are only 12 training"),
         ({"world": 4}, r"batch.ids is 6, which 4 processes cannot share evenly"),
-        ({"size": (48, 33)}, r"frames of 64 x 64 \(64 x 44 after cutting 10 columns a side\)"),
+        ({"size": (48, 33)}, r"frames of 64 x 64 do not reduce to the network's 48 x 33"),
+        ({"batch": replace(BATCH, frames_max=6)}, r"batch.frames_max is 6, below batch.frames, 7"),
         ({"augment": AugmentConfig(perspective_shift=0.7)}, r"perspective_shift is 0.7"),
         ({"indices": []}, r"there are only 0 training identities"),
     ],

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from nasgait.config.schema import BatchConfig
-from nasgait.data.sampler import Identities, check_batch, frame_indices, sample_batch
+from nasgait.data.sampler import (
+    Identities,
+    check_batch,
+    frame_indices,
+    frames_in_words,
+    sample_batch,
+)
 from nasgait.engine.rng import generator
 from nasgait.errors import ConfigError, DataError
 
@@ -142,6 +148,65 @@ def test_every_choice_of_dropped_frames_is_equally_likely():
     seen = Counter(tuple(frame_indices(5, config, rng).tolist()) for _ in range(5000))
     assert set(seen) == set(combinations(range(5), 3))
     assert chisquare(list(seen.values())).pvalue > 0.001
+
+
+@pytest.mark.parametrize("order", ["ordered", "unordered"])
+def test_unfixed_takes_every_number_of_frames_equally_often(order):
+    rng = generator(0, "unfixed")
+    config = BatchConfig(frames=5, frames_max=9, order=order)
+    runs = [frame_indices(7, config, rng) for _ in range(4000)]
+    counts = Counter(map(len, runs))
+    assert sorted(counts) == [5, 6, 7, 8, 9]
+    assert chisquare(list(counts.values())).pvalue > 0.001
+    for run in runs:
+        assert ((run >= 0) & (run < 7)).all()
+        if order == "ordered":
+            assert (np.diff(run) % 7 == 1).all()
+        elif len(run) <= 7:
+            assert len(set(run.tolist())) == len(run)
+
+
+def test_unfixed_runs_may_skip():
+    rng = generator(0, "unfixed")
+    config = BatchConfig(frames=3, frames_max=5, skip=2)
+    for _ in range(500):
+        run = frame_indices(30, config, rng)
+        assert len(run) in (3, 4, 5) and (np.diff(run) >= 1).all()
+        assert run[-1] - run[0] < len(run) + 2
+
+
+@given(st.integers(1, 60), st.one_of(st.none(), st.integers(1, 70)))
+def test_all_is_the_sequence_from_its_start(length, limit):
+    config = BatchConfig(order="all", frames_max=limit)
+    chosen = frame_indices(length, config, generator(0, "all"))
+    assert chosen.tolist() == list(range(min(length, limit or length)))
+
+
+def test_a_fixed_number_of_frames_draws_as_before():
+    """The frames of a published run stay those of its seed."""
+    one, other = generator(0, "x"), generator(0, "x")
+    chosen = frame_indices(20, BatchConfig(frames=6), one)
+    start = int(other.integers(20 - 6 + 1))
+    assert chosen.tolist() == list(range(start, start + 6))
+
+
+@pytest.mark.parametrize(
+    "config, words",
+    [
+        (BatchConfig(), "30 frames"),
+        (BatchConfig(frames=10, frames_max=40), "10 to 40 frames"),
+        (BatchConfig(order="all"), "all frames"),
+        (BatchConfig(order="all", frames_max=720), "up to 720 frames"),
+    ],
+)
+def test_plans_say_how_many_frames(config, words):
+    assert frames_in_words(config) == words
+
+
+def test_bounds_that_are_swapped():
+    with pytest.raises(ConfigError, match=r"batch.frames_max is 5, below batch.frames, 6"):
+        check_batch(BatchConfig(ids=2, frames=6, frames_max=5), 20)
+    check_batch(BatchConfig(ids=2, frames=6, frames_max=5, order="all"), 20)
 
 
 def test_a_sequence_without_frames():

@@ -1,5 +1,6 @@
 """The split: identities never meet, the draw is a function of the seed, wrong stores refused."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from raw_trees import frames
 
+from nasgait.config.schema import DataConfig
 from nasgait.data.sheet import choose_rows, contact_sheet, sheet_image
-from nasgait.data.split import split
+from nasgait.data.split import split, split_as
 from nasgait.data.store import GaitStore, Sequence, StoreWriter
 from nasgait.errors import DataError
 
@@ -60,6 +62,29 @@ def test_a_number_of_identities():
     for wrong in (10, 11, 0, -1, 2.5, 0.99):
         with pytest.raises(DataError, match="a number from 1 to 9"):
             split(store, wrong, 0)
+
+
+@given(st.integers(3, 30), st.integers(0, 9), st.data())
+def test_only_the_first_training_identities_serve(train, seed, data):
+    count = data.draw(st.integers(2, train))
+    store = identities(train, 4)
+    config = DataConfig("unused", search_val=0.3, split_seed=seed, train_ids=count)
+    parts = split_as(store, config)
+    used = parts.labels(store, parts.train + parts.search_val)
+    assert set(used) == set(sorted(f"a{i}" for i in range(train))[:count])
+    assert parts.test == split(store, 0.3, seed).test and parts.search_val
+    assert split_as(store, replace(config, train_ids=None)) == split(store, 0.3, seed)
+
+
+def test_more_training_identities_than_there_are():
+    with pytest.raises(DataError, match=r"data.train_ids=11: the store has 10 training identities"):
+        split(identities(10, 2), 0.2, 0, train_ids=11)
+
+
+def test_first_identities_of_a_marked_store():
+    store = store_of(("a", "train"), ("b", "search-val"), ("c", "train"), ("d", "test"))
+    parts = split(store, 0.2, 0, train_ids=2)
+    assert (parts.train, parts.search_val, parts.test) == ([0], [1], [3])
 
 
 def test_subsets_marked_by_the_store_are_taken():

@@ -1,4 +1,4 @@
-"""GREW's submission file and the true labels of its probes."""
+"""The submission files of GREW and HID, and the true labels of their probes."""
 
 import csv
 
@@ -6,10 +6,15 @@ import numpy as np
 import pytest
 
 from nasgait.errors import DataError
+from nasgait.evaluation.distance import blocks
 from nasgait.evaluation.metrics import rates, retrieve
+from nasgait.evaluation.protocols import judge
+from nasgait.evaluation.rerank import reranked
 from nasgait.evaluation.submission import (
+    can_submit,
     evaluate_probes,
     judge_probes,
+    nearest_columns,
     read_truth,
     submit,
     write_submission,
@@ -34,23 +39,12 @@ def read(path):
         return list(csv.reader(file))
 
 
-@pytest.mark.parametrize("metric", ["euc", "cos"])
-def test_submission_as_published(stored, grew, metric, tmp_path):
-    path = tmp_path / "submission.csv"
-    assert submit(path, *grew, metric) == 30
-    rows = read(path)
-    assert rows[0] == HEADER
-    assert [row[0] for row in rows[1:]] == stored[f"grew/{metric}/submission_video"].tolist()
-    ranks = [[int(label) for label in row[1:]] for row in rows[1:]]
-    assert ranks == stored[f"grew/{metric}/submission_rank"].tolist()
-
-
 def test_labels_and_ties(tmp_path):
     path = tmp_path / "submission.csv"
     labels = [f"{i // 2:05d}" for i in range(20)] + ["walker"]
     distance = np.ones((2, 21))
     distance[1, 20] = 0
-    write_submission(path, ["one", "a,b"], labels, distance)
+    write_submission(path, ["one", "a,b"], labels, nearest_columns(distance, 20))
     rows = read(path)
     # Equal distances keep the gallery's order; both sequences of an identity are listed.
     assert rows[1] == ["one", *(str(i // 2) for i in range(20))]
@@ -60,16 +54,17 @@ def test_labels_and_ties(tmp_path):
 @pytest.mark.parametrize(
     ("videos", "gallery", "shape", "told"),
     [
-        (["a"], 19, (1, 19), "only 19"),
+        (["a"], 19, (1, 20), "only 19"),
         ([], 20, (0, 20), "nothing to submit"),
         (["a"], 20, (2, 20), "do not fit 1 videos"),
+        (["a"], 20, (1, 19), "and 20 ranks"),
         (["a", "b", "a"], 20, (3, 20), "video a is probed twice"),
     ],
 )
 def test_wrong_submissions_are_not_written(tmp_path, videos, gallery, shape, told):
     path = tmp_path / "submission.csv"
     with pytest.raises(DataError, match=told):
-        write_submission(path, videos, ["1"] * gallery, np.zeros(shape))
+        write_submission(path, videos, ["1"] * gallery, np.zeros(shape, np.int64))
     assert not path.exists()
 
 
@@ -99,6 +94,97 @@ def test_known_probes_against_the_whole_gallery(stored, grew):
     right = stored["grew/euc/submission_rank"] == names[probe].astype(int)[:, None]
     assert outcome.rates()["rank1"] == pytest.approx(100 * right[:, 0].mean())
     assert outcome.rates()["rank20"] == pytest.approx(100 * right.any(1).mean())
+
+
+def test_distractors_join_the_gallery_when_they_are_wanted(grew, tmp_path):
+    embeddings, labels, types, views = grew
+    truth = {views[i]: labels[i] for i in range(len(types)) if types[i] == "03"}
+    # A distractor upon each probe: nearest to it, and never right.
+    probes = [i for i, kind in enumerate(types) if kind == "03"]
+    crowd = (
+        np.concatenate([embeddings, embeddings[probes]]),
+        labels + [f"distractor_{i}" for i in probes],
+        types + ["04"] * len(probes),
+        views + [f"d{i}" for i in probes],
+    )
+    # Those of the recorded set have the probes' identities: as strangers they are never right.
+    crowd[1][: len(labels)] = [
+        f"stranger_{i}" if kind == "04" else label
+        for i, (label, kind) in enumerate(zip(labels, types, strict=True))
+    ]
+    without = judge_probes(*crowd, truth).rates()
+    assert without == judge_probes(*grew, truth).rates()
+    assert judge_probes(*crowd, truth, distractors=True).rates()["rank1"] == 0 < without["rank1"]
+    path = tmp_path / "submission.csv"
+    submit(path, *crowd, distractors=True)
+    assert [row[1] for row in read(path)[1:]] == [f"distractor_{i}" for i in probes]
+    local = judge("grew", *crowd, distractors=True).rates()["rank1_local"]
+    assert local <= judge("grew", *crowd).rates()["rank1_local"]
+    nobody = [kind if kind != "04" else "05" for kind in types]
+    with pytest.raises(DataError, match=r"distractors: none \(type 04\)"):
+        submit(path, embeddings, labels, nobody, views, distractors=True)
+
+
+def hid(seed=0):
+    """Ten labelled people and eight probes, each near one of them; their true identities."""
+    rng = np.random.default_rng(seed)
+    people = rng.standard_normal((10, 6, 2))
+    who = rng.permutation(10)[:8]
+    probes = people[who] + 0.1 * rng.standard_normal((8, 6, 2))
+    embeddings = np.concatenate([people, probes]).astype("f4")
+    labels = [f"{i:04d}" for i in range(10)] + ["probe"] * 8
+    types = ["seq0"] * 10 + [f"video{i}" for i in range(8)]
+    truth = {f"video{i}": f"{person:04d}" for i, person in enumerate(who)}
+    return (embeddings, labels, types, ["default"] * 18), truth
+
+
+@pytest.mark.parametrize("rerank", [False, True])
+@pytest.mark.parametrize("metric", ["euc", "cos"])
+def test_hid_names_the_nearest(metric, rerank, tmp_path):
+    known, truth = hid()
+    embeddings, labels, types, _ = known
+    path = tmp_path / "hid.csv"
+    assert submit(path, *known, metric, "hid", rerank=rerank) == 8
+    header, *rows = read(path)
+    assert header == ["videoID", "label"]
+    assert read_truth(path) == dict(rows)
+    ranking = reranked if rerank else blocks
+    distance = np.concatenate([b for _, b in ranking(embeddings[10:], embeddings[:10], metric)])
+    named = {types[10 + i]: labels[row.argmin()] for i, row in enumerate(distance)}
+    assert dict(rows) == named
+    outcome = judge_probes(*known, truth, metric, "hid", rerank=rerank)
+    assert outcome.hits.tolist() == [named[video] == truth[video] for video in types[10:]]
+    assert rerank or named == truth
+
+
+def test_hid_videos_may_be_views(tmp_path):
+    (embeddings, labels, types, views), truth = hid()
+    submit(tmp_path / "hid.csv", embeddings, labels, views, types, benchmark="hid")
+    assert dict(read(tmp_path / "hid.csv")[1:]) == truth
+    with pytest.raises(DataError, match="video default is probed twice"):
+        submit(tmp_path / "hid.csv", embeddings, labels, views, views, benchmark="hid")
+
+
+def test_reranked_submission(grew, tmp_path):
+    embeddings, labels, types, _ = grew
+    submit(tmp_path / "x.csv", *grew, rerank=True)
+    kind = np.array(types)
+    probe, gallery = np.flatnonzero(kind == "03"), np.flatnonzero(np.isin(kind, ["01", "02"]))
+    rows = reranked(embeddings[probe], embeddings[gallery])
+    distance = np.concatenate([block for _, block in rows])
+    names = np.array(labels)[gallery]
+    nearest = names[nearest_columns(distance, 20)].astype(int)
+    assert [[int(word) for word in row[1:]] for row in read(tmp_path / "x.csv")[1:]] == (
+        nearest.tolist()
+    )
+
+
+def test_what_makes_a_submission():
+    assert can_submit("grew", ["1"] * 20 + ["probe"], ["01"] * 20 + ["03"])
+    assert not can_submit("grew", ["1"] * 20 + ["probe"], ["01"] * 19 + ["04", "03"])
+    assert not can_submit("grew", ["1"] * 20, ["01"] * 20)
+    assert can_submit("hid", ["1", "probe"], ["a", "b"])
+    assert not can_submit("hid", ["1", "2"], ["a", "b"])
 
 
 def test_leading_zeros_do_not_matter(grew):

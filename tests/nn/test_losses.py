@@ -1,4 +1,4 @@
-"""Losses against the published ones, brute force, and two processes."""
+"""Losses against brute force, and in two processes; published numbers: tests/reference."""
 
 import itertools
 
@@ -9,66 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import distributed, multiprocessing
 
-from nasgait.config.schema import CrossEntropyConfig, LossConfig, TripletConfig
+from nasgait.config.schema import (
+    ContrastiveConfig,
+    CrossEntropyConfig,
+    LossConfig,
+    TripletConfig,
+)
 from nasgait.errors import ConfigError
+from nasgait.nn.contrastive import distance_contrastive, supervised_contrastive
 from nasgait.nn.losses import GaitLoss, cross_entropy, triplet_loss
 from nasgait.nn.output import GaitOutput
-
-TRIPLETS = [f"triplet_{i}_m{m}" for i in range(3) for m in (0.2, 0.05)]
-TRIPLETS += ["triplet_allzero", "triplet_partzero", "triplet_identical"]
-ENTROPIES = [
-    f"ce_{i}_s{s}_{kind}" for i in (0, 1) for s in (1, 16, 30) for kind in ("smooth", "hard")
-]
-
-
-@pytest.fixture(scope="module", params=["losses", "losses_sposgait"])
-def published(request, shared):
-    return dict(np.load(shared / "reference" / f"{request.param}.npz"))
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("case", TRIPLETS)
-def test_triplet_loss_is_the_published_one(published, case, dtype):
-    embeddings = torch.tensor(published[f"{case}/in_embeddings"], dtype=dtype, requires_grad=True)
-    margin = float(case.partition("_m")[2] or 0.2)
-    result = triplet_loss(embeddings, torch.tensor(published[f"{case}/in_labels"]), margin)
-    result.loss.mean().backward()
-
-    def close(ours, name, atol=1e-5):
-        np.testing.assert_allclose(ours.detach(), published[f"{case}/{name}"], atol=atol, rtol=1e-5)
-
-    close(result.loss, "value")
-    close(embeddings.grad, "grad_embeddings")
-    close(result.hard, "info_hard_loss")
-    close(result.nonzero, "info_loss_num", atol=0)
-    # Theirs has rounding noise where ours has the zero distance of a sample to itself.
-    close(result.distance, "info_mean_dist", atol=3e-3)
-
-
-def test_unequal_counts_are_the_published_ones(shared):
-    stored = np.load(shared / "reference" / "losses_hstl.npz")
-    embeddings = torch.tensor(stored["triplet_unequal/in_embeddings"]).permute(0, 2, 1)
-    embeddings.requires_grad_()
-    loss = triplet_loss(embeddings, torch.tensor(stored["triplet_unequal/in_labels"]), 0.2).loss
-    loss.mean().backward()
-    np.testing.assert_allclose(loss.detach(), stored["triplet_unequal/value"], atol=1e-5)
-    gradient = stored["triplet_unequal/grad_embeddings"].transpose(0, 2, 1)
-    np.testing.assert_allclose(embeddings.grad, gradient, atol=1e-5)
-
-
-@pytest.mark.parametrize("case", ENTROPIES)
-def test_cross_entropy_is_the_published_one(published, case):
-    logits = torch.tensor(published[f"{case}/in_logits"], requires_grad=True)
-    scale = float(case.split("_")[2][1:])
-    smoothing = 0.1 if case.endswith("smooth") else 0.0
-    labels = torch.tensor(published[f"{case}/in_labels"])
-    losses, accuracy = cross_entropy(logits, labels, scale, smoothing)
-    losses.mean().backward()
-    value = published[f"{case}/value"]
-    ours = losses.detach() if value.ndim else losses.detach().mean()
-    np.testing.assert_allclose(ours, value, rtol=1e-5)
-    np.testing.assert_allclose(logits.grad, published[f"{case}/grad_logits"], atol=1e-5)
-    np.testing.assert_allclose(accuracy, published[f"{case}/info_accuracy"], atol=1e-6)
 
 
 def brute_force(embeddings, labels, margin):
@@ -107,12 +57,61 @@ def test_equal_embeddings_have_finite_gradients(labels):
     assert torch.isfinite(embeddings.grad).all()
 
 
+def contrastive_by_hand(similarity, labels):
+    """Loss of each anchor with a positive, going through its positives one by one."""
+    losses = {}
+    for a in range(len(labels)):
+        others = [j for j in range(len(labels)) if j != a]
+        positives = [j for j in others if labels[j] == labels[a]]
+        if positives:
+            share = np.log(np.sum(np.exp(similarity[a, others])))
+            losses[a] = np.mean(share - similarity[a, positives])
+    return losses
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=8), st.integers(0, 1000))
+def test_any_labels_give_the_contrastive_loss_by_hand(labels, seed):
+    embeddings = np.random.default_rng(seed).standard_normal((len(labels), 3, 2))
+    given_ = torch.tensor(embeddings), torch.tensor(labels), 0.5
+    dot, distance = supervised_contrastive(*given_), distance_contrastive(*given_)
+    for part, x in enumerate(np.moveaxis(embeddings, 2, 0)):
+        losses = contrastive_by_hand(x @ x.T / 0.5, labels)
+        wanted = 0.5 / 0.07 * sum(losses.values()) / len(labels)
+        assert dot[part].item() == pytest.approx(wanted)
+        unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+        gaps = np.linalg.norm(unit[:, None] - unit[None], axis=2)
+        above = [v for v in contrastive_by_hand(-gaps / 0.5, labels).values() if v > 0]
+        assert distance[part].item() == pytest.approx(np.mean(above) if above else 0, abs=1e-12)
+
+
+@pytest.mark.parametrize("loss", [supervised_contrastive, distance_contrastive])
+def test_contrastive_gradient_in_float64(loss):
+    embeddings = torch.randn(5, 3, 2, dtype=torch.float64, generator=torch.manual_seed(0))
+    labels = torch.tensor([0, 1, 0, 2, 1])
+    embeddings.requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: loss(x, labels, 0.5), embeddings)
+
+
+@pytest.mark.parametrize("loss", [supervised_contrastive, distance_contrastive])
+@pytest.mark.parametrize("labels", [[0], [0, 1], [0, 0, 1], [0, 0, 0]])
+def test_contrastive_gradients_stay_finite(loss, labels):
+    """Lone samples, equal samples, a temperature at which float32 exponentials underflow."""
+    embeddings = torch.ones(len(labels), 3, 2)
+    embeddings[-1] = -1
+    embeddings.requires_grad_()
+    value = loss(embeddings, torch.tensor(labels), 0.001)
+    value.sum().backward()
+    assert torch.isfinite(value).all() and torch.isfinite(embeddings.grad).all()
+
+
 def test_arithmetic_is_float32_inside_autocast():
     generator = torch.manual_seed(0)
     embeddings = torch.randn(8, 16, 2, generator=generator)
     logits = torch.randn(8, 5, 2, generator=generator)
     labels = torch.arange(8) // 2
-    loss = GaitLoss(LossConfig(cross_entropy=CrossEntropyConfig(weight=1.0)))
+    contrastive = ContrastiveConfig(weight=1.0, temperature=0.1)
+    loss = GaitLoss(LossConfig(TripletConfig(), CrossEntropyConfig(weight=1.0), contrastive))
     plain, _ = loss(GaitOutput(embeddings, logits), labels)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         inside, _ = loss(GaitOutput(embeddings, logits), labels)
@@ -122,10 +121,12 @@ def test_arithmetic_is_float32_inside_autocast():
     torch.testing.assert_close(plain, narrow, rtol=0.02, atol=0)
 
 
-def test_the_sum_is_weighted_and_the_figures_detached():
+@pytest.mark.parametrize("similarity", ["cosine", "distance"])
+def test_the_sum_is_weighted_and_the_figures_detached(similarity):
     config = LossConfig(
         TripletConfig(weight=0.5, margin=0.3),
         CrossEntropyConfig(weight=2.0, scale=4.0, label_smoothing=0.1),
+        ContrastiveConfig(weight=0.25, temperature=0.2, similarity=similarity),
     )
     embeddings = torch.randn(6, 4, 3, requires_grad=True)
     logits = torch.randn(6, 5, 3, requires_grad=True)
@@ -133,7 +134,12 @@ def test_the_sum_is_weighted_and_the_figures_detached():
     total, figures = GaitLoss(config)(GaitOutput(embeddings, logits), labels)
     triplet = triplet_loss(embeddings, labels, 0.3).loss.mean()
     entropy = cross_entropy(logits, labels, 4.0, 0.1)[0].mean()
-    torch.testing.assert_close(total, 0.5 * triplet + 2 * entropy)
+    if similarity == "cosine":
+        unit = embeddings / embeddings.norm(dim=1, keepdim=True)
+        contrastive = supervised_contrastive(unit, labels, 0.2).mean()
+    else:
+        contrastive = distance_contrastive(embeddings, labels, 0.2).mean()
+    torch.testing.assert_close(total, 0.5 * triplet + 2 * entropy + 0.25 * contrastive)
     assert set(figures) == {
         "triplet",
         "triplet_hard",
@@ -141,6 +147,7 @@ def test_the_sum_is_weighted_and_the_figures_detached():
         "distance",
         "cross_entropy",
         "accuracy",
+        "contrastive",
     }
     assert all(value.ndim == 0 and not value.requires_grad for value in figures.values())
     total.backward()
@@ -150,11 +157,14 @@ def test_the_sum_is_weighted_and_the_figures_detached():
 def test_terms_without_weight_are_left_out():
     output = GaitOutput(torch.randn(4, 3, 2), None)
     _, figures = GaitLoss(LossConfig())(output, torch.tensor([0, 0, 1, 1]))
-    assert "cross_entropy" not in figures
+    assert not {"cross_entropy", "contrastive"} & figures.keys()
+    config = LossConfig(TripletConfig(weight=0.0), contrastive=ContrastiveConfig(weight=1.0))
+    _, figures = GaitLoss(config)(output, torch.tensor([0, 0, 1, 1]))
+    assert figures.keys() == {"contrastive"}
 
 
 def test_wrong_configurations():
-    with pytest.raises(ConfigError, match="weights of triplet and cross_entropy are both 0"):
+    with pytest.raises(ConfigError, match="triplet, cross_entropy and contrastive are all 0"):
         GaitLoss(LossConfig(TripletConfig(weight=0.0)))
     loss = GaitLoss(LossConfig(cross_entropy=CrossEntropyConfig(weight=1.0)))
     with pytest.raises(ConfigError, match="without classes"):
@@ -169,7 +179,8 @@ def training_step(start, stop):
     labels = torch.arange(8) // 2
     hidden = x[start:stop] @ weight
     output = GaitOutput(hidden.view(-1, 5, 2), torch.tanh(hidden).view(-1, 5, 2))
-    loss = GaitLoss(LossConfig(cross_entropy=CrossEntropyConfig(weight=0.5)))
+    contrastive = ContrastiveConfig(weight=0.2, temperature=0.1, similarity="distance")
+    loss = GaitLoss(LossConfig(TripletConfig(), CrossEntropyConfig(weight=0.5), contrastive))
     total, figures = loss(output, labels[start:stop])
     total.backward()
     return figures["triplet"], weight.grad

@@ -151,3 +151,15 @@ def test_lists_of_spaces_and_models(capsys):
     assert {"gaitset", "gaitbase-nano"} <= {row["model"] for row in models}
     assert command("spaces") == command("models") == 0
     assert "216 paths" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("network", [("--model", "gaitset-nano"), ("--arch", "nano:0-5-2-4")])
+def test_time_of_a_sequence(nasgait, network):
+    code, stdout, _ = nasgait("profile", *network, "--time", "--frames", "4", "--json")
+    seconds = json.loads(stdout)["seconds"]
+    assert code == 0 and 0 < seconds["best"] <= seconds["median"] < 60
+    assert seconds["repeats"] > 1 and seconds["threads"] > 0 and seconds["device"]
+    code, stdout, _ = nasgait("profile", *network, "--time", "--frames", "4")
+    assert code == 0 and "ms a sequence" in stdout
+    code, _, err = nasgait("profile", "--space", "nano", "--time")
+    assert code == 2 and "--time" in err

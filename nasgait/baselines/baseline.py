@@ -1,0 +1,71 @@
+"""OpenGait's Baseline with its plain backbone.
+
+The first strong baseline of OpenGait (Fan, Liang, Shen, Hou, Huang, Yu: "OpenGait:
+Revisiting Gait Recognition Towards Better Practicality", CVPR 2023, and its code), before
+the residual backbone made it GaitBase.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from nasgait.nn.heads import BNNecks, SeparateFCs
+from nasgait.nn.init import initialise
+from nasgait.nn.output import GaitNetwork, GaitOutput
+from nasgait.nn.plain import PlainBackbone
+from nasgait.nn.pooling import HorizontalPyramid, packed_max
+from nasgait.nn.temporal import check_lengths, pack
+
+CASIA_B = ("BC-64", "BC-64", "M", "BC-128", "BC-128", "M", "BC-256", "BC-256")
+GREW = ("BC-32", "BC-32", "M", "BC-64", "BC-64", "M", "BC-128", "BC-128", "BC-256", "BC-256")
+HID = (*CASIA_B, "M", "BC-512", "BC-512")
+
+
+class PlainBaseline(GaitNetwork):
+    """Plain convolutions on frames, a maximum over time, strips, one linear map for each.
+
+    The embedding [n, embedding, sum(bins)] is what the linear maps give, before the neck.
+
+    Args:
+        layers: of the backbone, as ``nasgait.nn.plain.parse_layers`` reads them.
+        size: height and width of the input.
+        bins: strips of the horizontal pyramid.
+        embedding: channels of each part.
+        normalise_fcs: weights of the linear maps are scaled to length 1.
+        cosine, joint_norm: of the neck, as for ``nasgait.nn.heads.BNNecks``.
+        num_classes: identities; no neck and no logits without.
+        frames: frames of a sequence when costs are stated.
+
+    Raises:
+        ConfigError: a layer that is none.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[str] = CASIA_B,
+        size: tuple[int, int] = (64, 44),
+        bins: Sequence[int] = (16, 8, 4, 2, 1),
+        embedding: int = 256,
+        normalise_fcs: bool = False,
+        cosine: bool = True,
+        joint_norm: bool = True,
+        num_classes: int | None = None,
+        frames: int = 30,
+    ) -> None:
+        super().__init__()
+        self.size, self.frames = size, frames
+        parts = sum(bins)
+        self.backbone = PlainBackbone(layers)
+        self.pooling = HorizontalPyramid(bins)
+        self.fcs = SeparateFCs(parts, self.backbone.channels, embedding, normalise_fcs)
+        initialise(self)
+        self.neck = (
+            BNNecks(parts, embedding, num_classes, cosine, joint_norm) if num_classes else None
+        )
+
+    def forward(self, silhouettes: Tensor, lengths: Tensor | None = None) -> GaitOutput:
+        """Embed silhouettes [n, s, h, w] in 0..1 with ``lengths`` int64 [n] real frames."""
+        x, valid = pack(silhouettes, check_lengths(silhouettes, lengths))
+        x = packed_max(self.backbone(x), len(silhouettes), valid)
+        embeddings = self.fcs(self.pooling(x))
+        return GaitOutput(embeddings, None if self.neck is None else self.neck(embeddings))

@@ -1,0 +1,185 @@
+"""DeepGaitV2: deep residual networks on frames, on clips, or on both by turns.
+
+Fan, Hou, Huang, Yu: "Exploring Deep Models for Practical Gait Recognition",
+arXiv:2303.03301; as built in OpenGait.
+"""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nasgait.errors import ConfigError
+from nasgait.nn.blocks import Conv2d
+from nasgait.nn.heads import BNNecks, SeparateFCs
+from nasgait.nn.init import initialise
+from nasgait.nn.norm import BatchNorm
+from nasgait.nn.output import GaitNetwork, GaitOutput
+from nasgait.nn.pooling import HorizontalPyramid, packed_max
+from nasgait.nn.residual import BasicBlock
+from nasgait.nn.temporal import Clips, check_lengths, pack
+
+STRIDES = (1, 2, 2, 1)
+"""In height and width, of the first block of each stage."""
+
+
+def conv3d(in_channels: int, channels: int, frames: int, side: int, stride: int = 1) -> nn.Conv3d:
+    """Convolution over ``frames`` frames and ``side`` x ``side`` pixels, padded to the same."""
+    return nn.Conv3d(
+        in_channels,
+        channels,
+        (frames, side, side),
+        stride=(1, stride, stride),
+        padding=(frames // 2, side // 2, side // 2),
+        bias=False,
+    )
+
+
+class Block2d(BasicBlock):
+    """The residual block of ResNet-18, frame by frame."""
+
+    def forward(self, x: Tensor, clips: Clips | None = None) -> Tensor:
+        """Map frames x [f, c, h, w] to [f, channels, h / stride, w / stride]."""
+        return super().forward(x)
+
+
+class PixelConv3d(nn.Conv3d):
+    """1x1x1 convolution, frame by frame."""
+
+    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
+        super().__init__(in_channels, channels, 1, stride=(1, stride, stride), bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map frames x [f, c, h, w] to [f, channels, h / stride, w / stride]."""
+        _, step, _ = self.stride
+        # Taking the pixels first avoids a fault of oneDNN: see nasgait.nn.blocks.Conv2d.
+        return F.conv2d(x[:, :, ::step, ::step], self.weight[:, :, 0])
+
+
+def shortcut3d(in_channels: int, channels: int, stride: int) -> nn.Sequential | None:
+    """None where the input can be added as it is."""
+    if stride == 1 and in_channels == channels:
+        return None
+    return nn.Sequential(PixelConv3d(in_channels, channels, stride), BatchNorm(channels))
+
+
+class Block3d(nn.Module):
+    """Two 3x3x3 convolutions around a shortcut."""
+
+    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = conv3d(in_channels, channels, 3, 3, stride)
+        self.bn1 = BatchNorm(channels)
+        self.conv2 = conv3d(channels, channels, 3, 3)
+        self.bn2 = BatchNorm(channels)
+        self.downsample = shortcut3d(in_channels, channels, stride)
+
+    def forward(self, x: Tensor, clips: Clips) -> Tensor:
+        """Map frames x [f, c, h, w] to [f, channels, h / stride, w / stride]."""
+        y = F.relu_(self.bn1(clips.convolved(self.conv1, x)))
+        y = self.bn2(clips.convolved(self.conv2, y))
+        return F.relu_(y + (x if self.downsample is None else self.downsample(x)))
+
+
+class BlockP3d(nn.Module):
+    """Two 3x3 convolutions around a shortcut, a residual convolution over time between them."""
+
+    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = Conv2d(in_channels, channels, 3, stride)
+        self.bn1 = BatchNorm(channels)
+        self.temporal = conv3d(channels, channels, 3, 1)
+        self.temporal_bn = BatchNorm(channels)
+        self.conv2 = Conv2d(channels, channels, 3)
+        self.bn2 = BatchNorm(channels)
+        self.downsample = shortcut3d(in_channels, channels, stride)
+
+    def forward(self, x: Tensor, clips: Clips) -> Tensor:
+        """Map frames x [f, c, h, w] to [f, channels, h / stride, w / stride]."""
+        y = F.relu_(self.bn1(self.conv1(x)))
+        y = F.relu_(y + self.temporal_bn(clips.convolved(self.temporal, y)))
+        y = self.bn2(self.conv2(y))
+        return F.relu_(y + (x if self.downsample is None else self.downsample(x)))
+
+
+BLOCKS: dict[str, type[nn.Module]] = {"2d": Block2d, "3d": Block3d, "p3d": BlockP3d}
+"""By mode.  The first stage is 2-D in all modes."""
+
+
+class DeepGaitV2(GaitNetwork):
+    """A residual network of four stages, a maximum over time, strips.
+
+    The embedding [n, embedding, sum(bins)] is what the separate linear maps give, before
+    the neck.
+
+    Args:
+        mode: ``2d``, ``3d`` or ``p3d``, the blocks of the last three stages.
+        channels: of the four stages; the first convolution has those of the first.
+        layers: residual blocks in each stage.
+        size: height and width of the input.
+        bins: strips of the horizontal pyramid.
+        embedding: channels of each part; by default those of the third stage, as published.
+        after_neck: in evaluation the embedding is what the neck classifies, normalised to
+            length 1 (``use_emb2`` in OpenGait).
+        num_classes: identities; no neck and no logits without.
+        frames: frames of a sequence when costs are stated.
+
+    Raises:
+        ConfigError: another mode, or numbers for more or fewer than four stages, or
+            ``after_neck`` without classes.
+    """
+
+    def __init__(
+        self,
+        mode: str = "p3d",
+        channels: Sequence[int] = (64, 128, 256, 512),
+        layers: Sequence[int] = (1, 1, 1, 1),
+        size: tuple[int, int] = (64, 44),
+        bins: Sequence[int] = (16,),
+        embedding: int | None = None,
+        after_neck: bool = False,
+        num_classes: int | None = None,
+        frames: int = 30,
+    ) -> None:
+        super().__init__()
+        if mode not in BLOCKS:
+            raise ConfigError(f"mode: {mode!r}; known are {', '.join(BLOCKS)}")
+        for key, values in (("channels", channels), ("layers", layers)):
+            if len(values) != len(STRIDES) or min(values) < 1:
+                raise ConfigError(f"{key}: {values}; give one of 1 or more to each of 4 stages")
+        if after_neck and not num_classes:
+            raise ConfigError("after_neck: there is no neck without num_classes")
+        self.size, self.frames, self.after_neck = size, frames, after_neck
+        width = channels[0]
+        self.conv1 = Conv2d(1, width, 3)
+        self.bn1 = BatchNorm(width)
+        stages = []
+        for i, (planes, count, stride) in enumerate(zip(channels, layers, STRIDES, strict=True)):
+            block = BLOCKS[mode] if i else Block2d
+            first = block(width, planes, stride)
+            stages.append(
+                nn.ModuleList([first, *(block(planes, planes, 1) for _ in range(count - 1))])
+            )
+            width = planes
+        self.stages = nn.ModuleList(stages)
+        parts, embedding = sum(bins), embedding or channels[2]
+        self.pooling = HorizontalPyramid(bins)
+        self.fcs = SeparateFCs(parts, width, embedding)
+        initialise(self)
+        self.neck = BNNecks(parts, embedding, num_classes) if num_classes else None
+
+    def forward(self, silhouettes: Tensor, lengths: Tensor | None = None) -> GaitOutput:
+        """Embed silhouettes [n, s, h, w] in 0..1 with ``lengths`` int64 [n] real frames."""
+        x, valid = pack(silhouettes, check_lengths(silhouettes, lengths))
+        clips = Clips.of(len(silhouettes), valid)
+        x = F.relu_(self.bn1(self.conv1(x)))
+        for stage in self.stages:
+            for block in stage.children():
+                x = block(x, clips)
+        embeddings = self.fcs(self.pooling(packed_max(x, len(silhouettes), valid)))
+        if not isinstance(self.neck, BNNecks):
+            return GaitOutput(embeddings, None)
+        features = self.neck.features(embeddings)
+        logits = self.neck.classify(features)
+        after = self.after_neck and not self.training
+        return GaitOutput(features if after else embeddings, logits)

@@ -1,0 +1,74 @@
+"""GaitPart: parts of the body, each with a model of its own short movements.
+
+Fan, Peng, Cao, Liu, Hou, Chi, Huang, Li, He: "GaitPart: Temporal Part-Based Model for Gait
+Recognition", CVPR 2020; as built in OpenGait.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from nasgait.nn.heads import BNNecks, SeparateFCs
+from nasgait.nn.init import initialise
+from nasgait.nn.motion import MicroMotionCapture
+from nasgait.nn.output import GaitNetwork, GaitOutput
+from nasgait.nn.plain import PlainBackbone
+from nasgait.nn.pooling import HorizontalPyramid
+from nasgait.nn.temporal import check_lengths, pack, unpack
+
+CASIA_B = ("BC-32", "BC-32", "M", "FC-64-2", "FC-64-2", "M", "FC-128-3", "FC-128-3")
+GREW = (
+    *("BC-32", "BC-32", "M", "BC-64", "BC-64", "M"),
+    *("FC-128-3", "FC-128-3", "FC-256-3", "FC-256-3"),
+)
+
+
+class GaitPart(GaitNetwork):
+    """Focal convolutions on frames, strips of each frame, micro-motion capture over time.
+
+    The embedding [n, embedding, sum(bins)] is what a linear map for each part gives.
+
+    Args:
+        layers: of the backbone, as ``nasgait.nn.plain.parse_layers`` reads them.
+        size: height and width of the input.
+        bins: strips of the horizontal pyramid.
+        embedding: channels of each part.
+        normalise_fcs: weights of the linear maps are scaled to length 1.
+        num_classes: identities; the published network has no classifier, so
+            this adds the BNNeck of OpenGait's other networks.
+        frames: frames of a sequence when costs are stated.
+
+    Raises:
+        ConfigError: a layer that is none.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[str] = CASIA_B,
+        size: tuple[int, int] = (64, 44),
+        bins: Sequence[int] = (16,),
+        embedding: int = 128,
+        normalise_fcs: bool = False,
+        num_classes: int | None = None,
+        frames: int = 30,
+    ) -> None:
+        super().__init__()
+        self.size, self.frames = size, frames
+        parts = sum(bins)
+        self.backbone = PlainBackbone(layers)
+        channels = self.backbone.channels
+        self.pooling = HorizontalPyramid(bins)
+        self.motion = MicroMotionCapture(parts, channels)
+        self.fcs = SeparateFCs(parts, channels, embedding, normalise_fcs)
+        initialise(self)
+        self.neck = BNNecks(parts, embedding, num_classes) if num_classes else None
+
+    def forward(self, silhouettes: Tensor, lengths: Tensor | None = None) -> GaitOutput:
+        """Embed silhouettes [n, s, h, w] in 0..1 with ``lengths`` int64 [n] real frames."""
+        x, valid = pack(silhouettes, check_lengths(silhouettes, lengths))
+        strips = self.pooling(self.backbone(x))
+        strips = (
+            strips.unflatten(0, (len(silhouettes), -1)) if valid is None else unpack(strips, valid)
+        )
+        embeddings = self.fcs(self.motion(strips, valid))
+        return GaitOutput(embeddings, None if self.neck is None else self.neck(embeddings))

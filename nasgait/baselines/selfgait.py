@@ -1,0 +1,105 @@
+"""SelfGait: GaitSet's frame encoder, micro-motion capture, pre-trained without labels.
+
+Liu, Zeng, Pu, Shan, He, Zhang: "SelfGait: A Spatiotemporal Representation Learning
+Method for Self-Supervised Gait Recognition", ICASSP 2021; as built in the authors'
+repository.  The pre-training itself is in ``nasgait.nn.byol``.
+"""
+
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from nasgait.nn.blocks import SetBlock
+from nasgait.nn.heads import BNNecks, SeparateFCs
+from nasgait.nn.init import initialise
+from nasgait.nn.motion import MicroMotionCapture
+from nasgait.nn.output import GaitNetwork, GaitOutput
+from nasgait.nn.pooling import HorizontalPyramid
+from nasgait.nn.temporal import check_lengths, pack, unpack
+
+
+class SelfGait(GaitNetwork):
+    """Strips of every frame, micro-motions of every strip, a maximum over time.
+
+    Input: silhouettes of 64 x 44.  Six convolutions encode each frame by itself; the
+    horizontal pyramid cuts its map into 31 strips, the parts; micro-motion capture runs
+    over the time of each part.  The embedding is a linear map of each part's maximum
+    over time, 128 channels.
+
+    Args:
+        channels: of the three pairs of convolutions.
+        size: height and width of the input; a quarter of the height must be a
+            multiple of each of ``bins``.
+        bins: strips of the horizontal pyramid.
+        squeeze: narrowing of the micro-motion attention.
+        embedding: channels of each part.
+        spare: hold the published frame encoder's ``fc_bin``, which no forward uses but
+            every published checkpoint contains; it is never trained.
+        num_classes: identities; the published network has no classifier, so this adds
+            the BNNeck of OpenGait's other networks.
+        frames: frames of a sequence when costs are stated.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int] = (32, 64, 128),
+        size: tuple[int, int] = (64, 44),
+        bins: Sequence[int] = (1, 2, 4, 8, 16),
+        squeeze: int = 4,
+        embedding: int = 128,
+        spare: bool = True,
+        num_classes: int | None = None,
+        frames: int = 30,
+    ) -> None:
+        super().__init__()
+        self.size, self.frames = size, frames
+        first, second, third = channels
+        parts = sum(bins)
+        self.block1 = SetBlock(1, first, 5, pool=True)
+        self.block2 = SetBlock(first, second, 3, pool=True)
+        self.block3 = SetBlock(second, third, 3, pool=False)
+        self.pooling = HorizontalPyramid(bins)
+        self.motion: MicroMotionCapture | None = MicroMotionCapture(
+            parts, third, squeeze, bias=True, slope=0.0
+        )
+        self.fcs = SeparateFCs(parts, third, embedding)
+        self.spare = SeparateFCs(parts, 2 * third, embedding) if spare else None
+        if self.spare is not None:
+            self.spare.requires_grad_(False)
+        initialise(self)
+        self.neck = BNNecks(parts, embedding, num_classes) if num_classes else None
+
+    def forward(self, silhouettes: Tensor, lengths: Tensor | None = None) -> GaitOutput:
+        """Embed silhouettes [n, s, h, w] in 0..1 with ``lengths`` int64 [n] real frames."""
+        strips, valid = self.encode(silhouettes, lengths)
+        if self.motion is not None:
+            strips = self.motion(strips, valid)
+        else:
+            if valid is not None:
+                strips = strips.masked_fill(~valid[:, :, None, None], -torch.inf)
+            strips = strips.max(1).values
+        embeddings = self.fcs(strips)
+        return GaitOutput(embeddings, None if self.neck is None else self.neck(embeddings))
+
+    def encode(
+        self, silhouettes: Tensor, lengths: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Encode each frame by itself; arguments as for :meth:`forward`.
+
+        Returns:
+            Strips [n, s, c, p], zero on padding, and bool [n, s], True on real frames
+            (None: all are).
+        """
+        x, valid = pack(silhouettes, check_lengths(silhouettes, lengths))
+        strips = self.pooling(self.block3(self.block2(self.block1(x))))
+        if valid is None:
+            return strips.unflatten(0, (len(silhouettes), -1)), None
+        return unpack(strips, valid), valid
+
+    def momentum_target(self) -> Self:
+        """The target of pre-training: without micro-motion capture, as published."""
+        target = super().momentum_target()
+        target.motion = None
+        return target

@@ -1,0 +1,1 @@
+"""Published networks in: configs and checkpoints of OpenGait, SPOSGait, HSTL and SelfGait."""

@@ -1,0 +1,152 @@
+"""Published checkpoints as checkpoints of ours: ``nasgait convert``."""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from nasgait.compat import opengait, sposgait
+from nasgait.compat.published import Config, Published, State, load_weights, section, unwrapped
+from nasgait.config.load import dump_config, validate
+from nasgait.engine.checkpoint import FORMAT, load_checkpoint, save_checkpoint, sha256_of
+from nasgait.engine.files import write_atomically
+from nasgait.errors import CheckpointError, ConfigError
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What was written."""
+
+    kind: str
+    """``network``, or ``supernet``."""
+    title: str
+    """The network's name, or the space's."""
+    space: str | None = None
+    """For networks of a search space: its name, or the file written for it."""
+
+
+def convert(
+    config: Config,
+    checkpoint: str | Path,
+    out: str | Path,
+    variant: str | None = None,
+    arch: Sequence[int] | None = None,
+) -> Converted:
+    """Write a published checkpoint as one of ours.
+
+    Args:
+        config: the published YAML file as a dict.
+        checkpoint: the published file; a bare state dict does as well.
+        out: file to write; a search space that does not come with nasgait is written
+            beside it, as ``<out>.space.yaml``.
+        variant: which HSTL it is.
+        arch: for SPOSGait, the path to keep; ``retrain.search_network`` of the config by
+            default, and without that the whole supernet.
+
+    Raises:
+        ConfigError: a config that is not understood, or an ``out`` that exists.
+        CheckpointError: no checkpoint, or weights that do not fit the config.
+    """
+    out = Path(out)
+    if out.exists():
+        raise ConfigError(f"{out}: exists; give another file")
+    saved = load_checkpoint(checkpoint)
+    state = unwrapped(weights(saved, checkpoint))
+    published = opengait.read(config, state, variant)
+    model = published.build()
+    load_weights(model, state, published.rules)
+    payload: dict[str, Any] = {
+        "format": FORMAT,
+        "num_classes": published.num_classes,
+        "step": int(saved.get("iteration", 0)) if isinstance(saved.get("iteration"), int) else 0,
+        "published": {
+            "sha256": sha256_of(checkpoint),
+            "model": section(config, "model_cfg")["model"],
+        },
+    }
+    if published.space is None:
+        if arch is not None:
+            raise ConfigError("--arch: only SPOSGait's supernets hold several paths")
+        payload |= hand_designed(published) | {"model": model.state_dict()}
+        done = Converted("network", str(published.model))
+    else:
+        named, done = searched(config, published, arch, out)
+        payload |= named | {"model": kept(model.state_dict(), named, published)}
+    save_checkpoint(out, payload)
+    return done
+
+
+def weights(saved: Mapping[str, Any], path: str | Path) -> State:
+    """The state dict of a published checkpoint: its ``model`` entry, or the whole file."""
+    found = saved.get("model", saved)
+    if not isinstance(found, Mapping) or not found:
+        raise CheckpointError(f"{path}: has no weights under 'model'; take another file")
+    strange = [name for name, value in found.items() if not isinstance(value, Tensor)]
+    if strange:
+        raise CheckpointError(
+            f"{path}: {strange[0]!r} is not a tensor; the weights must stand under 'model' or "
+            "make up the whole file"
+        )
+    return found
+
+
+def hand_designed(published: Published) -> dict[str, Any]:
+    """What a checkpoint says of a hand-designed network."""
+    return {
+        "kind": "network",
+        "arch": None,
+        "space": None,
+        "space_sha256": None,
+        "model_name": published.model,
+        "settings": dict(published.settings),
+    }
+
+
+def searched(
+    config: Config, published: Published, arch: Sequence[int] | None, out: Path
+) -> tuple[dict[str, Any], Converted]:
+    """What a checkpoint says of a supernet, or of one of its paths."""
+    settings = section(config, "model_cfg")
+    limits = settings.get("choice_max_num")
+    if not isinstance(limits, Sequence):
+        raise ConfigError("model_cfg.choice_max_num: missing; it says how many blocks a layer had")
+    path = arch if arch is not None else (config.get("retrain") or {}).get("search_network")
+    space = known_space(sposgait.space(settings, limits), out)
+    named = {"space": space.source, "space_sha256": space.sha256}
+    if path is None:
+        return {"kind": "supernet", **named}, Converted("supernet", space.name, space.source)
+    chosen = space.architecture(path)
+    return (
+        {"kind": "network", "arch": str(chosen), "model_name": None, "settings": {}, **named},
+        Converted("network", str(chosen), space.source),
+    )
+
+
+def known_space(described: dict[str, Any], out: Path) -> Any:
+    """The SearchSpace that comes with nasgait, or one written beside ``out``."""
+    spec = validate(
+        described, importlib.import_module("search_spaces.spec").SpaceSpec, "published space"
+    )
+    spaces = importlib.import_module("search_spaces.space")
+    for name in spaces.space_names():
+        shipped = spaces.load_space(name)
+        if replace(spec, name=name).sha256 == shipped.sha256:
+            return shipped
+    path = out.with_name(f"{out.name}.space.yaml")
+    write_atomically(path, dump_config(spec))
+    return spaces.load_space(path.resolve())
+
+
+def kept(
+    state: Mapping[str, Tensor], named: Mapping[str, Any], published: Published
+) -> dict[str, Tensor]:
+    """The weights of the blocks that the space or the path leaves."""
+    space = importlib.import_module("search_spaces.space").load_space(named["space"])
+    classes = published.num_classes
+    model = space.build(space.parse(named["arch"]), classes) if named.get("arch") else None
+    wanted = (model or space.supernet(classes)).state_dict()
+    # Cloned: a path must not drag the memory of the whole supernet into the file.
+    return {name: state[name].clone() for name in wanted}

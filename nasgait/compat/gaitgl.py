@@ -1,0 +1,90 @@
+"""OpenGait's GaitGL."""
+
+from typing import Any
+
+from nasgait.compat.published import (
+    NECK,
+    Config,
+    Published,
+    Rules,
+    State,
+    flag,
+    frame_size,
+    identities,
+    natural,
+    naturals,
+    section,
+)
+from nasgait.errors import ConfigError
+
+DEEP = ("OUMVLP", "GREW")
+"""Data sets of the deeper layout, as ``data_cfg.dataset_name`` writes them; all others have
+that of CASIA-B."""
+
+PARTS = 64
+"""Of the embedding, whatever the layout."""
+
+HEAD: Rules = (
+    (r"HPP\.p", "pooling.p"),
+    (r"Head0\.fc_bin", "fcs.fc_bin"),
+    (r"Bn\.", "norm."),
+    (r"Head1\.fc_bin", "neck.fc_bin"),
+    *NECK,
+)
+
+
+def published(config: Config, state: State, variant: str | None = None) -> Published:
+    """``data_cfg.dataset_name``; ``model_cfg``: channels, class_num, SeparateBNNecks."""
+    settings = section(config, "model_cfg")
+    data = section(config, "data_cfg")
+    if "dataset_name" not in data:
+        raise ConfigError(
+            "data_cfg.dataset_name: missing; it decides the layout, the deeper one for "
+            f"{' and '.join(DEEP)}"
+        )
+    deep = data["dataset_name"] in DEEP
+    channels = naturals(settings, "channels", count=4 if deep else 3)
+    bnneck = "SeparateBNNecks" in settings
+    return Published(
+        rules=(*trunk(deep), *HEAD),
+        num_classes=identities(settings, state) if bnneck else linear(settings, state),
+        model="gaitgl-grew" if deep else "gaitgl",
+        settings={
+            # The last two stages of the CASIA-B layout are equally wide.
+            "channels": channels if deep else (*channels, channels[-1]),
+            "size": frame_size(config),
+            "bnneck": bnneck,
+            **(neck(settings, channels[-1]) if bnneck else {}),
+        },
+    )
+
+
+def linear(settings: Config, state: State) -> int | None:
+    """Identities of the linear classifier; None for weights without one."""
+    return identities(settings, state, "Head1.fc_bin", ("class_num",))
+
+
+def neck(settings: Config, channels: int) -> dict[str, Any]:
+    """The switches of SeparateBNNecks; ConfigError when it is made for other features."""
+    for key, wanted in (("in_channels", channels), ("parts_num", PARTS)):
+        if natural(settings, "SeparateBNNecks", key) != wanted:
+            raise ConfigError(f"model_cfg.SeparateBNNecks.{key}: must be {wanted}, as before it")
+    return {
+        "cosine": flag(settings, True, "SeparateBNNecks", "norm"),
+        "joint_norm": flag(settings, True, "SeparateBNNecks", "parallel_BN1d"),
+    }
+
+
+def trunk(deep: bool) -> list[tuple[str, str]]:
+    """From ``GLConvA1.0.local_conv3d.conv3d.weight`` to ``blocks.2.local.weight``."""
+    rules = [(r"LTA\.0\.conv3d\.", "aggregation.conv.")]
+    layers = 2 if deep else 1
+    rules += [(rf"conv3d\.{2 * i}\.conv3d\.", f"stem.{i}.") for i in range(layers)]
+    names = [f"GLConv{stage}" for stage in ("A0", "A1", "B2")]
+    if deep:
+        names = [rf"{name}\.{i}" for name in names for i in range(layers)]
+    for number, name in enumerate(names, start=1):
+        block = "last" if number == len(names) else f"blocks.{number - 1}"
+        rules.append((rf"{name}\.global_conv3d\.conv3d\.", f"{block}.whole."))
+        rules.append((rf"{name}\.local_conv3d\.conv3d\.", f"{block}.local."))
+    return rules

@@ -1,0 +1,77 @@
+"""HSTL's three networks.
+
+Their published code does not run, and that for Gait3D builds its layers only when told
+that the data set is OU-MVLP, which its own config does not say; the name of the data set
+is not read here.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from nasgait.compat.gaitgl import HEAD, linear
+from nasgait.compat.published import Config, Published, State, naturals, section
+from nasgait.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Variant:
+    """How one of the three differs."""
+
+    cls: str
+    """Published class."""
+    model: str
+    """Here."""
+    channels: int
+    """Length of ``model_cfg.channels``."""
+
+
+VARIANTS = {
+    "casia-b": Variant("HSTL", "hstl", 3),
+    "oumvlp": Variant("HSTL_OU", "hstl-oumvlp", 4),
+    "gait3d": Variant("HSTL_Gait3D", "hstl-gait3d", 4),
+}
+
+RULES = (
+    (r"arme1\.0\.conv3d\.", "stem.0."),
+    (r"arme1\.2\.conv3d\.", "stem.1."),
+    *(
+        (rf"arme{stage + 2}\.(\d)\.conv3d\.(\d)\.conv3d\.", rf"stages.{stage}.convs.\1.regions.\2.")
+        for stage in range(3)
+    ),
+    (r"fta\.mma\.(\d)\.fcs\.0\.", r"aggregation.gates.\1.short."),
+    (r"fta\.mma\.(\d)\.fcs\.1\.", r"aggregation.gates.\1.long."),
+    *(
+        rule
+        for level, name in enumerate(("astp1", "astp2", "astp2_fta", "astp3", "astp4"))
+        for rule in (
+            (rf"{name}\.proj\.conv\.", f"pools.{level}.project."),
+            (rf"{name}\.hpp\.(\d)\.p", rf"pools.{level}.gem.p.\1"),
+        )
+    ),
+    (r"HPP\.p", "rows.p"),
+    *HEAD,
+)
+
+
+def published(config: Config, state: State, variant: str | None = None) -> Published:
+    """``model_cfg``: channels, class_num; ``variant`` decides, or the class without one."""
+    settings = section(config, "model_cfg")
+    if variant is None:
+        variant = next(name for name, v in VARIANTS.items() if v.cls == settings["model"])
+    if variant not in VARIANTS:
+        raise ConfigError(f"variant: {variant!r}; HSTL's are {', '.join(VARIANTS)}")
+    layout = VARIANTS[variant]
+    return Published(
+        rules=RULES,
+        num_classes=linear(settings, state),
+        model=layout.model,
+        settings=layers(variant, naturals(settings, "channels", count=layout.channels)),
+    )
+
+
+def layers(variant: str, channels: tuple[int, ...]) -> dict[str, tuple[Any, ...]]:
+    """The channels of every convolution."""
+    first, second, *more = channels
+    if variant == "casia-b":
+        return {"stem": (first,), "stages": ((first, second), (more[0], more[0]))}
+    return {"stem": (first, first), "stages": tuple((width, width) for width in (second, *more))}

@@ -1,0 +1,114 @@
+"""SPOSGait's supernets.
+
+A published checkpoint holds all six blocks of every layer, also of those that
+``choice_max_num`` leaves no choice.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from nasgait.compat.published import (
+    NECK,
+    Config,
+    Published,
+    Rules,
+    State,
+    classes,
+    need,
+    section,
+)
+from nasgait.errors import ConfigError
+from nasgait.nn.blocks import SPOSGAIT_BLOCKS
+
+SIZE, FRAMES = (64, 44), 30
+
+STAGES = {
+    "SPOSGait_small": ("00", "20", "30", "40"),
+    "SPOSGait_medium": ("00 01", "10 11", "20", "30", "40"),
+    "SPOSGait_large": ("00 01", "10 11", "20 21", "30 31", "40 41"),
+}
+"""The published names of the layers (``conv3d_00``) of each stage; the first digit is that of
+the stage's shortcut (``downsample0``)."""
+
+HEAD: Rules = ((r"HPP\.p", "pooling.p"), (r"Head0\.fc_bin", "fcs.fc_bin"), *NECK)
+
+
+def published(config: Config, state: State, variant: str | None = None) -> Published:
+    """``model_cfg``: channels, bin_num, SeparateFCs; the supernet of all six blocks."""
+    settings = section(config, "model_cfg")
+    return Published(
+        rules=(*layer_rules(settings["model"]), *HEAD),
+        num_classes=classes(state),
+        space=space(settings, [len(SPOSGAIT_BLOCKS)] * layers(settings["model"])),
+    )
+
+
+def space(settings: Config, choices: Sequence[int]) -> dict[str, Any]:
+    """The search space of a published ``model_cfg``, with the first ``choices`` of each layer.
+
+    Raises ConfigError when a key is missing or the numbers do not go together.
+    """
+    stages, channels = STAGES[settings["model"]], need(settings, "channels")
+    short = settings["model"] == "SPOSGait_small"
+    # The last two stages share their channels.
+    if len(channels) != len(stages) - 1:
+        raise ConfigError(
+            f"model_cfg.channels: {settings['model']} takes {len(stages) - 1}, not {channels}"
+        )
+    left = iter(choices)
+    described = []
+    for i, names in enumerate(stages):
+        described.append(
+            {
+                "layers": [
+                    layer(channels[min(i, len(channels) - 1)], k == 0, next(left))
+                    for k in range(len(names.split()))
+                ],
+                "shortcut": True,
+                "relu": i == 0 or (i == 1 and not short),
+                "pool": i == 0 or i == (1 if short else 2),
+                "lta": i == (0 if short else 1),
+            }
+        )
+    return {
+        "name": str(settings["model"]).lower().replace("_", "-") + "-published",
+        "size": list(SIZE),
+        "frames": FRAMES,
+        "blocks": list(SPOSGAIT_BLOCKS),
+        "stages": described,
+        "head": {
+            "bins": list(need(settings, "bin_num")),
+            "channels": need(settings, "SeparateFCs", "out_channels"),
+        },
+    }
+
+
+def layer(channels: int, first: bool, choices: int) -> dict[str, Any]:
+    """One layer; a ReLU follows the first of a stage only."""
+    described: dict[str, Any] = {"channels": channels, "relu": first}
+    if choices < len(SPOSGAIT_BLOCKS):
+        described["blocks"] = list(SPOSGAIT_BLOCKS[:choices])
+    return described
+
+
+def layers(model: str) -> int:
+    """The number of layers of a published class."""
+    return len(" ".join(STAGES[model]).split())
+
+
+def layer_rules(model: str) -> list[tuple[str, str]]:
+    """From ``conv3d_20.3.4.weight`` to ``units.4.options.3.convs.1.norm.weight``."""
+    rules, number = [], 0
+    for stage in STAGES[model]:
+        for name in stage.split():
+            published = rf"conv3d_{name}\.(\d)\."
+            ours = rf"units.{number}.options.\1.convs."
+            for conv, norm, place in ((0, 1, 0), (3, 4, 1)):
+                rules.append((rf"{published}{conv}\.conv3d\.", f"{ours}{place}.conv."))
+                rules.append((rf"{published}{norm}\.", f"{ours}{place}.norm."))
+            number += 1
+        rules.append((rf"downsample{stage[0]}\.0\.", f"units.{number - 1}.shortcut.conv."))
+        rules.append((rf"downsample{stage[0]}\.1\.", f"units.{number - 1}.shortcut.norm."))
+    last_before_lta = 0 if model == "SPOSGait_small" else 3
+    rules.append((r"LTA\.0\.conv3d\.", f"units.{last_before_lta}.aggregation.conv."))
+    return rules

@@ -1,0 +1,153 @@
+"""Re-ranking by k-reciprocal neighbours (Zhong et al., CVPR 2017), as OpenGait has it for HID.
+
+Two sequences are alike when they have the same neighbours.  Each sequence is described
+by its reciprocal neighbours among probes and gallery together, weighted by nearness and
+averaged over its nearest neighbours; the Jaccard distance of two descriptions is mixed
+with their own distance.
+
+It needs three rounds of distances, two of them among all n sequences, and memory in
+proportion to n times the neighbours of a sequence (a few dozen) beside the blocks of
+distances: never the n x n matrix.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasgait.evaluation.distance import blocks
+
+K1, K2, OWN_SHARE = 6, 6, 0.3
+"""Neighbours, neighbours averaged over, share of the own distance: OpenGait's for HID."""
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A sparse matrix by rows: row i holds entries ``start[i]`` to ``start[i + 1]``."""
+
+    start: Ints
+    columns: Ints
+    values: Floats
+
+    def take(self, rows: Ints) -> tuple[Ints, Ints]:
+        """Entries of the given rows, one row after another, and how many of each."""
+        first = self.start[rows]
+        counts = self.start[rows + 1] - first
+        shift = np.repeat(first - (counts.cumsum() - counts), counts)
+        return shift + np.arange(counts.sum()), counts
+
+
+def reranked(
+    probe: Floats,
+    gallery: Floats,
+    metric: str = "euc",
+    k1: int = K1,
+    k2: int = K2,
+    own_share: float = OWN_SHARE,
+) -> Iterator[tuple[slice, Floats]]:
+    """Yield slices of the probes with their re-ranked distances [rows, m].
+
+    Args:
+        probe: [n, c, p].
+        gallery: [m, c, p].
+        metric: of the distances to begin with.
+        k1: neighbours of which reciprocity is asked.
+        k2: neighbours, the sequence itself included, whose descriptions are averaged.
+        own_share: share of the distance to begin with, 0..1; the rest is Jaccard distance.
+
+    Raises as :func:`nasgait.evaluation.distance.blocks` does.
+    """
+    everyone = np.concatenate([probe, gallery])
+    near, furthest = _nearest(everyone, metric, max(k1 + 1, k2))
+    chosen = _expanded(near[:, : k1 + 1], near[:, : round(k1 / 2) + 1])
+    weights = _weights(everyone, metric, chosen, furthest)
+    if k2 > 1:
+        weights = _averaged(weights, near[:, :k2])
+    described = _by_column(weights, len(probe))
+    for part, block in blocks(probe, gallery, metric):
+        own = block / furthest[part, None]
+        rows = range(part.start, part.stop)
+        jaccard = np.stack([_jaccard(weights, described, i, len(gallery)) for i in rows])
+        yield part, (1 - own_share) * jaccard + own_share * own
+
+
+def _nearest(everyone: Floats, metric: str, count: int) -> tuple[Ints, Floats]:
+    """The ``count`` nearest of each sequence, nearest first, [n, count], and the largest
+    distance of each, [n]."""
+    count = min(count, len(everyone))
+    near = np.empty((len(everyone), count), dtype=np.int64)
+    furthest = np.empty(len(everyone), dtype=np.float32)
+    for part, block in blocks(everyone, everyone, metric):
+        few = np.argpartition(block, count - 1, axis=1)[:, :count]
+        order = np.argsort(np.take_along_axis(block, few, 1), axis=1, kind="stable")
+        near[part] = np.take_along_axis(few, order, 1)
+        furthest[part] = block.max(axis=1)
+    # Equal embeddings are at distance 0, whatever it is divided by.
+    return near, np.maximum(furthest, np.finfo(np.float32).tiny)
+
+
+def _reciprocal(near: Ints) -> NDArray[np.bool_]:
+    """Whether i is among the neighbours of its own neighbours, [n, k]."""
+    return (near[near] == np.arange(len(near))[:, None, None]).any(axis=2)
+
+
+def _expanded(near: Ints, half: Ints) -> list[Ints]:
+    """Reciprocal neighbours of each sequence, and theirs where these mostly agree."""
+    own = [row[mutual] for row, mutual in zip(near, _reciprocal(near), strict=True)]
+    others = [row[mutual] for row, mutual in zip(half, _reciprocal(half), strict=True)]
+    expanded = []
+    for members in own:
+        known = set(members.tolist())
+        joined = set(known)
+        for candidate in members:
+            theirs = others[candidate].tolist()
+            if 3 * len(known.intersection(theirs)) > 2 * len(theirs):
+                joined.update(theirs)
+        expanded.append(np.array(sorted(joined), dtype=np.int64))
+    return expanded
+
+
+def _weights(everyone: Floats, metric: str, chosen: list[Ints], furthest: Floats) -> Rows:
+    """Description of each sequence: softmax of minus the distances to those chosen."""
+    values = []
+    for part, block in blocks(everyone, everyone, metric):
+        for i, row in zip(range(part.start, part.stop), block, strict=True):
+            weight = np.exp(-row[chosen[i]] / furthest[i])
+            values.append(weight / weight.sum())
+    start = np.cumsum([0, *map(len, chosen)])
+    return Rows(start, np.concatenate(chosen), np.concatenate(values))
+
+
+def _averaged(weights: Rows, near: Ints) -> Rows:
+    """Mean of the rows of each sequence's nearest, itself among them."""
+    n, k = near.shape
+    entries, counts = weights.take(near.reshape(-1))
+    rows = np.repeat(np.arange(n).repeat(k), counts)
+    cells, place = np.unique(rows * n + weights.columns[entries], return_inverse=True)
+    values = np.bincount(place, weights.values[entries] / k).astype(np.float32)
+    start = np.searchsorted(cells, np.arange(n + 1) * n)
+    return Rows(start, cells % n, values)
+
+
+def _by_column(weights: Rows, probes: int) -> Rows:
+    """For each sequence, who in the gallery is described by it, numbered from 0."""
+    n = len(weights.start) - 1
+    rows = np.repeat(np.arange(n), np.diff(weights.start))
+    gallery = rows >= probes
+    columns, rows, values = weights.columns[gallery], rows[gallery], weights.values[gallery]
+    order = np.argsort(columns, kind="stable")
+    start = np.searchsorted(columns[order], np.arange(n + 1))
+    return Rows(start, rows[order] - probes, values[order])
+
+
+def _jaccard(weights: Rows, described: Rows, i: int, gallery: int) -> Floats:
+    """Jaccard distances [m] of sequence i to the gallery; every description sums to 1."""
+    mine = slice(weights.start[i], weights.start[i + 1])
+    entries, counts = described.take(weights.columns[mine])
+    shared = np.minimum(np.repeat(weights.values[mine], counts), described.values[entries])
+    common = np.bincount(described.columns[entries], shared, minlength=gallery)
+    return (1 - common / (2 - common)).astype(np.float32)

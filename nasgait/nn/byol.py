@@ -1,0 +1,163 @@
+"""Self-supervised learning of gait networks: two views of a sequence, one predicts the other.
+
+Grill et al.: "Bootstrap Your Own Latent: A New Approach to Self-Supervised Learning",
+NeurIPS 2020; on the parts of a gait embedding, as in SelfGait (ICASSP 2021).
+"""
+
+import copy
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nasgait.nn.norm import BatchNorm
+from nasgait.nn.output import GaitNetwork
+from nasgait.nn.pairs import widen
+
+Cosine = Literal["parts", "channels"]
+"""Along what the cosine of two projections [n, c, p] is taken."""
+
+
+class Agreement(NamedTuple):
+    """What the online side predicts, and what the target side says; all [n, c, p]."""
+
+    predictions: tuple[Tensor, Tensor]
+    """From the first view and from the second."""
+    targets: tuple[Tensor, Tensor]
+    """For these predictions: of the second view and of the first.  Without gradient."""
+
+
+class ProjectionHead(nn.Module):
+    """Two linear layers that all parts share, BatchNorm and ReLU between them.
+
+    Args:
+        in_channels, hidden, out_channels: widths of input, middle and output.
+    """
+
+    def __init__(self, in_channels: int, hidden: int, out_channels: int) -> None:
+        super().__init__()
+        self.expand = nn.Conv1d(in_channels, hidden, 1)
+        self.norm = BatchNorm(hidden)
+        self.contract = nn.Conv1d(hidden, out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x [n, in, p] to [n, out, p], in float32 or wider as heads do."""
+        with torch.autocast(x.device.type, enabled=False):
+            y: Tensor = self.contract(F.relu_(self.norm(self.expand(widen(x)))))
+            return y
+
+
+class BYOL(nn.Module):
+    """An online network that learns to predict its own moving average.
+
+    The target's weights are no parameters of the optimizer: :meth:`follow` moves them
+    after each of its steps.  Its BatchNorm statistics come from its own forwards, in
+    training mode like the online network's, as published.
+
+    Args:
+        online: the network to train, without neck.
+        hidden: middle width of projectors and predictor.
+        projection: their output width.
+        momentum: share of the target that :meth:`follow` keeps.
+    """
+
+    def __init__(
+        self,
+        online: GaitNetwork,
+        hidden: int = 256,
+        projection: int = 128,
+        momentum: float = 0.996,
+    ) -> None:
+        super().__init__()
+        self.momentum = momentum
+        channels, _ = embedding_shape(online)
+        self.online = online
+        self.projector = ProjectionHead(channels, hidden, projection)
+        self.predictor = ProjectionHead(projection, hidden, projection)
+        self.target = online.momentum_target().requires_grad_(False)
+        self.target_projector = copy.deepcopy(self.projector).requires_grad_(False)
+
+    def forward(self, silhouettes: Tensor, lengths: Tensor | None = None) -> Agreement:
+        """Predict each view of a sequence from the other.
+
+        Args:
+            silhouettes: float [2n, s, h, w] in 0..1; the views of a sequence stand side
+                by side.
+            lengths: int64 [2n], frames of each view; the rest is padding.
+        """
+        # One view at a time: BatchNorm never sees the two together, as published.
+        views = [(silhouettes[i::2], None if lengths is None else lengths[i::2]) for i in range(2)]
+        first, second = (self.predict(*view) for view in views)
+        with torch.no_grad():
+            of_first, of_second = (self.aim(*view) for view in views)
+        return Agreement((first, second), (of_second, of_first))
+
+    def predict(self, silhouettes: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """The online side: view [n, s, h, w] to [n, c, p]."""
+        embeddings = self.online(silhouettes, lengths).embeddings
+        prediction: Tensor = self.predictor(self.projector(embeddings))
+        return prediction
+
+    def aim(self, silhouettes: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """The target side: view [n, s, h, w] to [n, c, p]."""
+        projection: Tensor = self.target_projector(self.target(silhouettes, lengths).embeddings)
+        return projection
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Move the target's weights towards the online ones; after each optimizer step."""
+        for online, target in (
+            (self.online, self.target),
+            (self.projector, self.target_projector),
+        ):
+            leaders = dict(online.named_parameters())
+            for name, parameter in target.named_parameters():
+                parameter.mul_(self.momentum).add_(leaders[name], alpha=1 - self.momentum)
+
+
+def regression_loss(prediction: Tensor, target: Tensor, cosine: Cosine = "parts") -> Tensor:
+    """One minus the cosine of prediction and target [n, c, p].
+
+    Args:
+        prediction, target: [n, c, p].
+        cosine: ``parts`` as in SelfGait, whose loss compares each channel over the parts,
+            result [n, c]; ``channels`` as in BYOL, each part over its channels, [n, p].
+    """
+    return 1 - F.cosine_similarity(prediction, target, dim=axis(cosine), eps=1e-6)
+
+
+class RegressionLoss:
+    """The mean of both views' regression losses, and figures to log.
+
+    ``spread`` tells learning from collapse, which the loss cannot: the standard deviation
+    over the batch of the targets' directions, from 0 (all sequences look the same) to 1.
+    """
+
+    def __init__(self, cosine: Cosine = "parts") -> None:
+        self.cosine: Cosine = cosine
+
+    def __call__(self, output: Agreement, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the scalar to minimise and the figures; ``labels`` are not looked at."""
+        terms = [
+            regression_loss(prediction, target, self.cosine)
+            for prediction, target in zip(*output, strict=True)
+        ]
+        loss = torch.stack(terms).sum(0).mean()
+        directions = F.normalize(torch.stack(output.targets), dim=1 + axis(self.cosine))
+        spread = directions.var(1, correction=0).sum(axis(self.cosine)).mean().sqrt()
+        return loss, {"spread": spread}
+
+
+def axis(cosine: Cosine) -> int:
+    """The dimension of [n, c, p] along which the cosine is taken."""
+    return 2 if cosine == "parts" else 1
+
+
+def embedding_shape(model: GaitNetwork) -> tuple[int, int]:
+    """Channels and parts of a network's embedding; nothing is computed."""
+    bare = model.momentum_target().to("meta").eval()
+    with torch.no_grad():
+        silhouettes = torch.zeros(1, model.frames, *model.size, device="meta")
+        _, channels, parts = bare(silhouettes).embeddings.shape
+    return channels, parts

@@ -1,0 +1,45 @@
+"""The samples of all ranks in one batch, for losses that compare samples with each other."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, distributed
+
+from nasgait.nn.pairs import widen
+
+
+def gather(embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Join embeddings and labels of all ranks, in the order of the ranks.
+
+    All ranks hold equally many samples.  The gradient is scaled so that averaging
+    gradients over ranks gives that of one process with the whole batch.
+    """
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return embeddings, labels
+    world = distributed.get_world_size()
+    if world == 1:
+        return embeddings, labels
+    everyone = [torch.empty_like(labels) for _ in range(world)]
+    distributed.all_gather(everyone, labels)
+    return _Gather.apply(widen(embeddings)), torch.cat(everyone)
+
+
+class _Gather(torch.autograd.Function):
+    """Join along dim 0 over ranks; backward is the own slice times the number of ranks.
+
+    Every rank computes the same loss of all samples, but only its own samples
+    lead to its weights: times ``world`` makes up for the averaging of
+    gradients, and no communication is needed on the way back.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.own = x.shape[0]
+        parts = [x.new_empty(x.shape) for _ in range(distributed.get_world_size())]
+        distributed.all_gather(parts, x.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        first = distributed.get_rank() * ctx.own
+        return grads[0][first : first + ctx.own] * distributed.get_world_size()

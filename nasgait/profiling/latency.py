@@ -1,0 +1,53 @@
+"""How long a network takes for one sequence on this machine."""
+
+import time
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+
+from nasgait.engine.distributed import pick_device
+from nasgait.engine.precision import to_channels_last
+from nasgait.nn.output import GaitNetwork
+
+REPEATS = 10
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Wall time of the embedding of one sequence, silhouettes on the device already."""
+
+    median: float
+    """Seconds; of several in a row, after one that does not count."""
+    best: float
+    """Seconds."""
+    repeats: int
+    device: str
+    """``cpu``, or the GPU's name."""
+    threads: int
+    """CPU threads."""
+
+
+@torch.inference_mode()
+def latency(model: GaitNetwork, frames: int | None = None, repeats: int = REPEATS) -> Latency:
+    """Time a network in evaluation mode and float32, without its neck.
+
+    Args:
+        model: moved to a GPU if there is one, and left so.
+        frames: of the sequence; the network's own by default.
+        repeats: timed passes.
+    """
+    device = pick_device("auto")
+    model.neck = None
+    model = to_channels_last(model.eval().to(device))
+    silhouettes = torch.rand(1, frames or model.frames, *model.size, device=device)
+    seconds = []
+    for _ in range(1 + repeats):
+        began = time.perf_counter()
+        model(silhouettes)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - began)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    timed = seconds[1:]
+    return Latency(median(timed), min(timed), repeats, name, torch.get_num_threads())

@@ -1,0 +1,87 @@
+"""Settings that do not fit the protocol are refused before anything is embedded."""
+
+import json
+
+import pytest
+
+from nasgait.config.schema import EvaluationConfig
+from nasgait.data.store import Sequence
+from nasgait.errors import ConfigError, DataError
+from nasgait.evaluation.options import check_options, check_sequences
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A partition with probes, one without, and a table of true labels."""
+    sets = {"TRAIN_SET": ["1"], "TEST_SET": ["2"]}
+    (tmp_path / "bare.json").write_text(json.dumps(sets))
+    (tmp_path / "probes.json").write_text(json.dumps(sets | {"PROBE_SET": ["2-a-b"]}))
+    (tmp_path / "truth.csv").write_text("videoId,label\nv,2\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"protocol": "casia-b"},
+        {"protocol": "leave-one-out", "gallery_ids": 4},
+        {"protocol": "grew", "distractors": True, "rerank": True, "truth": "truth.csv"},
+        {"protocol": "gait3d", "probes": "probes.json", "rerank": True},
+        {"protocol": "hid", "truth": "truth.csv"},
+    ],
+)
+def test_settings_that_fit(files, settings, monkeypatch):
+    monkeypatch.chdir(files)
+    check_options(EvaluationConfig(**settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "told"),
+    [
+        ({"truth": "truth.csv"}, ConfigError, "truth: only protocol grew, hid has unlabelled"),
+        ({"protocol": "grew", "gallery_ids": 4}, ConfigError, "only protocol leave-one-out cuts"),
+        ({"protocol": "casia-b", "probes": "x"}, ConfigError, "probes: only protocol gait3d"),
+        ({"protocol": "hid", "distractors": True}, ConfigError, "distractors: only protocol grew"),
+        ({"protocol": "oumvlp", "rerank": True}, ConfigError, "rerank: only protocol grew, gait3d"),
+        ({"protocol": "hid"}, ConfigError, "hid: its probes are unlabelled"),
+        ({"protocol": "gait3d"}, ConfigError, "needs the list of its probes; give OpenGait's"),
+        ({"protocol": "gait3d", "probes": "bare.json"}, DataError, "bare.json: no PROBE_SET"),
+        ({"protocol": "gait3d", "probes": "none.json"}, DataError, "none.json"),
+        ({"protocol": "grew", "truth": "none.csv"}, DataError, "none.csv"),
+    ],
+)
+def test_settings_that_do_not(files, settings, error, told, monkeypatch):
+    monkeypatch.chdir(files)
+    with pytest.raises(error, match=told):
+        check_options(EvaluationConfig(**settings))
+
+
+def test_messages_speak_of_keys_or_flags():
+    config = EvaluationConfig(protocol="grew", gallery_ids=4)
+    with pytest.raises(ConfigError, match=r"^evaluation\.gallery_ids:"):
+        check_options(config)
+    with pytest.raises(ConfigError, match=r"^--gallery-ids:"):
+        check_options(config, flags=True)
+
+
+def test_hid_does_without_labels_when_it_submits():
+    check_options(EvaluationConfig(protocol="hid"), submits=True)
+
+
+def test_sequences_that_cannot_be_judged_are_told_before_training(files, monkeypatch):
+    monkeypatch.chdir(files)
+
+    def walks(*types):
+        return [Sequence("2", kind, view, "test", 9, 0, 0) for kind in types for view in "ab"]
+
+    check_sequences(EvaluationConfig("oumvlp"), walks("00", "01"))
+    with pytest.raises(DataError, match="no gallery sequence"):
+        check_sequences(EvaluationConfig("oumvlp"), walks("00"))
+    with pytest.raises(DataError, match="no nm probe"):
+        check_sequences(EvaluationConfig("casia-b"), [])
+    gait3d = EvaluationConfig("gait3d", probes="probes.json")
+    check_sequences(gait3d, [Sequence("2", "a", "b", "test", 9, 0, 0)])
+    with pytest.raises(DataError, match="none of the 1 listed probes"):
+        check_sequences(gait3d, walks("x"))
+    check_sequences(EvaluationConfig(), walks("x"))
