@@ -1,7 +1,7 @@
 """The one network that every space describes, with one or several blocks in each layer."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -62,10 +62,20 @@ class ChoiceUnit(nn.Module):
 
     def forward(self, clip: Clip, choice: int) -> Clip:
         """Run the block of this choice and what follows it."""
-        x, valid, stage_input = clip
-        if self.opens:
-            stage_input = x
-        x = self.options[str(choice)](x, valid)
+        clip = self.open(clip)
+        return self.close(self.block(choice)(clip.x, clip.valid), clip)
+
+    def block(self, choice: int) -> ChoiceBlock:
+        """The candidate block of a choice."""
+        return cast(ChoiceBlock, self.options[str(choice)])
+
+    def open(self, clip: Clip) -> Clip:
+        """The clip as the block and what follows it see it."""
+        return clip._replace(stage_input=clip.x) if self.opens else clip
+
+    def close(self, x: Tensor, opened: Clip) -> Clip:
+        """All that follows the block: ``x`` is its output for the ``opened`` clip."""
+        _, valid, stage_input = opened
         if self.shortcut is not None:
             x = self.shortcut(stage_input, valid).add_(x)
             stage_input = None

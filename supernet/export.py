@@ -8,7 +8,7 @@ from nasgait.engine.checkpoint import FORMAT, load_checkpoint, save_checkpoint, 
 from nasgait.errors import CheckpointError, ConfigError
 from search_spaces import load_architecture
 from supernet.network import slice_state
-from supernet.scoring import check_space
+from supernet.weights import check_space
 
 logger = logging.getLogger(__name__)
 

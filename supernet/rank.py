@@ -22,7 +22,8 @@ from nasgait.errors import DataError
 from nasgait.evaluation.statistics import chance_level, correlation_interval, kendall, spearman
 from search_spaces.record import Architecture
 from search_spaces.space import SearchSpace
-from supernet.scoring import Scorer, load_supernet
+from supernet.scoring import Scorer
+from supernet.weights import load_supernet
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,9 @@ def run(args: argparse.Namespace) -> int:
     parts = split_as(store, config.data)
     with joined(config.device, config.threads) as world:
         scorer = Scorer(config, weights, store, parts, world.device)
-        scores = [scorer.score(arch)[config.search.objective] for arch in tqdm(truth, unit="arch")]
+        scores = [
+            scorer.score(arch.choices)[config.search.objective] for arch in tqdm(truth, unit="arch")
+        ]
     report = agreement(truth, scores, config.search.objective, config.seed)
     text = json.dumps(report, indent=1) + "\n"
     if args.out:

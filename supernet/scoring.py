@@ -1,76 +1,143 @@
-"""How good is an architecture, by the supernet's weights?
+"""How good are architectures, by the supernet's weights?
 
-The chosen path is built, takes its slice of the supernet, gets exact BatchNorm
-statistics from training sequences, and retrieves search-val sequences from one
-another (leave-one-out).  Test identities are never read.
+The paths take exact BatchNorm statistics from training sequences, then retrieve search-val
+sequences from one another (leave-one-out).  Test identities are never read.  Architectures
+scored together share the work on all layers up to where they part; the scores are those that
+each would get alone.
 """
 
-import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from nasgait.config.schema import CalibrationConfig, ExperimentConfig
 from nasgait.data.loader import pad
 from nasgait.data.split import Split
 from nasgait.data.store import GaitStore
 from nasgait.data.transforms import fit
-from nasgait.engine.checkpoint import FORMAT, load_checkpoint, sha256_of
-from nasgait.engine.precision import autocast, to_channels_last
+from nasgait.engine.precision import MIXED, autocast, to_channels_last
 from nasgait.engine.rng import generator
-from nasgait.errors import CheckpointError, DataError
-from nasgait.evaluation.embed import embed
+from nasgait.errors import DataError
+from nasgait.evaluation.embed import like_lengths
 from nasgait.evaluation.protocols import leave_one_out
-from nasgait.nn.output import GaitNetwork
-from search_spaces import load_space
-from search_spaces.record import Architecture
-from search_spaces.space import SearchSpace
+from search_spaces.network import Clip
+from supernet.calibration import Batch, Calibration
+from supernet.column import Memory
+from supernet.footprint import Footprint
 from supernet.network import slice_state
-from supernet.recalibrate import recalibrate
-
-logger = logging.getLogger(__name__)
-
-CALIBRATION_FRAMES = 2048
-"""Frames (at most, padding included) of one calibration batch."""
+from supernet.tree import Prefix, Tree, grow
+from supernet.weights import Weights
 
 
-@dataclass(frozen=True)
-class Weights:
-    """A trained supernet: its weights, its space and where they come from."""
+class Scorer:
+    """Scores architectures of one supernet, many at a time.
 
-    state: Mapping[str, Tensor]
-    space: SearchSpace
-    sha256: str
+    Args:
+        config: its ``search`` section says how; its seed draws the calibration set.
+        weights: the supernet.
+        store, parts: where the silhouettes are, and the identities' split.
+        device: where to compute.
 
-
-def load_supernet(path: str | Path, space_name: str) -> Weights:
-    """The supernet checkpoint at ``path``, which must be one over ``space_name``.
+    Attributes:
+        indices: the scored sequences of the store, and ``labels`` their identities.
+        calibrated_on: sequences of the calibration set.
+        memory: what activations of the calibration set may hold, and have held.
 
     Raises:
-        CheckpointError: missing, damaged, no supernet, or one of another space.
+        ConfigError: ``search.memory`` is too little for a single sequence.
+        DataError: too few search-val identities.
     """
-    saved = load_checkpoint(path, FORMAT)
-    space = load_space(space_name)
-    if saved.get("kind") != "supernet":
-        raise CheckpointError(f"{path}: holds a {saved.get('kind')}, not a supernet")
-    check_space(path, saved, space)
-    return Weights(saved["model"], space, sha256_of(path))
 
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        weights: Weights,
+        store: GaitStore,
+        parts: Split,
+        device: torch.device,
+    ) -> None:
+        search, self.space = config.search, weights.space
+        self._store, self.device, self._metric = store, device, config.evaluation.metric
+        self._dtype = MIXED.get(search.precision, torch.float32)
+        self._arithmetic = partial(autocast, device, search.precision)
+        self.network = self.space.supernet()
+        self.network.load_state_dict(slice_state(weights.state, self.network))
+        to_channels_last(self.network.to(device)).eval()
 
-def check_space(path: str | Path, saved: Mapping[str, Any], space: SearchSpace) -> None:
-    """Refuse weights that belong to another search space."""
-    if saved.get("space_sha256") != space.sha256:
-        raise CheckpointError(
-            f"{path}: is of space {saved.get('space')} (sha256 "
-            f"{str(saved.get('space_sha256'))[:12]}), not {space.name} ({space.sha256[:12]}); "
-            "give the space that it was trained on, or train again"
-        )
+        self.indices = scored_sequences(store, parts, search.max_sequences)
+        self.labels = [store.sequences[index].label for index in self.indices]
+        frames = np.array([store.sequences[index].length for index in self.indices])
+        self._lengths = np.minimum(frames, search.max_frames or frames.max())
+        drawn = calibration_sequences(store, parts, search.calibration, config.seed)
+        self.calibrated_on = len(drawn)
+        longest = max([int(self._lengths.max()), *map(len, drawn)])
+        self._plan = Footprint.of(self.space.spec, self._dtype).plan(search.memory, longest, device)
+        batches = [
+            self._padded([drawn[i] for i in batch])
+            for batch in like_lengths([len(frames) for frames in drawn], self._plan.batch_frames)
+        ]
+        self.memory = Memory(self._plan.activations - sum(x.nbytes for x, _ in batches))
+        self._calibration = Calibration(self.network, batches, self.memory, self._arithmetic)
+
+    def score_all(
+        self, architectures: Sequence[Prefix]
+    ) -> Iterator[tuple[Prefix, dict[str, float], float]]:
+        """Score architectures, those that begin alike side by side.
+
+        Yields:
+            The choices; leave-one-out rates in percent (``rank1``, ``map``, ...) on search-val
+            identities; the seconds it took, an equal share of the common work.
+        """
+        ordered = sorted(set(architectures))
+        together = self._plan.architectures(len(self.indices))
+        for start in range(0, len(ordered), together):
+            began = time.perf_counter()
+            rates = {
+                choices: leave_one_out(embeddings, self.labels, self._metric).rates()
+                for choices, embeddings in self.embed(ordered[start : start + together]).items()
+            }
+            share = (time.perf_counter() - began) / len(rates)
+            yield from ((choices, found, share) for choices, found in rates.items())
+
+    def score(self, choices: Prefix) -> dict[str, float]:
+        """The rates of one architecture."""
+        return next(self.score_all([choices]))[1]
+
+    def embed(self, architectures: Sequence[Prefix]) -> dict[Prefix, NDArray[np.float32]]:
+        """What each architecture makes of the scored sequences: [n, c, p], in their order."""
+        self._calibration.measure(architectures)
+        tree, head = grow(architectures), self.space.spec.head
+        shape = (len(self.indices), head.channels, sum(head.bins))
+        found = {choices: np.empty(shape, np.float32) for choices in architectures}
+        for batch in like_lengths(self._lengths, self._plan.batch_frames):
+            silhouettes, lengths = self._padded([self._read(i) for i in batch])
+            with torch.inference_mode(), self._arithmetic():
+                clip = self.network.enter(silhouettes, lengths)
+                for choices, embeddings in self._embed_below(tree, (), clip):
+                    found[choices][batch] = embeddings
+        return found
+
+    def _embed_below(
+        self, tree: Tree, prefix: Prefix, clip: Clip
+    ) -> Iterator[tuple[Prefix, NDArray[np.float32]]]:
+        """The architectures of a tree and their embeddings of a clip behind ``prefix``."""
+        if not tree:
+            yield prefix, self.network.leave(clip).embeddings.float().cpu().numpy()
+        for choice, below in tree.items():
+            path = (*prefix, choice)
+            self._calibration.fold(path, self._dtype)
+            yield from self._embed_below(below, path, self.network.units[len(prefix)](clip, choice))
+
+    def _read(self, i: int) -> NDArray[np.uint8]:
+        return self._store.read(self.indices[i], np.arange(self._lengths[i]))
+
+    def _padded(self, sequences: list[NDArray[np.uint8]]) -> Batch:
+        frames, lengths = pad(sequences)
+        return fit(frames.to(self.device), self.space.size), lengths.to(self.device)
 
 
 def calibration_sequences(
@@ -86,67 +153,6 @@ def calibration_sequences(
     drawn = rng.choice(parts.train, size=count, replace=False)
     frames = [store[int(index)][: config.max_frames] for index in drawn]
     return sorted(frames, key=len)
-
-
-def batches_of(sequences: list[np.ndarray], size: tuple[int, int]) -> list[tuple[Tensor, Tensor]]:
-    """Padded batches (silhouettes [n, s, h, w], lengths [n]) of bounded size."""
-    groups: list[list[np.ndarray]] = [[]]
-    for frames in sequences:
-        if groups[-1] and (len(groups[-1]) + 1) * len(frames) > CALIBRATION_FRAMES:
-            groups.append([])
-        groups[-1].append(frames)
-    padded = [pad(group) for group in groups]
-    return [(fit(frames, size), lengths) for frames, lengths in padded]
-
-
-class Scorer:
-    """Scores architectures of one supernet, one by one."""
-
-    def __init__(
-        self,
-        config: ExperimentConfig,
-        weights: Weights,
-        store: GaitStore,
-        parts: Split,
-        device: torch.device,
-    ) -> None:
-        self.weights, self.store, self.device = weights, store, device
-        self.precision = config.search.precision
-        self.metric = config.evaluation.metric
-        self.max_frames = config.search.max_frames
-        self.indices = scored_sequences(store, parts, config.search.max_sequences)
-        self.labels = [store.sequences[index].label for index in self.indices]
-        sequences = calibration_sequences(store, parts, config.search.calibration, config.seed)
-        self.calibrated_on = len(sequences)
-        self.calibration = [
-            (silhouettes.to(device), lengths.to(device))
-            for silhouettes, lengths in batches_of(sequences, weights.space.size)
-        ]
-
-    def network(self, arch: Architecture) -> GaitNetwork:
-        """The subnet of ``arch`` with the supernet's weights and its own exact statistics."""
-        model = self.weights.space.build(arch)
-        model.load_state_dict(slice_state(self.weights.state, model))
-        to_channels_last(model.to(self.device)).eval()
-        recalibrate(model, [partial(self._forward, model, *batch) for batch in self.calibration])
-        return model
-
-    def score(self, arch: Architecture) -> dict[str, float]:
-        """Leave-one-out rates in percent (``rank1``, ``map``, ...) on search-val identities."""
-        embeddings = embed(
-            self.network(arch),
-            self.store,
-            self.indices,
-            self.weights.space.size,
-            max_frames=self.max_frames,
-            device=str(self.device),
-            precision=self.precision,
-        )
-        return leave_one_out(embeddings, self.labels, self.metric).rates()
-
-    def _forward(self, model: GaitNetwork, silhouettes: Tensor, lengths: Tensor) -> None:
-        with autocast(self.device, self.precision):
-            model(silhouettes, lengths)
 
 
 def scored_sequences(store: GaitStore, parts: Split, limit: int | None) -> list[int]:

@@ -33,7 +33,8 @@ from search_spaces import load_space
 from search_spaces.architecture import save_architecture
 from search_spaces.budget import budget_of
 from search_spaces.space import SearchSpace
-from supernet.scoring import Scorer, Weights, load_supernet, scored_sequences
+from supernet.scoring import Scorer, scored_sequences
+from supernet.weights import Weights, load_supernet
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +136,7 @@ def run(args: argparse.Namespace) -> int:
 
 def evolve(inputs: Inputs, scorer: Scorer) -> SearchResult:
     """Run the evolution behind a progress bar; each score is in the ledger at once."""
-    config, space = inputs.config.search, inputs.space
+    config = inputs.config.search
     ledger = Ledger.open(inputs.out / "ledger.jsonl")
     total = config.population * (1 + config.max_epochs)
     logger.info(
@@ -149,7 +150,7 @@ def evolve(inputs: Inputs, scorer: Scorer) -> SearchResult:
     )
 
     def score(choices: Choices, generation: int) -> dict[str, float]:
-        rates = scorer.score(space.architecture(choices))
+        rates = scorer.score(choices)
         progress.scored()
         return {"rank1": rates["rank1"], "map": rates["map"]}
 

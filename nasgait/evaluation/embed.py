@@ -65,7 +65,7 @@ def embed(
     rows: list[NDArray[np.float32] | None] = [None] * len(indices)
     bar = tqdm(total=len(indices), desc="embed", unit="seq", disable=not progress, leave=False)
     with bar, _evaluating(model), torch.inference_mode(), autocast(place, precision):
-        for batch in _batches(lengths, budget):
+        for batch in like_lengths(lengths, budget):
             frames, valid = pad(
                 [store.read(indices[i], np.arange(lengths[i], dtype=np.int64)) for i in batch]
             )
@@ -121,14 +121,15 @@ def _lengths(store: GaitStore, indices: Sequence[int], max_frames: int | None) -
     return lengths if max_frames is None else np.minimum(lengths, max_frames)
 
 
-def _batches(lengths: NDArray[np.int64], budget: int) -> Iterator[list[int]]:
-    """Yield positions in order of falling length, at most ``budget`` padded frames each.
+def like_lengths(lengths: Sequence[int] | NDArray[np.int64], frames: int) -> Iterator[list[int]]:
+    """Yield batches of sequences, as positions in ``lengths``, in order of falling length.
 
+    Each holds at most so many ``frames``, padding included, or one sequence that is longer.
     The longest come first: if memory is short, that shows at once.
     """
     batch: list[int] = []
-    for i in np.argsort(-lengths, kind="stable").tolist():
-        if batch and int(lengths[batch[0]]) * (len(batch) + 1) > budget:
+    for i in np.argsort(-np.asarray(lengths), kind="stable").tolist():
+        if batch and int(lengths[batch[0]]) * (len(batch) + 1) > frames:
             yield batch
             batch = []
         batch.append(i)

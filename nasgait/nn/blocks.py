@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -45,20 +46,23 @@ class Conv3d(nn.Conv3d):
         padding = (t // 2, h // 2, w // 2)
         super().__init__(in_channels, out_channels, kernel, padding=padding, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve x [n, c, s, h, w] to [n, out, s, h, w]."""
+    def forward(
+        self, x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None
+    ) -> Tensor:
+        """Convolve x [n, c, s, h, w] to [n, out, s, h, w]; by ``weight`` in place of its own."""
+        weight = self.weight if weight is None else weight
         if self.in_channels == 1:
-            return self._from_one_channel(x)
+            return self._from_one_channel(x, weight, bias)
         frames, window = x.shape[2], self.kernel_size[0]
         if frames < window and x.device.type == "cpu" and torch.is_grad_enabled():
             # With fewer frames than the kernel is long, the gradient of bfloat16 weights on a
             # CPU comes out as whatever the memory held before (torch 2.13 with oneDNN).
             # Frames of zeros behind the last one are what the kernel sees there anyway.
             longer = F.pad(x, (0, 0, 0, 0, 0, window - frames))
-            return super().forward(longer)[:, :, :frames]
-        return super().forward(x)
+            return self._conv_forward(longer, weight, bias)[:, :, :frames]
+        return self._conv_forward(x, weight, bias)
 
-    def _from_one_channel(self, x: Tensor) -> Tensor:
+    def _from_one_channel(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Take the frames under the kernel as channels of a 2-D convolution.
 
         The same sum.  Convolutions of a single channel are six times slower in
@@ -67,10 +71,10 @@ class Conv3d(nn.Conv3d):
         n, _, s, h, w = x.shape
         t, up, left = self.kernel_size
         if (t, up, left) == (1, 1, 1):
-            return F.linear(x.movedim(1, -1), self.weight.flatten(1)).movedim(-1, 1)
+            return F.linear(x.movedim(1, -1), weight.flatten(1), bias).movedim(-1, 1)
         frames = F.pad(x[:, 0], (0, 0, 0, 0, t // 2, t // 2)) if t > 1 else x[:, 0]
         window = frames.unfold(1, t, 1).reshape(n * s, h, w, t).permute(0, 3, 1, 2)
-        y = F.conv2d(window, self.weight[:, 0], padding=(up // 2, left // 2))
+        y = F.conv2d(window, weight[:, 0], bias, padding=(up // 2, left // 2))
         return y.view(n, s, *y.shape[1:]).transpose(1, 2)
 
 
@@ -133,6 +137,9 @@ class SetBlock(nn.Module):
 class ConvBN(nn.Module):
     """Convolution and BatchNorm; padding in time is hidden from kernels that mix frames."""
 
+    folded: tuple[Tensor, Tensor] | None = None
+    """Weight and bias of both in one (:meth:`fold`), for evaluation; used where set."""
+
     def __init__(self, in_channels: int, out_channels: int, kernel: Kernel) -> None:
         super().__init__()
         self.conv = Conv3d(in_channels, out_channels, kernel)
@@ -141,10 +148,22 @@ class ConvBN(nn.Module):
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Map x [n, c, s, h, w] to [n, out, s, h, w]; ``valid`` is bool [n, 1, s, 1, 1]."""
-        if self.mixes_time:
-            x = hide(x, valid)
-        y: Tensor = self.norm(self.conv(x), valid)
+        if self.folded is not None:
+            return self.convolve(x, valid, *self.folded)
+        y: Tensor = self.norm(self.convolve(x, valid), valid)
         return y
+
+    def convolve(self, x: Tensor, valid: Tensor | None = None, *stand_in: Tensor) -> Tensor:
+        """The convolution alone, by its own weight or by a weight and bias that stand in."""
+        y: Tensor = self.conv(hide(x, valid) if self.mixes_time else x, *stand_in)
+        return y
+
+    @torch.no_grad()
+    def fold(self, mean: Tensor, var: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Weight and bias that do what convolution and BatchNorm do with these statistics [c]."""
+        scale = self.norm.weight * (var + self.norm.eps).rsqrt()
+        weight = self.conv.weight * scale.view(-1, 1, 1, 1, 1)
+        return weight.to(dtype), (self.norm.bias - mean * scale).to(dtype)
 
 
 class ChoiceBlock(nn.Module):
@@ -169,12 +188,17 @@ class ChoiceBlock(nn.Module):
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Map x [n, c, s, h, w] to [n, out, s, h, w]; ``valid`` is bool [n, 1, s, 1, 1]."""
-        last = len(self.convs) - 1
         for i, conv in enumerate(self.convs):
-            x = conv(x, valid)
-            if i < last or self.relu:
-                x = F.relu_(x)
+            x = self.activate(i, conv(x, valid))
         return x
+
+    def steps(self) -> list[ConvBN]:
+        """Its convolutions, in the order they run."""
+        return [cast(ConvBN, conv) for conv in self.convs]
+
+    def activate(self, i: int, x: Tensor) -> Tensor:
+        """What follows convolution ``i`` and its BatchNorm: ReLU, in place, or nothing."""
+        return F.relu_(x) if self.relu or i < len(self.convs) - 1 else x
 
 
 class TemporalAggregation(nn.Module):

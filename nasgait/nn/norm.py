@@ -98,14 +98,18 @@ class BatchNorm(_BatchNorm):
         """
         assert self.running_mean is not None and self.running_var is not None
         if self.calibrate is not None:
-            found = self.calibrate(moments(x.detach(), valid))
-            self.running_mean.copy_(found.mean)
-            self.running_var.copy_(found.m2 / found.count)
+            self.adopt(self.calibrate(moments(x.detach(), valid)))
         elif self.training and not self.frozen:
             return self._train(x, valid)
         return F.batch_norm(
             x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
         )
+
+    def adopt(self, found: Moments) -> None:
+        """Take moments as running statistics (biased variance)."""
+        assert self.running_mean is not None and self.running_var is not None
+        self.running_mean.copy_(found.mean)
+        self.running_var.copy_(found.m2 / found.count)
 
     def _train(self, x: Tensor, valid: Tensor | None) -> Tensor:
         assert self.running_mean is not None and self.running_var is not None

@@ -11,7 +11,7 @@ from reference import needs_reference
 from nasgait.engine.checkpoint import load_checkpoint
 from retrain.subject import load_network
 from search_spaces import load_space
-from supernet.scoring import load_supernet
+from supernet.weights import load_supernet
 
 pytestmark = needs_reference
 SUPERNET = "sposgait_small_narrow_all3"

@@ -135,16 +135,17 @@ def test_scores_do_not_depend_on_what_was_scored_before(trained, tiny_store):
     from nasgait.config.load import load_config
     from nasgait.data.split import split
     from nasgait.data.store import GaitStore
-    from supernet.scoring import Scorer, load_supernet
+    from supernet.scoring import Scorer
+    from supernet.weights import load_supernet
 
     config = load_config(trained[0])
     store = GaitStore.open(tiny_store)
     parts = split(store, config.data.search_val, config.data.split_seed)
     scorer = Scorer(config, load_supernet(trained[1], "nano"), store, parts, torch.device("cpu"))
     a, b = SPACE.parse("0-1-2-3"), SPACE.parse("0-5-4-0")
-    first = scorer.score(a)
-    scorer.score(b)
-    assert scorer.score(a) == first
+    first = scorer.score(a.choices)
+    scorer.score(b.choices)
+    assert scorer.score(a.choices) == first
     test_identities = {store.sequences[i].label for i in parts.test}
     assert not test_identities & set(scorer.labels), "test identities are never scored"
 

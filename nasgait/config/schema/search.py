@@ -10,8 +10,9 @@ from nasgait.config.schema.bounds import Amount, Count, Probability, Whole
 class CalibrationConfig:
     """BatchNorm recalibration before an architecture is scored."""
 
-    sequences: Count = 128
-    """Training sequences whose moments are pooled."""
+    sequences: Whole = 128
+    """Training sequences whose moments are pooled; 0 keeps the statistics of supernet training,
+    which fit no path, as published scores do."""
     max_frames: Count | None = None
     """Frames used of each, from the first; all by default."""
 
@@ -48,3 +49,6 @@ class SearchConfig:
     """Frames used of each scored sequence, from the first; all by default."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Arithmetic of scoring, recalibration included."""
+    memory: Amount = 4e9
+    """Bytes that scoring may hold beside the supernet: activations of the calibration set along a
+    path, which are computed again where they do not fit, and embeddings."""

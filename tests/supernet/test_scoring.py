@@ -1,0 +1,255 @@
+"""Architectures scored together get what each gets alone, by a plain loop, in any memory."""
+
+import subprocess
+import sys
+import textwrap
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nasgait.config.schema import CalibrationConfig, DataConfig, ExperimentConfig, SearchConfig
+from nasgait.data.split import split_as
+from nasgait.data.store import GaitStore, StoreWriter
+from nasgait.data.transforms import fit
+from nasgait.engine.precision import autocast
+from nasgait.errors import ConfigError
+from nasgait.evaluation.protocols import leave_one_out
+from nasgait.evaluation.statistics import kendall
+from nasgait.nn.blocks import ConvBN
+from search_spaces import load_space
+from search_spaces.space import SearchSpace
+from search_spaces.spec import HeadSpec, LayerSpec, SpaceSpec, StageSpec
+from supernet.calibration import Calibration
+from supernet.column import Memory
+from supernet.network import slice_state
+from supernet.recalibrate import recalibrate
+from supernet.scoring import Scorer, calibration_sequences
+from supernet.weights import Weights
+
+CPU = torch.device("cpu")
+
+DEEP = SearchSpace(
+    SpaceSpec(
+        name="deep",
+        size=(16, 11),
+        frames=6,
+        blocks=("3x3x3", "3x3x1+3x1x3", "1x1x1"),
+        stages=(
+            StageSpec((LayerSpec(4, True), LayerSpec(6, False)), relu=True, pool=True, lta=True),
+            StageSpec((LayerSpec(8, True), LayerSpec(8, False), LayerSpec(8, True))),
+            StageSpec((LayerSpec(8, False),), shortcut=False, relu=True),
+        ),
+        head=HeadSpec((4, 2), 8),
+    ),
+    "deep",
+)
+"""Stages of several layers, one of them without a shortcut."""
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """4 search-val and 6 training identities x 3 sequences of 1 to 13 frames of noise."""
+    path = tmp_path_factory.mktemp("data") / "store"
+    rng = np.random.default_rng(0)
+    with StoreWriter(path) as writer:
+        for number in range(10):
+            for take in range(3):
+                shape = (int(rng.integers(1, 14)), 64, 64)
+                frames = (rng.random(shape) < 0.3 + number / 30) * np.uint8(255)
+                subset = "search-val" if number < 4 else "train"
+                writer.add(f"{number:03d}", "nm", f"{take}", subset, frames)
+    return GaitStore.open(path)
+
+
+def weights_of(space):
+    torch.manual_seed(1)
+    network = space.supernet()
+    for module in network.modules():
+        if hasattr(module, "running_mean"):
+            torch.nn.init.normal_(module.running_mean)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2)
+    return Weights(network.state_dict(), space, "")
+
+
+def experiment(store, **search):
+    return ExperimentConfig("test", DataConfig(str(store.path)), search=SearchConfig(**search))
+
+
+def scorer_of(space, store, **search):
+    config = experiment(store, **search)
+    return Scorer(config, weights_of(space), store, split_as(store, config.data), CPU)
+
+
+def plain_loop(space, store, architectures, precision="float32", **search):
+    """Each architecture and each sequence alone: [n, c, p] by choices."""
+    config = experiment(store, **search)
+    parts = split_as(store, config.data)
+    drawn = calibration_sequences(store, parts, config.search.calibration, config.seed)
+    state, found = weights_of(space).state, {}
+    for choices in architectures:
+        model = space.build(choices)
+        model.load_state_dict(slice_state(state, model))
+        model.eval()
+        with autocast(CPU, precision):
+            recalibrate(model, [partial(model, fit(frames[None], space.size)) for frames in drawn])
+            with torch.inference_mode():
+                rows = [model(fit(store[i][None], space.size)) for i in parts.search_val]
+        found[choices] = torch.cat([row.embeddings for row in rows]).float().numpy()
+    return found
+
+
+def agree(ours, plain, tolerance=1e-5):
+    assert ours.keys() == plain.keys()
+    for choices, embeddings in plain.items():
+        gap = np.abs(ours[choices] - embeddings).max() / np.abs(embeddings).max()
+        assert gap < tolerance, (choices, gap)
+
+
+def test_fifty_together_are_each_alone(store):
+    space = load_space("nano")
+    rng = np.random.default_rng(2)
+    chosen = sorted({space.sample(rng).choices for _ in range(80)})[:50]
+    assert len(chosen) == 50
+    scorer = scorer_of(space, store)
+    plain = plain_loop(space, store, chosen)
+    agree(scorer.embed(chosen), plain)
+    scored = {choices: rates for choices, rates, _ in scorer.score_all(chosen)}
+    for choices, embeddings in plain.items():
+        assert scored[choices] == leave_one_out(embeddings, scorer.labels).rates(), choices
+
+
+paths = {space: st.tuples(*[st.integers(0, n - 1) for n in space.choices])
+         for space in (DEEP, load_space("nano"))}  # fmt: skip
+
+
+@settings(max_examples=25)
+@given(data=st.data(), megabytes=st.floats(3.2, 30), longest=st.integers(1, 13))
+@pytest.mark.parametrize("space", paths, ids=lambda space: space.name)
+def test_whatever_the_population_lengths_batches_and_memory(space, store, data, megabytes, longest):
+    chosen = data.draw(st.lists(paths[space], min_size=1, max_size=6, unique=True))
+    sequences = data.draw(st.integers(0, 12))
+    search = {
+        "max_frames": longest,
+        "calibration": CalibrationConfig(sequences, max_frames=longest),
+        "memory": megabytes * 1e6,
+    }
+    scorer = scorer_of(space, store, **search)
+    found = scorer.embed(chosen)
+    assert scorer.memory.used == 0 and scorer.memory.peak <= scorer.memory.limit
+    if sequences:
+        cut = truncated(store, longest)
+        agree(found, plain_loop(space, cut, chosen, **search), 3e-5)
+
+
+def truncated(store, longest):
+    """The store as it is read with ``max_frames``."""
+
+    class Truncated:
+        path, sequences, size = store.path, store.sequences, store.size
+
+        def __getitem__(self, index):
+            return store[index][:longest]
+
+    return Truncated()
+
+
+def test_the_same_bits_whatever_is_scored_beside_and_in_whatever_memory(store):
+    space = load_space("nano")
+    chosen = [(0, a, b, c) for a, b in ((0, 4), (3, 1), (3, 5)) for c in (2, 3)]
+    roomy = scorer_of(space, store)
+    together = roomy.embed(chosen)
+    again = roomy.embed(chosen[::-1])
+    tight = scorer_of(space, store)
+    tight.memory.limit = 0
+    recomputed = tight.embed(chosen)
+    assert roomy.memory.peak > 0 == tight.memory.peak
+    later = scorer_of(space, store)
+    later.embed(chosen[:1])
+    for choices in chosen[1::2]:
+        alone = scorer_of(space, store).embed([choices])[choices]
+        for other in (together, again, recomputed, later.embed([choices])):
+            assert np.array_equal(alone, other[choices]), choices
+
+
+def test_without_a_calibration_set_the_statistics_of_training_hold(store):
+    space, chosen = load_space("nano"), [(0, 3, 5, 1), (0, 3, 2, 2)]
+    scorer = scorer_of(space, store, calibration=CalibrationConfig(0))
+    assert scorer.calibrated_on == 0
+    state = weights_of(space).state
+    for choices, embeddings in scorer.embed(chosen).items():
+        model = space.build(choices)
+        model.load_state_dict(slice_state(state, model))
+        with torch.inference_mode():
+            rows = [model.eval()(fit(store[i][None], space.size)) for i in scorer.indices]
+        agree({0: embeddings}, {0: torch.cat([row.embeddings for row in rows]).numpy()})
+
+
+def test_bfloat16_orders_architectures_as_float32_does(store):
+    space = load_space("nano")
+    chosen = [(0, a, b, c) for a in range(6) for b in (0, 2, 5) for c in (1, 4)]
+    exact = scorer_of(space, store).embed(chosen)
+    close = scorer_of(space, store, precision="bfloat16").embed(chosen)
+    agree(close, exact, 0.05)
+    apart = [np.linalg.norm(exact[c][0] - exact[c][1]) for c in chosen]
+    apart_close = [np.linalg.norm(close[c][0] - close[c][1]) for c in chosen]
+    assert kendall(apart, apart_close) > 0.9
+
+
+def test_memory_too_little_for_a_single_sequence(store):
+    with pytest.raises(ConfigError, match=r"search\.memory .* needs"):
+        scorer_of(load_space("nano"), store, memory=1e6)
+    needed = 4 * 16 * 32 * 22 * 4 * 13 * 4 / 3
+    assert scorer_of(load_space("nano"), store, memory=needed + 1e6).embed([(0, 0, 0, 0)])
+
+
+RANKS = textwrap.dedent(
+    """
+    import sys
+    import torch
+    import torch.distributed as dist
+    sys.path.insert(0, sys.argv[2])
+    from test_scoring import measured
+
+    dist.init_process_group("gloo")
+    torch.save(measured(dist.get_rank(), 2), f"{sys.argv[1]}/{dist.get_rank()}.pt")
+    dist.destroy_process_group()
+    """
+)
+
+
+def measured(rank, ranks):
+    """The folded weights of a path, calibrated on this rank's share of ten sequences."""
+    network = DEEP.supernet().eval()
+    network.load_state_dict(weights_of(DEEP).state)
+    generator = torch.Generator().manual_seed(3)
+    batches = [
+        (torch.rand(1, int(length), 16, 11, generator=generator), torch.tensor([int(length)]))
+        for length in torch.randint(1, 12, (10,), generator=generator)
+    ]
+    calibration = Calibration(network, batches[rank::ranks], Memory(1e9), nullcontext)
+    path = (0, 1, 2, 1, 0, 2)
+    calibration.measure([path])
+    for length in range(1, len(path) + 1):
+        calibration.fold(path[:length], torch.float32)
+    folded = (module.folded for module in network.modules() if isinstance(module, ConvBN))
+    return [tensor for pair in folded if pair is not None for tensor in pair]
+
+
+def test_statistics_are_pooled_over_ranks(tmp_path):
+    script = tmp_path / "ranks.py"
+    script.write_text(RANKS)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    command += [str(script), str(tmp_path), str(Path(__file__).parent)]
+    subprocess.run(command, check=True, capture_output=True)
+    whole = measured(0, 1)
+    assert len(whole) == 2 * 10
+    for rank in range(2):
+        shared = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        for mine, expected in zip(shared, whole, strict=True):
+            torch.testing.assert_close(mine, expected, rtol=1e-5, atol=1e-6)

@@ -1,0 +1,309 @@
+"""Scoring many architectures: a plain loop, one by one, against shared prefixes.
+
+Both sides score the same random architectures by the same supernet weights on the same
+sequences of 30 to 120 frames, with the same number of threads.  The plain side is what torch
+gives by itself: a network for each architecture of its own Conv3d, BatchNorm3d and max_pool3d,
+float32, contiguous, one sequence at a time; with ``--calibrate`` it measures BatchNorm
+statistics layer by layer over the whole calibration set, like ours.  Each side runs in a
+process of its own, in turn; ratios are those of each round.
+
+    python tools/bench_scoring.py --archs 50 --calibrate 0
+    python tools/bench_scoring.py --archs 50 --calibrate 40 --precision bfloat16
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from nasgait.config.schema import CalibrationConfig, DataConfig, ExperimentConfig, SearchConfig
+from nasgait.data.split import split_as
+from nasgait.data.store import GaitStore
+from nasgait.data.transforms import fit
+from nasgait.data.writer import StoreWriter
+from nasgait.engine.memory import keep_freed_memory
+from nasgait.engine.rng import generator
+from nasgait.evaluation.protocols import leave_one_out
+from nasgait.evaluation.statistics import kendall
+from nasgait.nn import blocks
+from nasgait.nn.norm import BatchNorm
+from search_spaces import load_space
+from search_spaces.network import ChoiceNetwork, ChoiceUnit, Clip
+from search_spaces.space import SearchSpace
+from supernet.network import slice_state
+from supernet.scoring import Scorer, calibration_sequences
+from supernet.tree import Prefix
+from supernet.weights import Weights
+
+SEQUENCES_OF_AN_IDENTITY = 4
+
+
+class PlainNorm(nn.BatchNorm3d):
+    """torch's own, called as ours is; measures its statistics over many inputs when asked."""
+
+    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Normalise; nothing is padded here."""
+        return super().forward(x)
+
+    def measure(self, inputs: list[Tensor]) -> None:
+        """Take the moments of all positions of all inputs."""
+        count = sum(x[:, 0].numel() for x in inputs)
+        dims = (0, 2, 3, 4)
+        mean = sum((x.sum(dims) for x in inputs), torch.zeros(())) / count
+        apart = ((x - mean.view(1, -1, 1, 1, 1)).square().sum(dims) for x in inputs)
+        self.running_mean, self.running_var = mean, sum(apart, torch.zeros(())) / count
+
+
+class PlainUnit(ChoiceUnit):
+    """A unit whose ReLU and pooling are torch's own, in the published order."""
+
+    def close(self, x: Tensor, opened: Clip) -> Clip:
+        """What follows the block."""
+        if self.shortcut is not None:
+            x = x + self.shortcut(opened.stage_input)
+        return self.finish(x)
+
+    def finish(self, x: Tensor) -> Clip:
+        """What follows the sum."""
+        x = F.relu(x) if self.relu else x
+        x = F.max_pool3d(x, (1, 2, 2)) if self.pool else x
+        return Clip(x if self.aggregation is None else self.aggregation(x)[0], None)
+
+
+PLAIN: dict[type, type] = {
+    BatchNorm: PlainNorm,
+    blocks.Conv3d: nn.Conv3d,
+    ChoiceUnit: PlainUnit,
+}
+
+
+def plain_network(space: SearchSpace, choices: Prefix, state: dict[str, Tensor]) -> ChoiceNetwork:
+    """The architecture's own network of torch's own modules, contiguous."""
+    model = space.build(choices)
+    model.load_state_dict(slice_state(state, model))
+    for module in model.modules():
+        module.__class__ = PLAIN.get(type(module), type(module))
+    return model.eval()
+
+
+def calibrate_plainly(model: ChoiceNetwork, sequences: list[Tensor]) -> None:
+    """Statistics layer by layer; the whole calibration set stays in memory."""
+    xs = [x[:, None] for x in sequences]
+    for unit, (choice,) in zip(model.units, model.options, strict=True):
+        inputs = xs
+        for number, conv in enumerate(unit.block(choice).steps()):
+            xs = [conv.conv(x) for x in xs]
+            conv.norm.measure(xs)
+            xs = [unit.block(choice).activate(number, conv.norm(x)) for x in xs]
+        if unit.shortcut is not None:
+            sides = [unit.shortcut.conv(x) for x in inputs]
+            unit.shortcut.norm.measure(sides)
+            xs = [x + unit.shortcut.norm(side) for x, side in zip(xs, sides, strict=True)]
+        xs = [unit.finish(x).x for x in xs]
+
+
+def score_plainly(args: argparse.Namespace, bench: "Bench") -> dict[Prefix, NDArray[np.float32]]:
+    """One architecture after another, one sequence after another."""
+    size, store, found = bench.space.size, bench.store, {}
+    scored = [fit(store[i][None], size) for i in bench.parts.search_val]
+    drawn = calibration_sequences(store, bench.parts, bench.config.search.calibration, 0)
+    for choices in bench.architectures:
+        model = plain_network(bench.space, choices, bench.weights.state)
+        if drawn:
+            calibrate_plainly(model, [fit(frames[None], size) for frames in drawn])
+        found[choices] = np.concatenate([model(x).embeddings.numpy() for x in scored])
+    return found
+
+
+class Bench:
+    """What both sides score, and with what."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.space = load_space(args.space)
+        self.store = GaitStore.open(args.work)
+        data = DataConfig(store=args.work)
+        self.config = ExperimentConfig(
+            name="bench",
+            data=data,
+            space=args.space,
+            search=SearchConfig(
+                calibration=CalibrationConfig(sequences=args.calibrate),
+                precision=args.precision,
+                memory=args.memory,
+            ),
+        )
+        self.parts = split_as(self.store, data)
+        torch.manual_seed(0)
+        self.weights = Weights(self.space.supernet().state_dict(), self.space, "")
+        rng, chosen = generator(0, "population"), set()
+        while len(chosen) < min(args.archs, self.space.paths):
+            chosen.add(self.space.sample(rng).choices)
+        self.architectures = sorted(chosen)
+
+    def macs(self) -> int:
+        """Multiply-accumulates of the scored sequences and the calibration set, unshared."""
+        drawn = calibration_sequences(self.store, self.parts, self.config.search.calibration, 0)
+        lengths = [self.store.sequences[i].length for i in self.parts.search_val]
+        lengths += [len(frames) for frames in drawn]
+        tables = [self.space.cost_table(length) for length in lengths]
+        return sum(table.total(choices).macs for table in tables for choices in self.architectures)
+
+
+def run_side(args: argparse.Namespace) -> None:
+    """Score in this process; embeddings go to a file, figures to stdout."""
+    torch.set_num_threads(args.threads)
+    bench = Bench(args)
+    figures: dict[str, Any] = {}
+    if args.side == "shared":
+        keep_freed_memory()
+        scorer = Scorer(bench.config, bench.weights, bench.store, bench.parts, torch.device("cpu"))
+        work = count_macs(scorer)
+    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    began = time.perf_counter()
+    with torch.inference_mode():
+        if args.side == "plain":
+            found = score_plainly(args, bench)
+        else:
+            found = scorer.embed(bench.architectures)
+    labels = [bench.store.sequences[i].label for i in bench.parts.search_val]
+    rates = {c: leave_one_out(found[c], labels).rates() for c in bench.architectures}
+    figures["seconds"] = time.perf_counter() - began
+    figures["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - base
+    figures["macs_unshared"] = bench.macs()
+    if args.side == "shared":
+        figures |= {"macs": work[0], "activations_peak": scorer.memory.peak}
+    figures["map"] = [rates[c]["map"] for c in bench.architectures]
+    np.save(args.embeddings, np.stack([found[c] for c in bench.architectures]))
+    print(json.dumps(figures))
+
+
+def count_macs(scorer: Scorer) -> list[int]:
+    """A counter of the multiply-accumulates of all convolutions that run from now on."""
+    done = [0]
+
+    def add(module: nn.Module, inputs: object, output: Tensor) -> None:
+        done[0] += module.weight.numel() * (output.numel() // output.shape[1])
+
+    for module in scorer.network.modules():
+        if isinstance(module, nn.Conv3d):
+            module.register_forward_hook(add)
+    return done
+
+
+def convolution_rate(threads: int, dtype: torch.dtype) -> float:
+    """The best multiply-accumulates per second of the space's larger convolutions, measured."""
+    torch.set_num_threads(threads)
+    best = 0.0
+    for frames in (23, 69, 160):
+        conv = nn.Conv3d(256, 256, 3, padding=1, bias=False).to(dtype)
+        conv = conv.to(memory_format=torch.channels_last_3d)
+        x = torch.rand(1, 256, frames, 16, 11, dtype=dtype)
+        x = x.to(memory_format=torch.channels_last_3d)
+        with torch.inference_mode():
+            for _ in range(5):
+                began = time.perf_counter()
+                conv(x)
+                seconds = time.perf_counter() - began
+                best = max(best, conv.weight.numel() * frames * 16 * 11 / seconds)
+    return best
+
+
+def write_store(args: argparse.Namespace, folder: str) -> str:
+    """Sequences of 30 to 120 frames, made by walking a store's sequences round and round."""
+    source, rng = GaitStore.open(args.store), generator(0, "bench")
+    path = str(Path(folder) / "store")
+    with StoreWriter(path) as writer:
+        for subset, count in (("search-val", args.sequences), ("train", max(args.calibrate, 4))):
+            for number in range(count):
+                frames = source[number if subset == "search-val" else len(source) - 1 - number]
+                length = int(rng.integers(30, 121))
+                walk = np.resize(frames, (length, *frames.shape[1:]))
+                label = f"{subset}-{number // SEQUENCES_OF_AN_IDENTITY:03d}"
+                writer.add(label, "nm", f"{number:03d}", subset, walk)
+    return path
+
+
+def compare(args: argparse.Namespace) -> dict[str, Any]:
+    """Run both sides in turn, each in a process of its own."""
+    sides: dict[str, list[dict[str, Any]]] = {"plain": [], "shared": []}
+    gaps = []
+    with tempfile.TemporaryDirectory() as folder:
+        work = write_store(args, folder)
+        for _ in range(args.rounds):
+            embeddings = {}
+            for side, found in sides.items():
+                file = f"{folder}/{side}.npy"
+                command = [sys.executable, __file__, *sys.argv[1:], "--side", side]
+                command += ["--work", work, "--embeddings", file]
+                done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+                found.append(json.loads(done.stdout))
+                embeddings[side] = np.load(file)
+                print(f"{side}: {found[-1]['seconds']:.1f} s", file=sys.stderr)
+            gap = np.abs(embeddings["plain"] - embeddings["shared"]).max()
+            gaps.append(float(gap / np.abs(embeddings["plain"]).max()))
+    plain, shared = sides["plain"], sides["shared"]
+    ratios = [a["seconds"] / b["seconds"] for a, b in zip(plain, shared, strict=True)]
+    last, seconds = shared[-1], statistics.median(side["seconds"] for side in shared)
+    dtype = torch.bfloat16 if args.precision == "bfloat16" else torch.float32
+    rate = convolution_rate(args.threads, dtype)
+    return {
+        "space": args.space,
+        "architectures": len(last["map"]),
+        "sequences": args.sequences,
+        "calibration_sequences": args.calibrate,
+        "threads": args.threads,
+        "precision": args.precision,
+        "plain_seconds": statistics.median(side["seconds"] for side in plain),
+        "shared_seconds": seconds,
+        "ratio": statistics.median(ratios),
+        "ratios": [round(ratio, 2) for ratio in ratios],
+        "largest_relative_gap_of_embeddings": max(gaps),
+        "architectures_with_equal_map": int(np.sum(np.equal(plain[-1]["map"], last["map"]))),
+        "kendall_tau_of_map": kendall(plain[-1]["map"], last["map"]),
+        "macs_unshared": last["macs_unshared"],
+        "macs": last["macs"],
+        "macs_saved": round(1 - last["macs"] / last["macs_unshared"], 3),
+        "gflops": round(2e-9 * last["macs"] / seconds, 1),
+        "best_convolution_gflops": round(2e-9 * rate, 1),
+        "memory_budget": args.memory,
+        "activations_peak": last["activations_peak"],
+        "peak_bytes": last["peak_bytes"],
+        "plain_peak_bytes": plain[-1]["peak_bytes"],
+    }
+
+
+def main() -> None:
+    """Print the figures as JSON."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--space", default="sposgait-small")
+    parser.add_argument("--store", default="data/wild-mini", help="where silhouettes come from")
+    parser.add_argument("--archs", type=int, default=50)
+    parser.add_argument("--sequences", type=int, default=40)
+    parser.add_argument("--calibrate", type=int, default=0, help="calibration sequences")
+    parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
+    parser.add_argument("--memory", type=float, default=4e9, help="search.memory")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    for hidden in ("--side", "--work", "--embeddings"):
+        parser.add_argument(hidden, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.side:
+        run_side(args)
+    else:
+        print(json.dumps(compare(args), indent=1))
+
+
+if __name__ == "__main__":
+    main()
