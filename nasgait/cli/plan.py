@@ -69,7 +69,8 @@ def search_lines(config: ExperimentConfig) -> Iterator[str]:
     limits = ", ".join(f"{name} <= {limit:g}" for name, limit in budget.limits.items()) or "none"
     yield (
         f"search: at most {search.population * (1 + search.max_epochs)} architectures, "
-        f"budget {limits}, scored by leave-one-out {search.objective} on search-val identities"
+        f"budget {limits}, for {' and '.join(search.objectives)}; rates are leave-one-out on "
+        "search-val identities"
     )
 
 

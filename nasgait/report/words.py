@@ -115,8 +115,9 @@ def ended_early(run: RunDir) -> str:
 
 
 def objective(run: RunDir) -> str:
-    """The score that the search ranked by, ``map`` or ``rank1``."""
-    return "rank1" if run.setting("search", "objective") == "rank1" else "map"
+    """The rate that names the best of the search, ``map`` or ``rank1``."""
+    named = run.setting("search", "objectives") or ["map"]
+    return next((name for name in named if name in ("map", "rank1")), "map")
 
 
 def budget(run: RunDir) -> str:
