@@ -35,8 +35,8 @@ def crowding(vectors: Vectors) -> np.ndarray:
     """Crowding distance [n] of the vectors [n, m] of one front; more is lonelier.
 
     For each objective the gap between the two neighbours, as a share of the front's range, summed
-    over the objectives; the ends are infinitely far.  Of equal vectors only the first has a
-    distance: a second one adds nothing to the spread.
+    over the objectives; the ends are infinitely far.  An objective in which all are equal counts
+    for nothing.  Of equal vectors only the first has a distance: others add nothing to the spread.
     """
     values, first = np.unique(np.asarray(vectors, dtype=float), axis=0, return_index=True)
     distances = np.zeros(len(values))
@@ -44,9 +44,9 @@ def crowding(vectors: Vectors) -> np.ndarray:
         order = np.argsort(column, kind="stable")
         ranked = column[order]
         reach = ranked[-1] - ranked[0]
-        gaps = np.full(len(values), np.inf)
-        gaps[1:-1] = (ranked[2:] - ranked[:-2]) / reach if reach > 0 else 0
-        distances[order] += gaps
+        if reach > 0:
+            distances[order[[0, -1]]] = np.inf
+            distances[order[1:-1]] += (ranked[2:] - ranked[:-2]) / reach
     spread = np.zeros(len(vectors))
     spread[first] = distances
     return spread
