@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from nasgait.cli import stage
 from nasgait.cli.search import budget_overrides
 from nasgait.config.load import load_config
@@ -20,8 +22,11 @@ from nasgait.engine.files import write_atomically
 from nasgait.engine.outdir import claim, locked, record
 from nasgait.engine.precision import autocast
 from nasgait.errors import CheckpointError
+from nasgait.profiling.latency import device_name, latency
+from nasgait.search.breeding import Measure
 from nasgait.search.budget import Choices
 from nasgait.search.evolution import Evolution, EvolutionConfig
+from nasgait.search.latency import Latencies
 from nasgait.search.ledger import Ledger
 from nasgait.search.pareto import write_pareto
 from nasgait.search.state import SearchResult, SearchState, search
@@ -98,7 +103,9 @@ def refuse_other_scores(inputs: Inputs) -> None:
         )
 
 
-def evolution_of(config: ExperimentConfig, space: SearchSpace) -> Evolution:
+def evolution_of(
+    config: ExperimentConfig, space: SearchSpace, measure: Measure | None = None
+) -> Evolution:
     """The search that the configuration describes; raises BudgetError when none can meet it."""
     search = config.search
     settings = EvolutionConfig(
@@ -112,7 +119,32 @@ def evolution_of(config: ExperimentConfig, space: SearchSpace) -> Evolution:
         broods=search.broods,
         ahead=search.ahead,
     )
-    return Evolution(budget_of(space, search), settings, config.seed)
+    return Evolution(budget_of(space, search), settings, config.seed, measure)
+
+
+def with_latency(inputs: Inputs, device: torch.device) -> Evolution:
+    """The search, with latencies measured on ``device`` where they are asked for.
+
+    Raises DataError when those already in ``latency.jsonl`` were measured otherwise.
+    """
+    config, space = inputs.config, inputs.space
+    search = config.search
+    if search.max_latency is None and "latency" not in search.objectives:
+        return inputs.evolution
+    frames = search.frames or space.frames
+
+    def measured(choices: Choices) -> float:
+        network = space.build(space.architecture(choices))
+        return latency(network, frames, device=device).median
+
+    conditions: dict[str, int | str] = {
+        "device": device_name(device),
+        "threads": torch.get_num_threads(),
+        "frames": frames,
+    }
+    path = inputs.out / "latency.jsonl"
+    measure = Latencies(path, measured, conditions, search.max_latency)
+    return evolution_of(config, space, measure)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -145,8 +177,9 @@ def evolve(inputs: Inputs, scorer: Scorer) -> SearchResult:
         len(scorer.indices),
         inputs.config.search.precision,
     )
-    with Progress(inputs.out, inputs.evolution, scorer.device) as progress:
-        state = SearchState(inputs.evolution, ledger, progress.generation)
+    evolution = with_latency(inputs, scorer.device)
+    with Progress(inputs.out, evolution, scorer.device) as progress:
+        state = SearchState(evolution, ledger, progress.generation)
         progress.begin(state.scored)
 
         def score_all(

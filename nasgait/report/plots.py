@@ -38,6 +38,7 @@ STYLE: Any = {
 }
 CURVE_POINTS = 400  # a longer training curve is averaged down to so many
 COST_NAMES = {"macs": "MACs", "params": "Parameters"}
+SEARCHED_COSTS = {**COST_NAMES, "latency": "Latency"}
 
 P = ParamSpec("P")
 
@@ -124,15 +125,16 @@ def search_scatter(
     label: str,
     limits: Mapping[str, float],
 ) -> Figure:
-    """Score against MACs and params of every scored architecture; the front stands out."""
-    figure, axes = _panels(2)
+    """Score against what every scored architecture costs; the front stands out."""
+    costs_known = [name for name in SEARCHED_COSTS if all(name in e.values for e in entries)]
+    figure, axes = _panels(len(costs_known))
     best = max(entries, key=lambda e: (e.values[objective], -e.values["macs"], -e.values["params"]))
     series: tuple[tuple[Sequence[Entry], dict[str, Any], str], ...] = (
         (entries, {"marker": "o", "color": GREY, "markersize": 5}, "scored"),
         (front, {"marker": "o", "color": BLUE, "markersize": 7}, "not beaten (Pareto front)"),
         ([best], {"marker": "*", "color": VERMILLION, "markersize": 16}, "best"),
     )
-    for panel, cost in zip(axes, COST_NAMES, strict=True):
+    for panel, cost in zip(axes, costs_known, strict=True):
         unit = _cost_axis(panel, cost, [e.values[cost] for e in entries], limits.get(cost))
         for group, marks, name in series:
             costs = [e.values[cost] / unit for e in group]
@@ -140,6 +142,42 @@ def search_scatter(
             panel.plot(costs, values, linestyle="", markeredgecolor="white", label=name, **marks)
     axes[0].set_ylabel(label)
     _legend(figure, axes)
+    return figure
+
+
+@drawn
+def choices_over_time(generations: Sequence[Mapping[str, Any]]) -> Figure:
+    """For each layer with a choice, the share of each choice in each generation, as a heat map."""
+    layers = list(zip(*(line["frequencies"] for line in generations), strict=True))
+    free = [(number, shares) for number, shares in enumerate(layers) if len(shares[0]) > 1]
+    columns = min(len(free), 4)
+    rows = -(-len(free) // columns)
+    figure = Figure(figsize=(9.0, 0.8 + 2.0 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
+    for panel, (number, shares) in zip(axes, free, strict=False):
+        image = panel.imshow(np.array(shares).T, vmin=0, vmax=1, cmap="cividis", aspect="auto")
+        panel.set_title(f"layer {number}", fontsize=10)
+        panel.set_yticks(range(len(shares[0])))
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.grid(False)
+    for panel in axes[len(free) :]:
+        panel.axis("off")
+    figure.supxlabel("Generation (0: random)", fontsize=11)
+    figure.supylabel("Choice", fontsize=11)
+    figure.colorbar(image, ax=axes, label="Share of the generation")
+    return figure
+
+
+@drawn
+def covered(generations: Sequence[Mapping[str, Any]]) -> Figure:
+    """Hypervolume of all that is scored, over the generations."""
+    figure, axes = _panels(1)
+    numbers = [line["generation"] for line in generations]
+    values = [line["hypervolume"] for line in generations]
+    axes[0].plot(numbers, values, "o-", color=BLUE)
+    axes[0].set_xlabel("Generation (0: random)")
+    axes[0].set_ylabel("Hypervolume (share)")
+    axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
@@ -259,7 +297,10 @@ def _cost_axis(panel: Axes, cost: str, values: Sequence[float], limit: float | N
     unit, letter = next(
         ((u, s) for u, s in ((1e9, "G"), (1e6, "M"), (1e3, "K")) if largest >= u), (1.0, "")
     )
-    panel.set_xlabel(f"{COST_NAMES[cost]} ({letter})" if letter else COST_NAMES[cost])
+    if cost == "latency":
+        unit, letter = 1e-3, "ms"
+    name = SEARCHED_COSTS[cost]
+    panel.set_xlabel(f"{name} ({letter})" if letter else name)
     panel.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
     if limit is not None:
         panel.axvline(limit / unit, color=BLACK, linestyle=":", linewidth=1.4, label="budget")

@@ -16,6 +16,7 @@ class Measure(Protocol):
     """A cost that no table knows: measured when an architecture comes up, with a limit or none."""
 
     name: str
+    unit: str
 
     @property
     def limit(self) -> float | None:
@@ -68,14 +69,18 @@ class Children:
             return None
         if not self._refused:
             return f"all {len(self._seen)} architectures within the budget are scored"
+        assert self.measure is not None
+        name, unit = self.measure.name, self.measure.unit
         refusal = (
-            f"no {'other ' if self._seen else ''}architecture with {self._name} <= "
-            f"{self._limit:g} was found among {len(self._refused)} measured"
+            f"no {'other ' if self._seen else ''}architecture with {name} <= {self._limit:g} {unit} "
+            f"was found among {len(self._refused)} measured"
         )
         if self._seen:
             return refusal
         least = min(self._refused.values())
-        raise BudgetError(f"{refusal}; the smallest measured is {least:.4g}; raise the limit")
+        raise BudgetError(
+            f"{refusal}; the smallest measured is {least:.4g} {unit}; raise the limit"
+        )
 
     def _first(self, attempt: Callable[[], Choices]) -> Choices | None:
         for source in (attempt, lambda: self.budget.sample(self.rng)):
@@ -96,10 +101,6 @@ class Children:
     @property
     def _limit(self) -> float | None:
         return None if self.measure is None else self.measure.limit
-
-    @property
-    def _name(self) -> str:
-        return "" if self.measure is None else self.measure.name
 
     def _admits(self, child: Choices) -> bool:
         if child in self._refused:

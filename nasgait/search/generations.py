@@ -31,11 +31,12 @@ class Generations:
     def add(self, generation: Generation) -> dict[str, Any]:
         """Describe the next generation; returns its line.
 
-        ``best`` so far, the ``generation_best``, its ``median`` and ``spread`` (interquartile
-        range) of the rate [%]; ``diversity``: share of layers in which two of its architectures
-        differ, on average; ``new``: share of the affordable children proposed that had not been
-        bred before; ``frequencies``: for each layer the share of each choice; with more than one
-        objective also ``hypervolume``: what is covered so far (:class:`Coverage`, 0..1).
+        Of the rate that ranks [%]: ``best`` so far, ``generation_best``, ``generation_median``
+        and ``spread`` (interquartile range).  ``diversity``: the share of layers in which two of
+        its architectures differ, on average.  ``new``: the share of the affordable children
+        proposed that had not been bred before.  ``frequencies``: for each layer the share of each
+        choice.  With more than one objective also ``hypervolume``: what all that is scored so far
+        covers (:class:`Coverage`, 0..1).
         """
         self._scored.extend(generation.entries)
         rate, entries = self._evolution.objectives.rate, generation.entries
@@ -47,7 +48,7 @@ class Generations:
             "architectures": len(entries),
             "best": max(entry.values[rate] for entry in self._scored),
             "generation_best": max(rates),
-            "median": float(median),
+            "generation_median": float(median),
             "spread": float(high - low),
             "diversity": diversity(frequencies, len(entries)),
             "new": len(entries) / (len(entries) + generation.repeats),

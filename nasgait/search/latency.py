@@ -22,6 +22,7 @@ class Latencies:
     """
 
     name = "latency"
+    unit = "s"
 
     def __init__(
         self,
@@ -58,8 +59,9 @@ class Latencies:
             ) from error
         if line != self._conditions:
             raise DataError(
-                f"{self.path}:{number}: measured with {_words(line)}, not {_words(self._conditions)}"
-                "; go on under the same conditions, or search into a new folder"
+                f"{self.path}:{number}: measured with {_words(line)}, not "
+                f"{_words(self._conditions)}; go on under the same conditions, or search into a "
+                "new folder"
             )
         return choices, seconds
 
