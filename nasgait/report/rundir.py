@@ -24,6 +24,7 @@ PARTS = {
     "sheet.png": "the contact sheet",
     "supernet/metrics.jsonl": "the supernet's training curve",
     "search/ledger.jsonl": "the search",
+    "search/generations.jsonl": "which choices the search took",
     "search/pareto.json": "the finished search, whose front is here made of what is scored so far",
     "retrain/*/seed-*/result.json": "CMC curves",
     "retrain/*/seed-*/metrics.jsonl": "training curves of the final networks",

@@ -70,10 +70,10 @@ class Children:
         if not self._refused:
             return f"all {len(self._seen)} architectures within the budget are scored"
         assert self.measure is not None
-        name, unit = self.measure.name, self.measure.unit
+        unit, other = self.measure.unit, "other " if self._seen else ""
         refusal = (
-            f"no {'other ' if self._seen else ''}architecture with {name} <= {self._limit:g} {unit} "
-            f"was found among {len(self._refused)} measured"
+            f"no {other}architecture with {self.measure.name} <= {self._limit:g} {unit} was found "
+            f"among {len(self._refused)} measured"
         )
         if self._seen:
             return refusal

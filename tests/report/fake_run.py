@@ -17,6 +17,7 @@ from nasgait.config.schema import (
 )
 from nasgait.search.budget import Budget, Costs
 from nasgait.search.evolution import Evolution, EvolutionConfig
+from nasgait.search.generations import Generations
 from nasgait.search.ledger import Ledger
 from nasgait.search.pareto import write_pareto
 from nasgait.search.state import SearchState, search
@@ -82,7 +83,9 @@ def write_search(path, rng):
             yield choices, {"rank1": round(value * 1.3, 4), "map": round(value, 4)}, 0.1
 
     settings = EvolutionConfig(population=20, top_k=6, mutations=8, crossovers=8, max_epochs=4)
-    state = SearchState(Evolution(Budget(COSTS, LIMITS), settings), ledger)
+    evolution = Evolution(Budget(COSTS, LIMITS), settings)
+    generations = Generations(path / "search" / "generations.jsonl", evolution)
+    state = SearchState(evolution, ledger, generations.add)
     result = search(state, score_all, chunk=20)
     write_pareto(path / "search" / "pareto.json", result.ranking, ["map"], ["macs", "params"])
     return result.best.choices
