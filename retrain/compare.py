@@ -41,7 +41,11 @@ def compare(run_dir: Path, config: ExperimentConfig) -> dict[str, Any]:
     searched = [network["name"] for network in networks if network["kind"] == "searched"]
     results = {
         "best": searched[0] if searched else max(networks, key=known_map)["name"],
-        "budget": {"macs": config.search.max_macs, "params": config.search.max_params},
+        "budget": {
+            "macs": config.search.max_macs,
+            "params": config.search.max_params,
+            "latency": config.search.max_latency,
+        },
         "protocol": config.evaluation.protocol,
         "networks": networks,
     }

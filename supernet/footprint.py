@@ -75,8 +75,8 @@ class Footprint:
         if need > rest:
             least = need * EMBEDDINGS_SHARE / (EMBEDDINGS_SHARE - 1)
             raise ConfigError(
-                f"search.memory {memory:.3g} is too little for a sequence of {longest} frames, which "
-                f"needs {least:.3g}; raise it, or lower search.max_frames and "
+                f"search.memory {memory:.3g} is too little for a sequence of {longest} frames, "
+                f"which needs {least:.3g}; raise it, or lower search.max_frames and "
                 "search.calibration.max_frames"
             )
         affordable = int(rest / 2 // (WORKING_SET * self.frame))

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from numpy.typing import ArrayLike
-from tqdm import tqdm
 
 from nasgait.cli import stage
 from nasgait.data.split import split_as
@@ -38,15 +37,16 @@ def run(args: argparse.Namespace) -> int:
     """Score the architectures of the truth table and compare the orders."""
     config = stage.read_config(args)
     weights = load_supernet(args.supernet, stage.space_of(config, "nasgait rank"))
-    truth = read_table(Path(args.truth), weights.space, config.search.objective)
+    truth = read_table(Path(args.truth), weights.space, config.search.rate)
     store = GaitStore.open(config.data.store)
     parts = split_as(store, config.data)
     with joined(config.device, config.threads) as world:
         scorer = Scorer(config, weights, store, parts, world.device)
-        scores = [
-            scorer.score(arch.choices)[config.search.objective] for arch in tqdm(truth, unit="arch")
-        ]
-    report = agreement(truth, scores, config.search.objective, config.seed)
+        found = {
+            choices: rates for choices, rates, _ in scorer.score_all([a.choices for a in truth])
+        }
+    scores = [found[arch.choices][config.search.rate] for arch in truth]
+    report = agreement(truth, scores, config.search.rate, config.seed)
     text = json.dumps(report, indent=1) + "\n"
     if args.out:
         write_atomically(args.out, text)

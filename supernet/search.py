@@ -4,13 +4,12 @@ import argparse
 import json
 import logging
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from nasgait.cli import stage
 from nasgait.cli.search import budget_overrides
@@ -20,19 +19,22 @@ from nasgait.data.split import Split, fingerprint, split_as
 from nasgait.data.store import GaitStore
 from nasgait.engine.distributed import joined, pick_device
 from nasgait.engine.files import write_atomically
-from nasgait.engine.logging import MetricsLog
-from nasgait.engine.memory import peak_memory
 from nasgait.engine.outdir import claim, locked, record
 from nasgait.engine.precision import autocast
 from nasgait.errors import CheckpointError
+from nasgait.profiling.latency import device_name, latency
+from nasgait.search.breeding import Measure
 from nasgait.search.budget import Choices
-from nasgait.search.evolution import Evolution, EvolutionConfig, Generation, SearchResult
-from nasgait.search.ledger import Entry, Ledger
+from nasgait.search.evolution import Evolution, EvolutionConfig
+from nasgait.search.latency import Latencies
+from nasgait.search.ledger import Ledger
 from nasgait.search.pareto import write_pareto
+from nasgait.search.state import SearchResult, SearchState, search
 from search_spaces import load_space
 from search_spaces.architecture import save_architecture
 from search_spaces.budget import budget_of
 from search_spaces.space import SearchSpace
+from supernet.progress import Progress
 from supernet.scoring import Scorer, scored_sequences
 from supernet.weights import Weights, load_supernet
 
@@ -79,7 +81,7 @@ def refuse_other_scores(inputs: Inputs) -> None:
     Raises CheckpointError naming what differs.
     """
     config, parts = inputs.config, inputs.parts
-    settings = ("objective", "calibration", "max_sequences", "max_frames", "precision")
+    settings = ("objectives", "calibration", "max_sequences", "max_frames", "precision")
     measured = {
         "supernet": inputs.weights.sha256,
         "data": fingerprint(inputs.store, [*parts.train, *parts.search_val]),
@@ -88,6 +90,7 @@ def refuse_other_scores(inputs: Inputs) -> None:
         "metric": config.evaluation.metric,
         **{name: asdict(config.search)[name] for name in settings},
     }
+    measured = json.loads(json.dumps(measured))  # as the note will read: tuples are lists
     note = inputs.out / "scoring.json"
     if not note.exists():
         write_atomically(note, json.dumps(measured, indent=1) + "\n")
@@ -101,7 +104,9 @@ def refuse_other_scores(inputs: Inputs) -> None:
         )
 
 
-def evolution_of(config: ExperimentConfig, space: SearchSpace) -> Evolution:
+def evolution_of(
+    config: ExperimentConfig, space: SearchSpace, measure: Measure | None = None
+) -> Evolution:
     """The search that the configuration describes; raises BudgetError when none can meet it."""
     search = config.search
     settings = EvolutionConfig(
@@ -111,9 +116,36 @@ def evolution_of(config: ExperimentConfig, space: SearchSpace) -> Evolution:
         crossovers=search.crossovers,
         mutation_prob=search.mutation_prob,
         max_epochs=search.max_epochs,
-        objective=search.objective,
+        objectives=search.objectives,
+        broods=search.broods,
+        ahead=search.ahead,
     )
-    return Evolution(budget_of(space, search), settings, config.seed)
+    return Evolution(budget_of(space, search), settings, config.seed, measure)
+
+
+def with_latency(inputs: Inputs, device: torch.device) -> Evolution:
+    """The search, with latencies measured on ``device`` where they are asked for.
+
+    Raises DataError when those already in ``latency.jsonl`` were measured otherwise.
+    """
+    config, space = inputs.config, inputs.space
+    search = config.search
+    if search.max_latency is None and "latency" not in search.objectives:
+        return inputs.evolution
+    frames = search.frames or space.frames
+
+    def measured(choices: Choices) -> float:
+        network = space.build(space.architecture(choices))
+        return latency(network, frames, device=device).median
+
+    conditions: dict[str, int | str] = {
+        "device": device_name(device),
+        "threads": torch.get_num_threads(),
+        "frames": frames,
+    }
+    path = inputs.out / "latency.jsonl"
+    measure = Latencies(path, measured, conditions, search.max_latency)
+    return evolution_of(config, space, measure)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -127,7 +159,7 @@ def run(args: argparse.Namespace) -> int:
     best = write_results(inputs, result)
     if result.ended_early:
         logger.info("ended early: %s", result.ended_early)
-    logger.info("best: %s, %s %.2f %%", best["arch"], config.search.objective, best["score"])
+    logger.info("best: %s, %s %.2f %%", best["arch"], config.search.rate, best["score"])
     if args.json:
         json.dump(best | {"ended_early": result.ended_early}, sys.stdout)
         print()
@@ -135,75 +167,38 @@ def run(args: argparse.Namespace) -> int:
 
 
 def evolve(inputs: Inputs, scorer: Scorer) -> SearchResult:
-    """Run the evolution behind a progress bar; each score is in the ledger at once."""
-    config = inputs.config.search
+    """Run the search behind a progress bar; each score is in the ledger at once."""
     ledger = Ledger.open(inputs.out / "ledger.jsonl")
-    total = config.population * (1 + config.max_epochs)
     logger.info(
         "plan: at most %d architectures, %d scored before; each is recalibrated on %d sequences "
         "and scored on %d (%s); time and memory follow after the first",
-        total,
+        inputs.config.search.population * (1 + inputs.config.search.max_epochs),
         len(ledger.entries),
         scorer.calibrated_on,
         len(scorer.indices),
-        config.precision,
+        inputs.config.search.precision,
     )
+    evolution = with_latency(inputs, scorer.device)
+    with Progress(inputs.out, evolution, scorer.device) as progress:
+        state = SearchState(evolution, ledger, progress.generation)
+        progress.begin(state.scored)
 
-    def score(choices: Choices, generation: int) -> dict[str, float]:
-        rates = scorer.score(choices)
-        progress.scored()
-        return {"rank1": rates["rank1"], "map": rates["map"]}
+        def score_all(
+            architectures: Sequence[Choices],
+        ) -> Iterator[tuple[Choices, dict[str, float], float]]:
+            for choices, rates, seconds in scorer.score_all(architectures):
+                progress.scored(seconds)
+                yield choices, rates, seconds
 
-    with Progress(inputs, total, len(ledger.entries), scorer.device) as progress:
-        return inputs.evolution.run(score, ledger, progress.generation)
-
-
-class Progress:
-    """How the search comes along: a bar, the cost of a score, metrics of each generation."""
-
-    def __init__(self, inputs: Inputs, total: int, done: int, device: torch.device) -> None:
-        self._evolution, self._objective = inputs.evolution, inputs.config.search.objective
-        self._bar = tqdm(total=total, initial=done, unit="arch")
-        self._metrics = MetricsLog(inputs.out, -1)
-        self._best: tuple[Entry, ...] = ()
-        self._device = device
-        self._left, self._announced = total - done, False
-
-    def __enter__(self) -> "Progress":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.close()
-        self._metrics.close()
-
-    def scored(self) -> None:
-        """One more architecture; after the first, say what the rest will cost."""
-        self._bar.update()
-        self._left -= 1
-        if not self._announced:
-            self._announced = True
-            pace = self._bar.format_dict["elapsed"]
-            logger.info(
-                "cost: %.1f s an architecture, about %.1f minutes to go; peak memory %.2f GiB",
-                pace,
-                pace * self._left / 60,
-                peak_memory(self._device) / 2**30,
-            )
-
-    def generation(self, generation: Generation) -> None:
-        """A generation is scored: its best, its median and the best so far."""
-        self._best = self._evolution.rank([*self._best, *generation.entries])[:1]
-        scores = [entry.values[self._objective] for entry in generation.entries]
-        best = self._best[0].values[self._objective]
-        values = {"best": best, "generation_best": max(scores), "generation_median": median(scores)}
-        self._metrics.log(generation.number, values)
-        self._bar.set_postfix_str(f"generation {generation.number}, best {best:.1f} %")
+        return search(state, score_all, inputs.config.search.chunk)
 
 
 def write_results(inputs: Inputs, result: SearchResult) -> dict[str, Any]:
     """Write ``pareto.json``, then ``best.yaml``, whose presence says that the search is over."""
-    objective, space = inputs.config.search.objective, inputs.space
-    write_pareto(inputs.out / "pareto.json", result.ranking, (objective,), ("macs", "params"))
+    objectives, space = inputs.evolution.objectives, inputs.space
+    # A search by one rate has a front as well: what it costs to come close.
+    costs = objectives.costs if len(objectives.names) > 1 else ("macs", "params")
+    write_pareto(inputs.out / "pareto.json", result.ranking, objectives.rates, costs)
     winner = result.best
     origin = {
         "supernet_sha256": inputs.weights.sha256,
@@ -216,7 +211,7 @@ def write_results(inputs: Inputs, result: SearchResult) -> dict[str, Any]:
         space,
         arch,
         frames=inputs.config.search.frames,
-        score={"objective": objective, "value": winner.values[objective]},
+        score={"objective": objectives.rate, "value": winner.values[objectives.rate]},
         origin=origin,
     )
-    return {"arch": str(arch), "score": winner.values[objective], **winner.values, **origin}
+    return {"arch": str(arch), "score": winner.values[objectives.rate], **winner.values, **origin}

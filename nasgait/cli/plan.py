@@ -66,10 +66,14 @@ def search_lines(config: ExperimentConfig) -> Iterator[str]:
         f"{recipe_line(config.supernet)}, {disk(parameters, config.supernet)}"
     )
     search = config.search
-    limits = ", ".join(f"{name} <= {limit:g}" for name, limit in budget.limits.items()) or "none"
+    asked = [f"{name} <= {limit:g}" for name, limit in budget.limits.items()]
+    if search.max_latency is not None:
+        asked.append(f"latency <= {1000 * search.max_latency:g} ms")
+    limits = ", ".join(asked) or "none"
     yield (
         f"search: at most {search.population * (1 + search.max_epochs)} architectures, "
-        f"budget {limits}, scored by leave-one-out {search.objective} on search-val identities"
+        f"budget {limits}, for {' and '.join(search.objectives)}; rates are leave-one-out on "
+        "search-val identities"
     )
 
 

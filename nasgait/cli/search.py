@@ -2,9 +2,10 @@
 
 import argparse
 import importlib
+from collections.abc import Callable
 
 from nasgait.cli import stage
-from nasgait.config.amount import amount
+from nasgait.config.amount import amount, duration
 from nasgait.errors import ConfigError
 
 HELP = "search a trained supernet for the best architectures within budgets"
@@ -26,6 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     compute.add_argument(
         "--max-flops", type=quantity, metavar="10G", help="the same in FLOPs (2 x MACs)"
     )
+    parser.add_argument(
+        "--max-latency",
+        type=time,
+        metavar="50ms",
+        help="budget of a sequence's time on this machine",
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
@@ -36,8 +43,17 @@ def run(args: argparse.Namespace) -> int:
 
 def quantity(text: str) -> float:
     """:func:`amount` for argparse, which shows the words of its own error only."""
+    return _in_argparse(amount, text)
+
+
+def time(text: str) -> float:
+    """:func:`duration` for argparse."""
+    return _in_argparse(duration, text)
+
+
+def _in_argparse(reader: Callable[[str], float], text: str) -> float:
     try:
-        return amount(text)
+        return reader(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
@@ -48,7 +64,12 @@ def budget_overrides(args: argparse.Namespace) -> list[str]:
     Raises ConfigError when a flag meets an override of the same key.
     """
     max_macs = args.max_flops / 2 if args.max_flops else args.max_macs
-    given = {"max_epochs": args.max_epochs, "max_macs": max_macs, "max_params": args.max_params}
+    given = {
+        "max_epochs": args.max_epochs,
+        "max_macs": max_macs,
+        "max_params": args.max_params,
+        "max_latency": args.max_latency,
+    }
     flags = {f"search.{name}": value for name, value in given.items() if value is not None}
     twice = {override.partition("=")[0].strip() for override in args.overrides} & flags.keys()
     if twice:

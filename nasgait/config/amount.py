@@ -1,6 +1,7 @@
-"""Large numbers as people write them: ``5G`` multiply-accumulates, ``3M`` parameters."""
+"""Numbers as people write them: ``5G`` multiply-accumulates, ``3M`` parameters, ``50ms``."""
 
 FACTORS = {"K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+UNITS = {"us": 1e6, "ms": 1e3, "s": 1.0}
 
 
 def amount(text: str) -> float:
@@ -23,3 +24,24 @@ def with_suffix(value: object) -> object:
     if isinstance(value, str) and value[-1:].upper() in FACTORS:
         return amount(value)
     return value
+
+
+def duration(text: str) -> float:
+    """A positive time in seconds, with its unit: ``50ms`` is 0.05, ``0.2s``, ``900us``.
+
+    Raises ValueError for anything else, a number without a unit included.
+    """
+    number = text.strip().rstrip("smu")
+    unit = text.strip()[len(number) :]
+    try:
+        value = float(number) / UNITS[unit]
+    except (ValueError, KeyError):
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{text!r} is no time; allowed: like 50ms, 0.2s, 900us")
+    return value
+
+
+def in_seconds(value: object) -> object:
+    """``50ms`` in YAML, which is text there, as seconds; anything else as it is."""
+    return duration(value) if isinstance(value, str) else value

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
 from tqdm import tqdm
 
 from nasgait.engine.files import write_atomically
@@ -44,6 +45,10 @@ class MetricsLog:
         self._file.flush()
         for name, value in numbers.items():
             self._events.add_scalar(name, value, step)
+
+    def picture(self, name: str, step: int, image: np.ndarray) -> None:
+        """Show a grey image [h, w] in 0..1, in TensorBoard alone."""
+        self._events.add_image(name, image, step, dataformats="HW")
 
     def close(self) -> None:
         """Write out what is left and close both files."""

@@ -29,15 +29,21 @@ class Latency:
 
 
 @torch.inference_mode()
-def latency(model: GaitNetwork, frames: int | None = None, repeats: int = REPEATS) -> Latency:
+def latency(
+    model: GaitNetwork,
+    frames: int | None = None,
+    repeats: int = REPEATS,
+    device: torch.device | None = None,
+) -> Latency:
     """Time a network in evaluation mode and float32, without its neck.
 
     Args:
-        model: moved to a GPU if there is one, and left so.
+        model: moved to the device, and left so.
         frames: of the sequence; the network's own by default.
         repeats: timed passes.
+        device: a GPU if there is one by default.
     """
-    device = pick_device("auto")
+    device = device or pick_device("auto")
     model.neck = None
     model = to_channels_last(model.eval().to(device))
     silhouettes = torch.rand(1, frames or model.frames, *model.size, device=device)
@@ -48,6 +54,11 @@ def latency(model: GaitNetwork, frames: int | None = None, repeats: int = REPEAT
         if device.type == "cuda":
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - began)
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     timed = seconds[1:]
+    name = device_name(device)
     return Latency(median(timed), min(timed), repeats, name, torch.get_num_threads())
+
+
+def device_name(device: torch.device) -> str:
+    """``cpu``, or the GPU's name."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

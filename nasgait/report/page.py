@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 
 from nasgait.engine.files import write_atomically
-from nasgait.report import plots, words
+from nasgait.report import plots, search_plots, words
 from nasgait.report.rundir import PARTS, Network, RunDir, read_run
 from nasgait.search.pareto import pareto
 
@@ -227,23 +227,45 @@ def _search(run: RunDir) -> Iterator[Picture]:
     label = f"Search-val {name} (%)"
     yield Picture(
         "Search progress",
-        inline("svg+xml", plots.search_progress(run.ledger, key, label)),
+        inline("svg+xml", search_plots.search_progress(run.ledger, key, label)),
         f"Every architecture scored, by the generation it was bred in. The score is {name}: "
         f"{words.scored(run)}. It ranks architectures and is not comparable with test rates."
         f"{words.ended_early(run)}",
     )
     limits = words.limits_of(run)
-    front = pareto(run.ledger, (key,), ("macs", "params")) if run.front is None else run.front
-    svg = plots.search_scatter(run.ledger, front, key, label, limits)
+    front = pareto(run.ledger, *words.objectives(run)) if run.front is None else run.front
+    svg = search_plots.search_scatter(run.ledger, front, key, label, limits)
     frames = run.setting("search", "frames")
+    timed = all("latency" in entry.values for entry in run.ledger)
     at = f"for {frames} frames" if frames else "for the space's own number of frames"
     yield Picture(
         "Search: score and cost",
         inline("svg+xml", svg),
-        f"The same scores against MACs of one sequence (left, counted {at}) and params (right). "
-        f"Blue architectures are beaten by none in {name}, MACs and params together. "
+        f"The same scores against MACs of one sequence (left, counted {at}) and params"
+        f"{', and latency as measured where it was searched' if timed else ''} (right). "
+        f"Blue architectures are beaten by none in {words.goals(run)} together. "
         f"Budget: {words.budget(run)}.",
     )
+    yield from _generations(run)
+
+
+def _generations(run: RunDir) -> Iterator[Picture]:
+    """The generations: what they cover, which choices they take."""
+    if run.generations and all("hypervolume" in line for line in run.generations):
+        yield Picture(
+            "Search: what is covered",
+            inline("svg+xml", search_plots.covered(run.generations)),
+            f"Hypervolume of all architectures scored so far in {words.goals(run)}, as a share of "
+            "what lies between no rate at the budget's limits (the largest costs of the space "
+            "where there is none) and 100 % at no cost.",
+        )
+    if any(len(layer) > 1 for line in run.generations for layer in line["frequencies"]):
+        yield Picture(
+            "Search: which choices are taken",
+            inline("svg+xml", search_plots.choices_over_time(run.generations)),
+            "For each layer with a choice, the share of each generation's architectures that take "
+            "it.",
+        )
 
 
 def _agreement(run: RunDir, rank: dict[str, Any], looks: dict) -> Picture:

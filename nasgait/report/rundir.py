@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from nasgait.config.load import read_yaml
 from nasgait.engine.logging import read_metrics
 from nasgait.errors import DataError
+from nasgait.search.generations import read_generations
 from nasgait.search.ledger import Entry, read_ledger
 from nasgait.search.pareto import read_pareto
 
@@ -23,6 +24,7 @@ PARTS = {
     "sheet.png": "the contact sheet",
     "supernet/metrics.jsonl": "the supernet's training curve",
     "search/ledger.jsonl": "the search",
+    "search/generations.jsonl": "which choices the search took",
     "search/pareto.json": "the finished search, whose front is here made of what is scored so far",
     "retrain/*/seed-*/result.json": "CMC curves",
     "retrain/*/seed-*/metrics.jsonl": "training curves of the final networks",
@@ -72,6 +74,8 @@ class RunDir:
     ledger: tuple[Entry, ...]
     front: tuple[Entry, ...] | None
     """The Pareto front that a finished search wrote."""
+    generations: tuple[dict[str, Any], ...]
+    """What each complete generation of the search was like; see ``nasgait.search.generations``."""
     rank: dict[str, Any] | None
     """How supernet scores agree with retrained rates; only studies have it."""
     sheet: bytes | None
@@ -123,6 +127,7 @@ def read_run(path: str | Path) -> RunDir:
         supernet=read("supernet/metrics.jsonl", read_metrics, []),
         ledger=tuple(read("search/ledger.jsonl", read_ledger, [])),
         front=read("search/pareto.json", lambda p: tuple(read_pareto(p)["front"]), None),
+        generations=tuple(read("search/generations.jsonl", read_generations, [])),
         rank=read("rank.json", _json, None),
         sheet=read("sheet.png", Path.read_bytes, None),
         missing=tuple(missing),

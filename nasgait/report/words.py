@@ -7,6 +7,7 @@ from nasgait.report.rundir import Network, RunDir
 
 NONE = "–"
 RATE_NAMES = {"map": "mAP", "rank1": "rank-1", "rank5": "rank-5"}
+COST_NAMES = {"macs": "MACs", "params": "params", "latency": "latency"}
 METRICS = {"euc": "Euclidean", "cos": "cosine"}
 
 
@@ -115,8 +116,24 @@ def ended_early(run: RunDir) -> str:
 
 
 def objective(run: RunDir) -> str:
-    """The score that the search ranked by, ``map`` or ``rank1``."""
-    return "rank1" if run.setting("search", "objective") == "rank1" else "map"
+    """The rate that names the best of the search, ``map`` or ``rank1``."""
+    named = run.setting("search", "objectives") or ["map"]
+    return next((name for name in named if name in ("map", "rank1")), "map")
+
+
+def objectives(run: RunDir) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The rates and the costs that the front is over; all costs of the table for a single rate."""
+    named = run.setting("search", "objectives") or ["map"]
+    rates = tuple(name for name in named if name not in COST_NAMES)
+    costs = tuple(name for name in named if name in COST_NAMES)
+    return rates, costs if len(named) > 1 else ("macs", "params")
+
+
+def goals(run: RunDir) -> str:
+    """What the front is over, in words."""
+    rates, costs = objectives(run)
+    *most, last = [*(RATE_NAMES[name] for name in rates), *(COST_NAMES[name] for name in costs)]
+    return f"{', '.join(most)} and {last}"
 
 
 def budget(run: RunDir) -> str:
@@ -124,15 +141,16 @@ def budget(run: RunDir) -> str:
     limits = limits_of(run)
     if not limits:
         return "none"
-    names = {"macs": "MACs", "params": "params"}
-    return ", ".join(f"{names.get(name, name)} ≤ {amount(limit)}" for name, limit in limits.items())
+    return ", ".join(
+        f"{COST_NAMES.get(name, name)} ≤ {_quantity(name, limit)}" for name, limit in limits.items()
+    )
 
 
 def limits_of(run: RunDir) -> dict[str, float]:
     """The budget's limits by metric; from the configuration when nothing is compared yet."""
     limits = run.results.get("budget")
     if limits is None:
-        limits = {name: run.setting("search", f"max_{name}") for name in ("macs", "params")}
+        limits = {name: run.setting("search", f"max_{name}") for name in COST_NAMES}
     return {name: limit for name, limit in limits.items() if limit is not None}
 
 
@@ -155,6 +173,10 @@ def _distance(settings: dict, finals: Sequence[dict[str, Any]]) -> str:
         return "distance not recorded"
     kinds = " or ".join(sorted(METRICS.get(metric, metric) for metric in found))
     return f"{kinds} distance" + (", as each network is set" if len(found) > 1 else "")
+
+
+def _quantity(name: str, limit: float) -> str:
+    return f"{1000 * limit:.3g} ms" if name == "latency" else amount(limit)
 
 
 def _frames(settings: dict) -> str:

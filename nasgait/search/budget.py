@@ -42,6 +42,14 @@ class Costs:
         picked = [layer[choice] for layer, choice in zip(self.layers, choices, strict=True)]
         return dict(zip(self.names, map(sum, zip(self.base, *picked, strict=True)), strict=True))
 
+    def largest(self, name: str) -> Choices:
+        """The architecture that costs most in a metric."""
+        metric = self.names.index(name)
+        return tuple(
+            max(range(len(layer)), key=lambda choice: layer[choice][metric])
+            for layer in self.layers
+        )
+
 
 class Budget:
     """The architectures whose cost is within every limit (limits included).

@@ -5,13 +5,13 @@ any moment loses at most the score it was working on.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nasgait.errors import DataError
+from nasgait.search.lines import append_line, complete_lines, cut_to
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ class Ledger:
         the file.  Raises ``DataError`` for any other faulty or repeated line.
         """
         path = Path(path)
-        entries, size = _read(path)
-        if path.exists() and size < path.stat().st_size:
-            os.truncate(path, size)
+        lines = complete_lines(path)
+        entries = _parse(path, lines)
+        cut_to(path, lines)
         return cls(path, entries)
 
     @property
@@ -81,24 +81,18 @@ class Ledger:
         """Add an entry and see it safely on disk; ``DataError`` if it was scored before."""
         if entry.choices in self._entries:
             raise DataError(f"{self.path}: {entry.key} was scored before, in an earlier line")
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry.line()) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        append_line(self.path, entry.line())
         self._entries[entry.choices] = entry
 
 
 def read_ledger(path: str | Path) -> list[Entry]:
     """Read a ledger's complete lines and leave the file as it is; faults as ``Ledger.open``."""
-    return _read(Path(path))[0]
+    return _parse(Path(path), complete_lines(Path(path)))
 
 
-def _read(path: Path) -> tuple[list[Entry], int]:
-    """The entries, and the size in bytes of the complete lines that hold them."""
-    raw = path.read_bytes() if path.exists() else b""
-    complete = raw[: raw.rfind(b"\n") + 1]
+def _parse(path: Path, lines: list[bytes]) -> list[Entry]:
     entries: dict[tuple[int, ...], Entry] = {}
-    for number, text in enumerate(complete.splitlines(), start=1):
+    for number, text in enumerate(lines, start=1):
         try:
             entry = Entry.parse(json.loads(text))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -109,4 +103,4 @@ def _read(path: Path) -> tuple[list[Entry], int]:
         if entry.choices in entries:
             raise DataError(f"{path}:{number}: {entry.key} is there twice; remove one of the lines")
         entries[entry.choices] = entry
-    return list(entries.values()), len(complete)
+    return list(entries.values())

@@ -17,8 +17,10 @@ from nasgait.config.schema import (
 )
 from nasgait.search.budget import Budget, Costs
 from nasgait.search.evolution import Evolution, EvolutionConfig
+from nasgait.search.generations import Generations
 from nasgait.search.ledger import Ledger
 from nasgait.search.pareto import write_pareto
+from nasgait.search.state import SearchState, search
 
 LAYERS = [[(2, 9), (1, 3), (1.6, 4), (2.4, 7), (2.5, 7.5), (1.9, 6)]] * 3
 COSTS = Costs(
@@ -75,12 +77,16 @@ def write_search(path, rng):
     (path / "search").mkdir()
     ledger = Ledger.open(path / "search" / "ledger.jsonl")
 
-    def score(choices, generation):
-        value = 30 + QUALITY[list(choices)].sum() * 0.7 + rng.normal(0, 0.8)
-        return {"rank1": round(value * 1.3, 4), "map": round(value, 4)}
+    def score_all(architectures):
+        for choices in architectures:
+            value = 30 + QUALITY[list(choices)].sum() * 0.7 + rng.normal(0, 0.8)
+            yield choices, {"rank1": round(value * 1.3, 4), "map": round(value, 4)}, 0.1
 
     settings = EvolutionConfig(population=20, top_k=6, mutations=8, crossovers=8, max_epochs=4)
-    result = Evolution(Budget(COSTS, LIMITS), settings).run(score, ledger)
+    evolution = Evolution(Budget(COSTS, LIMITS), settings)
+    generations = Generations(path / "search" / "generations.jsonl", evolution)
+    state = SearchState(evolution, ledger, generations.add)
+    result = search(state, score_all, chunk=20)
     write_pareto(path / "search" / "pareto.json", result.ranking, ["map"], ["macs", "params"])
     return result.best.choices
 

@@ -73,12 +73,13 @@ def test_whole_run(study):
         "Cumulative match characteristic",
         "Search progress",
         "Search: score and cost",
+        "Search: which choices are taken",
         "Does the supernet rank architectures rightly?",
         "Training",
         "The silhouettes",
         "Settings",
     ]
-    assert len(page.images) == len(page.captions) == 7
+    assert len(page.images) == len(page.captions) == 8
     assert "has not made" not in page.text
     assert "max_macs: 62000000" in page.text
 
@@ -121,6 +122,23 @@ def test_search_that_ended_early_says_so(study, run_dir):
     config = run_dir / "config.yaml"
     config.write_text(config.read_text().replace("max_epochs: 4", "max_epochs: 1"))
     assert sentence not in page_of(run_dir).text
+
+
+def test_search_for_several_objectives_shows_what_it_covers(run_dir):
+    config = run_dir / "config.yaml"
+    text = config.read_text()
+    assert "  objectives:\n  - map\n" in text
+    config.write_text(text.replace("  - map\n", "  - map\n  - macs\n  - latency\n"))
+    file = run_dir / "search" / "generations.jsonl"
+    lines = [json.loads(line) | {"hypervolume": 0.3} for line in file.read_text().splitlines()]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    ledger = run_dir / "search" / "ledger.jsonl"
+    entries = [json.loads(line) | {"latency": 0.02} for line in ledger.read_text().splitlines()]
+    ledger.write_text("".join(json.dumps(line) + "\n" for line in entries))
+    (run_dir / "search" / "pareto.json").unlink()
+    page = page_of(run_dir)
+    assert "Search: what is covered" in page.headings
+    assert any("beaten by none in mAP, MACs and latency together" in c for c in page.captions)
 
 
 def test_captions_say_how_it_was_measured(study):

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from nasgait.report import plots
+from nasgait.report import plots, search_plots
 from nasgait.report.rundir import Network
 from nasgait.search.ledger import Entry
 
@@ -17,6 +17,12 @@ def network(name, kind, score=30.0, macs=4e7):
 
 def entry(score, macs, generation=0):
     return Entry((int(macs),), generation, {"map": score, "macs": macs, "params": macs})
+
+
+def generation(number):
+    """Six layers, of which the first has no choice: more than a row of panels."""
+    shares = [0.5, 0.5 - number / 10, number / 10]
+    return {"generation": number, "hypervolume": number / 9, "frequencies": [[1.0], *[shares] * 5]}
 
 
 LINEUP = [
@@ -42,13 +48,20 @@ def test_every_look_is_told_apart():
 def figures():
     looks = plots.looks(LINEUP)
     ledger = [entry(10.0, 5, 0), entry(12.0, 7, 0), entry(12.0, 6, 2)]
+    timed = [Entry(e.choices, 0, {**e.values, "latency": 0.03}) for e in ledger]
     many = [{"step": s, "loss": 1 / s} for s in range(1, 5000)]
     table = [{"arch": "a", "supernet": 1.0, "retrained": 2.0}]
     return {
-        "progress": plots.search_progress(ledger, "map", "mAP (%)"),
-        "one score": plots.search_progress(ledger[:1], "map", "mAP (%)"),
-        "scatter": plots.search_scatter(ledger, ledger[:1], "map", "mAP (%)", {"macs": 6.5}),
-        "no front": plots.search_scatter(ledger, [], "map", "mAP (%)", {}),
+        "progress": search_plots.search_progress(ledger, "map", "mAP (%)"),
+        "one score": search_plots.search_progress(ledger[:1], "map", "mAP (%)"),
+        "scatter": search_plots.search_scatter(ledger, ledger[:1], "map", "mAP (%)", {"macs": 6.5}),
+        "no front": search_plots.search_scatter(ledger, [], "map", "mAP (%)", {}),
+        "scatter with latency": search_plots.search_scatter(
+            timed, timed[:1], "map", "mAP (%)", {"latency": 0.04}
+        ),
+        "choices": search_plots.choices_over_time([generation(n) for n in range(5)]),
+        "one generation": search_plots.choices_over_time([generation(0)]),
+        "covered": search_plots.covered([generation(n) for n in range(5)]),
         "accuracy": plots.accuracy_and_cost(LINEUP, looks, "map", "mAP (%)", {"macs": 5e7}),
         "cmc": plots.cmc_curves(LINEUP, looks),
         "training": plots.training_curves(many, LINEUP, looks),

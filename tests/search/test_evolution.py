@@ -12,6 +12,7 @@ from nasgait.errors import ConfigError, DataError, RunFailed
 from nasgait.search.budget import Budget, Costs
 from nasgait.search.evolution import Evolution, EvolutionConfig
 from nasgait.search.ledger import Ledger, read_ledger
+from nasgait.search.state import SearchState, search
 
 SMALL = EvolutionConfig(
     population=6, top_k=3, mutations=2, crossovers=3, mutation_prob=0.3, max_epochs=2
@@ -21,6 +22,17 @@ SMALL = EvolutionConfig(
 def quality(choices, generation=0):
     """A landscape with ties and one best architecture, all choices at 2."""
     return {"map": float(sum(choices)), "rank1": 7.0 * choices[-1]}
+
+
+def run(evolution, score, ledger, on_generation=None, chunk=4):
+    """Score one architecture after the other by ``score(choices, generation)``."""
+    state = SearchState(evolution, ledger, on_generation)
+
+    def score_all(chunk):
+        for choices in chunk:
+            yield choices, score(choices, state.generation(choices)), 0.5
+
+    return search(state, score_all, chunk)
 
 
 class Interrupted(Exception):
@@ -44,7 +56,7 @@ class Interrupting:
 
 def test_interrupted_at_every_position_equals_undisturbed(tmp_path):
     evolution = Evolution(Budget(TOY, {"macs": 205}), SMALL, seed=4)
-    undisturbed = evolution.run(quality, Ledger.open(tmp_path / "whole.jsonl"))
+    undisturbed = run(evolution, quality, Ledger.open(tmp_path / "whole.jsonl"))
     total = len(undisturbed.ranking)
     assert total == 18
     for position in range(total + 1):
@@ -52,13 +64,13 @@ def test_interrupted_at_every_position_equals_undisturbed(tmp_path):
         first = Interrupting(position)
         if position < total:
             with pytest.raises(Interrupted):
-                evolution.run(first, Ledger.open(path))
+                run(evolution, first, Ledger.open(path))
         else:
-            evolution.run(first, Ledger.open(path))
+            run(evolution, first, Ledger.open(path))
         with path.open("ab") as file:
             file.write(b'{"key": "0-1')  # the line that a kill cut off
         rest = Interrupting(-1)
-        assert evolution.run(rest, Ledger.open(path)) == undisturbed
+        assert run(evolution, rest, Ledger.open(path)) == undisturbed
         assert len(first.calls) == position
         assert len({*first.calls, *rest.calls}) == len(first.calls) + len(rest.calls) == total
         assert read_ledger(path) == read_ledger(tmp_path / "whole.jsonl")
@@ -73,7 +85,7 @@ def test_never_twice_always_affordable(tmp_path_factory, costs, seed, limit, epo
     config = dataclasses.replace(SMALL, max_epochs=epochs)
     ledger = Ledger.open(tmp_path_factory.mktemp("search") / "ledger.jsonl")
     budget = Budget(costs, {"macs": limit})
-    result = Evolution(budget, config, seed).run(quality, ledger)
+    result = run(Evolution(budget, config, seed), quality, ledger)
     scored = [entry.choices for entry in ledger.entries]
     asked = config.population * (epochs + 1)
     assert len(scored) == len(set(scored)) == min(asked, len(affordable))
@@ -84,7 +96,7 @@ def test_never_twice_always_affordable(tmp_path_factory, costs, seed, limit, epo
 
 def test_exhausted_budget_ends_early_with_the_reason(tmp_path):
     config = EvolutionConfig(population=10, top_k=2, mutations=5, crossovers=5, max_epochs=50)
-    result = Evolution(Budget(TOY, {}), config).run(quality, Ledger.open(tmp_path / "l"))
+    result = run(Evolution(Budget(TOY, {}), config), quality, Ledger.open(tmp_path / "l"))
     assert len(result.ranking) == 27
     assert [len(g.entries) for g in result.generations] == [10, 10, 7]
     assert result.ended_early is not None
@@ -97,43 +109,35 @@ def test_last_generation_is_ranked(tmp_path):
     def late(choices, generation):
         return {"map": 100.0 + sum(choices) if generation == 2 else 0.0}
 
-    result = Evolution(Budget(TOY, {}), SMALL, 1).run(late, Ledger.open(tmp_path / "l"))
+    result = run(Evolution(Budget(TOY, {}), SMALL, 1), late, Ledger.open(tmp_path / "l"))
     assert result.best.generation == 2
     last = {entry.choices for entry in result.generations[-1].entries}
     assert {entry.choices for entry in result.ranking[: len(last)]} == last
 
 
-def test_breeds_from_the_best_of_all_generations():
+@pytest.mark.parametrize(("broods", "ahead"), [(1, 1), (2, 2), (5, 3)])
+def test_breeds_from_the_best_of_all_generations(tmp_path, monkeypatch, broods, ahead):
+    monkeypatch.setattr("os.fsync", lambda file: None)
     costs = Costs(("macs",), (0,), (tuple((c,) for c in range(6)),) * 8)
-    config = EvolutionConfig(population=50, mutations=25, crossovers=25, max_epochs=3)
-    evolution = Evolution(Budget(costs), config, seed=2)
+    config = EvolutionConfig(max_epochs=3, broods=broods, ahead=ahead)
     target = np.array([3, 1, 4, 1, 5, 0, 2, 5])
 
     def hits(choices, generation):
         return {"map": float(np.sum(np.array(choices) == target))}
 
-    entries = []
-    means = []
-    for number in range(4):
-        population = evolution.breed(number, entries)
-        fresh = [evolution._entry(c, number, hits, _Unwritten()) for c in population]
-        means.append(np.mean([entry.values["map"] for entry in fresh]))
-        entries.extend(fresh)
-    assert means[1] > means[0] + 1 and means[3] > means[1] + 0.5
+    def means(seed):
+        ledger = Ledger.open(tmp_path / f"{seed}.jsonl")
+        result = run(Evolution(Budget(costs), config, seed), hits, ledger)
+        return [np.mean([e.values["map"] for e in g.entries]) for g in result.generations]
 
-
-class _Unwritten(Ledger):
-    def __init__(self):
-        self._entries = {}
-
-    def append(self, entry):
-        pass
+    mean = np.mean([means(seed) for seed in range(8)], axis=0)
+    assert mean[1] > mean[0] + 1 and mean[3] > mean[1] + 0.5
 
 
 def test_seed_decides_everything(tmp_path):
     def keys(seed, name):
         evolution = Evolution(Budget(TOY, {}), SMALL, seed)
-        return [e.key for e in evolution.run(quality, Ledger.open(tmp_path / name)).ranking]
+        return [e.key for e in run(evolution, quality, Ledger.open(tmp_path / name)).ranking]
 
     assert keys(1, "a") == keys(1, "b") != keys(2, "c")
 
@@ -141,7 +145,7 @@ def test_seed_decides_everything(tmp_path):
 def test_ties_rank_the_cheaper_first(tmp_path):
     config = dataclasses.replace(SMALL, max_epochs=9)
     evolution = Evolution(Budget(TOY, {}), config)
-    result = evolution.run(lambda c, g: {"map": 1.0}, Ledger.open(tmp_path / "l"))
+    result = run(evolution, lambda c, g: {"map": 1.0}, Ledger.open(tmp_path / "l"))
     costs = [(e.values["macs"], e.values["params"]) for e in result.ranking]
     assert costs == sorted(costs)
 
@@ -149,10 +153,10 @@ def test_ties_rank_the_cheaper_first(tmp_path):
 def test_longer_search_goes_on_from_a_shorter_one(tmp_path):
     budget = Budget(TOY, {})
     path = tmp_path / "ledger.jsonl"
-    Evolution(budget, SMALL).run(quality, Ledger.open(path))
+    run(Evolution(budget, SMALL), quality, Ledger.open(path))
     longer = dataclasses.replace(SMALL, max_epochs=3)
-    resumed = Evolution(budget, longer).run(quality, Ledger.open(path))
-    assert resumed == Evolution(budget, longer).run(quality, Ledger.open(tmp_path / "fresh"))
+    resumed = run(Evolution(budget, longer), quality, Ledger.open(path))
+    assert resumed == run(Evolution(budget, longer), quality, Ledger.open(tmp_path / "fresh"))
 
 
 @pytest.mark.parametrize(
@@ -162,25 +166,24 @@ def test_longer_search_goes_on_from_a_shorter_one(tmp_path):
         Evolution(Budget(TOY, {"macs": 170}), SMALL),
         Evolution(Budget(TOY, {}), dataclasses.replace(SMALL, population=7)),
         Evolution(Budget(TOY, {}), dataclasses.replace(SMALL, mutation_prob=0.9)),
-        Evolution(Budget(TOY, {}), dataclasses.replace(SMALL, objective="rank5")),
+        Evolution(Budget(TOY, {}), dataclasses.replace(SMALL, objectives=("rank5",))),
         Evolution(Budget(dataclasses.replace(TOY, base=(0, 0)), {}), SMALL),
     ],
-    ids=["seed", "budget", "population", "mutation_prob", "objective", "costs"],
+    ids=["seed", "budget", "population", "mutation_prob", "objectives", "costs"],
 )
 def test_ledger_of_another_search_is_refused_untouched(tmp_path, other):
     path = tmp_path / "ledger.jsonl"
-    Evolution(Budget(TOY, {}), SMALL).run(quality, Ledger.open(path))
+    run(Evolution(Budget(TOY, {}), SMALL), quality, Ledger.open(path))
     before = path.read_bytes()
     with pytest.raises(DataError, match="written by another search"):
-        other.run(quality, Ledger.open(path))
+        run(other, quality, Ledger.open(path))
     assert path.read_bytes() == before
 
 
 def test_generations_are_announced(tmp_path):
     seen = []
-    result = Evolution(Budget(TOY, {}), SMALL).run(
-        quality, Ledger.open(tmp_path / "l"), seen.append
-    )
+    evolution = Evolution(Budget(TOY, {}), SMALL)
+    result = run(evolution, quality, Ledger.open(tmp_path / "l"), seen.append)
     assert tuple(seen) == result.generations
     assert [generation.number for generation in seen] == [0, 1, 2]
 
@@ -189,7 +192,7 @@ def test_generations_are_announced(tmp_path):
 def test_score_that_cannot_rank(tmp_path, scores):
     path = tmp_path / "ledger.jsonl"
     with pytest.raises(RunFailed, match="expected finite numbers with 'map' among them"):
-        Evolution(Budget(TOY, {}), SMALL).run(lambda c, g: scores, Ledger.open(path))
+        run(Evolution(Budget(TOY, {}), SMALL), lambda c, g: scores, Ledger.open(path))
     assert read_ledger(path) == []
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from nasgait.config.amount import with_suffix
+from nasgait.config.amount import in_seconds, with_suffix
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -12,5 +12,6 @@ Whole = Annotated[int, Field(ge=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Amount = Annotated[float, Field(gt=0), BeforeValidator(with_suffix)]
+Duration = Annotated[float, Field(gt=0), BeforeValidator(in_seconds)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 TwoOrMore = Annotated[int, Field(ge=2)]

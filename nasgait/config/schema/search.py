@@ -1,9 +1,23 @@
 """Search over the trained supernet, and how it scores."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from nasgait.config.schema.bounds import Amount, Count, Probability, Whole
+from pydantic import AfterValidator
+
+from nasgait.config.schema.bounds import Amount, Count, Duration, Probability, Whole
+from nasgait.errors import ConfigError
+from nasgait.search.objectives import Objectives
+
+Objective = Literal["map", "rank1", "macs", "params", "latency"]
+
+
+def _with_a_rate(names: tuple[Objective, ...]) -> tuple[Objective, ...]:
+    try:
+        Objectives(names)
+    except ConfigError as error:
+        raise ValueError(error) from None
+    return names
 
 
 @dataclass(frozen=True)
@@ -24,7 +38,8 @@ class SearchConfig:
     population: Count = 50
     """Architectures in each generation."""
     top_k: Count = 10
-    """Best ones that breed."""
+    """Best ones that breed; with more than one objective the best ``population`` do, by
+    non-domination and crowding (NSGA-II)."""
     mutations: Whole = 25
     """Children by mutation in each generation."""
     crossovers: Whole = 25
@@ -33,14 +48,25 @@ class SearchConfig:
     """Chance that a mutation redraws a layer."""
     max_epochs: Whole = 20
     """Generations bred after the first random one."""
+    broods: Count = 2
+    """Shares of each generation that are bred one after the other."""
+    ahead: Count = 2
+    """A brood is bred from the scores of those that come so many before it, and of all before
+    them, so that scoring never waits for a whole generation.  One brood and 1 ahead is the
+    published search; the result depends on both, not on the backend."""
+    chunk: Count = 64
+    """Architectures scored together, sharing what their paths have in common."""
     max_macs: Amount | None = None
     """Budget in multiply-accumulates for one sequence at ``frames``; 40M is 40e6."""
     max_params: Amount | None = None
     """Budget in parameters of the embedding network."""
+    max_latency: Duration | None = None
+    """Budget in seconds for one sequence of ``frames``, measured here; 50ms is 0.05."""
     frames: Count | None = None
-    """Frames at which MACs are counted; the space's own by default."""
-    objective: Literal["map", "rank1"] = "map"
-    """Leave-one-out score on search-val identities that ranks architectures."""
+    """Frames at which MACs are counted and latency is measured; the space's own by default."""
+    objectives: Annotated[tuple[Objective, ...], AfterValidator(_with_a_rate)] = ("map",)
+    """What is optimised: leave-one-out rates on search-val identities go up, costs go down.  The
+    first rate names the best architecture; with more than one objective the front is sought."""
     calibration: CalibrationConfig = CalibrationConfig()
     """Recalibration before each score."""
     max_sequences: Count | None = None
@@ -52,3 +78,8 @@ class SearchConfig:
     memory: Amount = 4e9
     """Bytes that scoring may hold beside the supernet: activations of the calibration set along a
     path, which are computed again where they do not fit, and embeddings."""
+
+    @property
+    def rate(self) -> str:
+        """The rate that names the best architecture."""
+        return Objectives(self.objectives).rate

@@ -1,0 +1,52 @@
+"""Sorting by non-domination, as NSGA-II ranks a population.
+
+Deb, Pratap, Agarwal, Meyarivan, "A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II"
+(IEEE Transactions on Evolutionary Computation 6(2), 2002).  All objectives are minimised.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+Vectors = Sequence[Sequence[float]]
+
+
+def fronts(vectors: Vectors) -> list[list[int]]:
+    """Indices of ``vectors`` [n, m], front by front.
+
+    The first front holds what no vector dominates, the next what only the first front
+    dominates, and so on; in each the indices ascend.  Equal vectors share a front.
+    """
+    values = np.asarray(vectors, dtype=float)
+    if not len(values):
+        return []
+    covers = np.all(values[:, None] <= values[None], axis=-1)
+    beaten_by = (covers & ~covers.T).T
+    found: list[list[int]] = []
+    left = np.arange(len(values))
+    while len(left):
+        beaten = beaten_by[np.ix_(left, left)].any(1)
+        found.append(left[~beaten].tolist())
+        left = left[beaten]
+    return found
+
+
+def crowding(vectors: Vectors) -> np.ndarray:
+    """Crowding distance [n] of the vectors [n, m] of one front; more is lonelier.
+
+    For each objective the gap between the two neighbours, as a share of the front's range, summed
+    over the objectives; the ends are infinitely far.  An objective in which all are equal counts
+    for nothing.  Of equal vectors only the first has a distance: others add nothing to the spread.
+    """
+    values, first = np.unique(np.asarray(vectors, dtype=float), axis=0, return_index=True)
+    distances = np.zeros(len(values))
+    for column in values.T:
+        order = np.argsort(column, kind="stable")
+        ranked = column[order]
+        reach = ranked[-1] - ranked[0]
+        if reach > 0:
+            distances[order[[0, -1]]] = np.inf
+            distances[order[1:-1]] += (ranked[2:] - ranked[:-2]) / reach
+    spread = np.zeros(len(vectors))
+    spread[first] = distances
+    return spread

@@ -1,0 +1,28 @@
+"""Files of JSON lines that grow while a search runs, and survive its being killed."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def append_line(path: Path, values: Mapping[str, Any]) -> None:
+    """Add a line and see it safely on disk."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(values) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def complete_lines(path: Path) -> list[bytes]:
+    """The lines of a file, none if it is not there; a last one without its newline is left out."""
+    raw = path.read_bytes() if path.exists() else b""
+    return raw[: raw.rfind(b"\n") + 1].splitlines(keepends=True)
+
+
+def cut_to(path: Path, lines: list[bytes]) -> None:
+    """Remove from the file what a kill left after its complete ``lines``."""
+    size = sum(map(len, lines))
+    if path.exists() and size < path.stat().st_size:
+        os.truncate(path, size)

@@ -1,0 +1,49 @@
+"""What a search optimises: rates go up, costs go down."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nasgait.errors import ConfigError
+from nasgait.search.ledger import Entry
+
+COSTS = ("macs", "params", "latency")
+"""Values of which less is better; any other value is a rate, of which more is better."""
+
+
+@dataclass(frozen=True)
+class Objectives:
+    """The values that a search optimises, by their names in the ledger.
+
+    Raises ConfigError for a name given twice, and when there is no rate among them.
+    """
+
+    names: tuple[str, ...]
+    """One for a search by that rate, more for their trade-offs."""
+
+    def __post_init__(self) -> None:
+        if len(set(self.names)) < len(self.names):
+            raise ConfigError(f"objectives {', '.join(self.names)}: one is given twice")
+        if not self.rates:
+            given = ", ".join(self.names) or "none"
+            raise ConfigError(f"objectives {given}: need a rate among them, map or rank1")
+
+    @property
+    def rates(self) -> tuple[str, ...]:
+        """Those of which more is better."""
+        return tuple(name for name in self.names if name not in COSTS)
+
+    @property
+    def costs(self) -> tuple[str, ...]:
+        """Those of which less is better."""
+        return tuple(name for name in self.names if name in COSTS)
+
+    @property
+    def rate(self) -> str:
+        """The rate that decides which single architecture is the best: the first one."""
+        return self.rates[0]
+
+    def vectors(self, entries: Sequence[Entry]) -> list[tuple[float, ...]]:
+        """The objectives of each entry, all to be minimised: rates change their sign."""
+        return [
+            tuple(e.values[n] if n in COSTS else -e.values[n] for n in self.names) for e in entries
+        ]

@@ -1,0 +1,153 @@
+"""Latency as a measured cost: a hard limit, an objective, measured once."""
+
+import dataclasses
+import json
+from itertools import pairwise
+
+import pytest
+from cost_tables import TOY, all_architectures
+
+from nasgait.errors import BudgetError, DataError
+from nasgait.search.budget import Budget, Costs
+from nasgait.search.evolution import Evolution, EvolutionConfig
+from nasgait.search.hypervolume import Coverage
+from nasgait.search.latency import Latencies
+from nasgait.search.ledger import Ledger, read_ledger
+from nasgait.search.state import SearchState, search
+
+SMALL = EvolutionConfig(
+    population=6, top_k=3, mutations=2, crossovers=3, mutation_prob=0.3, max_epochs=2
+)
+HERE = {"device": "cpu", "threads": 2, "frames": 30}
+
+
+class Clock:
+    """Measures a latency that no table tells: slow when neighbours differ."""
+
+    def __init__(self, jitter=0.0):
+        self.calls = []
+        self.jitter = jitter
+
+    def __call__(self, choices):
+        self.calls.append(choices)
+        return seconds(choices) + self.jitter * len(self.calls)
+
+
+def seconds(choices):
+    return 0.01 + 0.005 * sum(abs(a - b) for a, b in pairwise(choices[1:]))
+
+
+def score_all(architectures):
+    for choices in architectures:
+        yield choices, {"map": float(sum(choices)), "rank1": 1.0}, 0.1
+
+
+def evolution(folder, clock, limit=None, limits=None, **changes):
+    measure = Latencies(folder / "latency.jsonl", clock, HERE, limit)
+    return Evolution(Budget(TOY, limits or {}), dataclasses.replace(SMALL, **changes), 3, measure)
+
+
+def run(folder, clock, *args, **changes):
+    ledger = Ledger.open(folder / "ledger.jsonl")
+    return search(SearchState(evolution(folder, clock, *args, **changes), ledger), score_all, 4)
+
+
+def test_what_is_too_slow_is_never_scored(tmp_path):
+    fast = {c for c in all_architectures(TOY) if seconds(c) <= 0.015}
+    result = run(tmp_path, Clock(), 0.015, max_epochs=9)
+    assert {e.choices for e in result.ranking} == fast
+    assert all(e.values["latency"] == seconds(e.choices) for e in result.ranking)
+    assert "no other architecture with latency <= 0.015 s" in result.ended_early
+    lines = read_ledger(tmp_path / "ledger.jsonl")
+    assert {e.choices for e in lines} == fast
+
+
+def test_holds_beside_exact_budgets(tmp_path):
+    both = {c for c in all_architectures(TOY) if seconds(c) <= 0.02 and TOY.total(c)["macs"] <= 175}
+    result = run(tmp_path, Clock(), 0.02, {"macs": 175}, max_epochs=9)
+    assert {e.choices for e in result.ranking} == both
+
+
+def test_each_is_measured_once_and_resumed_alike(tmp_path):
+    """Measurements that drift would breed another search if they were made again."""
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    whole.mkdir(), broken.mkdir()
+    objectives = ("map", "latency")
+    clock = Clock(jitter=1e-4)
+    expected = run(whole, clock, 0.016, objectives=objectives)
+    assert len(clock.calls) == len(set(clock.calls))
+    again = Clock(jitter=1e-4)
+    for _ in range(30):
+        state = SearchState(
+            evolution(broken, again, 0.016, objectives=objectives),
+            Ledger.open(broken / "ledger.jsonl"),
+        )
+        if state.done:
+            break
+        for scored in score_all(state.ready()[:1]):
+            state.record(*scored)
+        with (broken / "latency.jsonl").open("ab") as file:
+            file.write(b'{"key": "0-')  # the line that a kill cut off
+    assert state.result() == expected
+    assert again.calls == clock.calls
+    assert (
+        (broken / "latency.jsonl").read_bytes().startswith((whole / "latency.jsonl").read_bytes())
+    )
+
+
+def test_a_limit_that_nothing_keeps_names_the_smallest_measured(tmp_path):
+    with pytest.raises(BudgetError, match=r"latency <= 0.009 s .* smallest measured is 0.01 s;"):
+        run(tmp_path, Clock(), 0.009)
+    assert read_ledger(tmp_path / "ledger.jsonl") == []
+
+
+def test_tries_are_bounded_in_a_large_space(tmp_path):
+    costs = Costs(("macs",), (0,), (((1,), (2,), (3,)),) * 30)
+    clock = Clock()
+    measure = Latencies(tmp_path / "latency.jsonl", clock, HERE, 1e-9)
+    with pytest.raises(BudgetError, match="among 300 measured"):
+        SearchState(Evolution(Budget(costs), SMALL, 0, measure), Ledger.open(tmp_path / "l"))
+
+
+def test_without_a_limit_it_is_an_objective_alone(tmp_path):
+    result = run(tmp_path, Clock(), objectives=("map", "latency"))
+    assert len(result.ranking) == 18 and result.ended_early is None
+    assert all(e.values["latency"] == seconds(e.choices) for e in result.ranking)
+
+
+def test_reference_is_the_limit_or_that_of_most_macs(tmp_path):
+    names = ("map", "latency")
+    assert Coverage(evolution(tmp_path, Clock(), 0.5, objectives=names)).reference == (0, 0.5)
+    most = seconds((0, 2, 2, 2))
+    assert Coverage(evolution(tmp_path, Clock(), objectives=names)).reference == (0, most)
+
+
+@pytest.mark.parametrize("change", [{"device": "gpu"}, {"threads": 1}, {"frames": 16}])
+def test_latencies_of_other_conditions_are_refused(tmp_path, change):
+    path = tmp_path / "latency.jsonl"
+    Latencies(path, Clock(), HERE).value((0, 1))
+    with pytest.raises(DataError, match="measured with device cpu, threads 2, frames 30, not"):
+        Latencies(path, Clock(), HERE | change)
+
+
+@pytest.mark.parametrize("line", ["[]", "{", '{"key": "0-1"}', '{"key": 3, "seconds": 1}'])
+def test_faulty_line_is_named(tmp_path, line):
+    path = tmp_path / "latency.jsonl"
+    Latencies(path, Clock(), HERE).value((0, 1))
+    with path.open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(DataError, match=r"latency.jsonl:2: not a measured latency"):
+        Latencies(path, Clock(), HERE)
+
+
+def test_a_ledger_with_other_latencies_is_refused(tmp_path):
+    run(tmp_path, Clock(), objectives=("map", "latency"))
+    (tmp_path / "latency.jsonl").unlink()
+    with pytest.raises(DataError, match="written by another search"):
+        run(tmp_path, Clock(jitter=1e-3), objectives=("map", "latency"))
+
+
+def test_line_says_how_it_was_measured(tmp_path):
+    Latencies(tmp_path / "latency.jsonl", Clock(), HERE).value((0, 1, 2))
+    line = json.loads((tmp_path / "latency.jsonl").read_text())
+    assert line == {"key": "0-1-2", "seconds": seconds((0, 1, 2)), **HERE}
