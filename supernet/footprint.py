@@ -23,6 +23,8 @@ class Plan:
 
     batch_frames: int
     """Frames of a batch, padding included."""
+    group_frames: int
+    """Frames of the batches that go through the layers together when embedded."""
     activations: float
     """Bytes for activations that wait for their next use."""
     embeddings: float
@@ -43,6 +45,8 @@ class Footprint:
     """Of a frame."""
     frame: int
     """Bytes of the largest activation, for each frame of input."""
+    path: int
+    """Bytes of what all layers pass on, for each frame of input."""
     embedding: int
     """Bytes of the embedding of one sequence."""
 
@@ -50,16 +54,24 @@ class Footprint:
     def of(cls, spec: SpaceSpec, dtype: torch.dtype) -> "Footprint":
         """The footprint of any architecture of a space, activations in ``dtype``."""
         height, width = spec.size
-        time, largest = Fraction(1), 0
+        time, largest, path = Fraction(1), Fraction(0), Fraction(height * width)
         for stage in spec.stages:
-            channels = max(layer.channels for layer in stage.layers)
-            largest = max(largest, int(channels * height * width * time))
+            for layer in stage.layers:
+                out = layer.channels * height * width * time
+                largest, path = max(largest, out), path + out
             if stage.pool:
                 height, width = height // 2, width // 2
             if stage.lta:
                 time /= LTA_STRIDE
+            # What the last layer passes on is pooled.
+            path += stage.layers[-1].channels * height * width * time - out
         embedding = spec.head.channels * sum(spec.head.bins) * torch.float32.itemsize
-        return cls(spec.size[0] * spec.size[1], largest * dtype.itemsize, embedding)
+        return cls(
+            spec.size[0] * spec.size[1],
+            int(largest * dtype.itemsize),
+            int(path * dtype.itemsize),
+            embedding,
+        )
 
     def plan(self, memory: float, longest: int, device: torch.device) -> Plan:
         """Share out ``memory`` bytes for sequences of up to ``longest`` frames.
@@ -82,4 +94,5 @@ class Footprint:
         affordable = int(rest / 2 // (WORKING_SET * self.frame))
         batch_frames = max(longest, min(PIXELS[device.type] // self.pixels, affordable))
         held = WORKING_SET * self.frame * batch_frames
-        return Plan(batch_frames, rest - held, embeddings, self.embedding)
+        group_frames = int((rest - held) // self.path)
+        return Plan(batch_frames, group_frames, rest - held, embeddings, self.embedding)

@@ -113,24 +113,39 @@ class Scorer:
         tree, head = grow(architectures), self.space.spec.head
         shape = (len(self.indices), head.channels, sum(head.bins))
         found = {choices: np.empty(shape, np.float32) for choices in architectures}
-        for batch in like_lengths(self._lengths, self._plan.batch_frames):
-            silhouettes, lengths = self._padded([self._read(i) for i in batch])
+        for group in self._groups():
+            batches = [self._padded([self._read(i) for i in batch]) for batch in group]
             with torch.inference_mode(), self._arithmetic():
-                clip = self.network.enter(silhouettes, lengths)
-                for choices, embeddings in self._embed_below(tree, (), clip):
-                    found[choices][batch] = embeddings
+                clips = [self.network.enter(*batch) for batch in batches]
+                for choices, embeddings in self._embed_below(tree, (), clips):
+                    found[choices][np.concatenate(group)] = embeddings
         return found
 
+    def _groups(self) -> Iterator[list[list[int]]]:
+        """The scored sequences in batches, as many together as memory holds along a path."""
+        group: list[list[int]] = []
+        frames = 0
+        for batch in like_lengths(self._lengths, self._plan.batch_frames):
+            padded = len(batch) * int(self._lengths[batch[0]])
+            if group and frames + padded > self._plan.group_frames:
+                yield group
+                group, frames = [], 0
+            group.append(batch)
+            frames += padded
+        yield group
+
     def _embed_below(
-        self, tree: Tree, prefix: Prefix, clip: Clip
+        self, tree: Tree, prefix: Prefix, clips: list[Clip]
     ) -> Iterator[tuple[Prefix, NDArray[np.float32]]]:
-        """The architectures of a tree and their embeddings of a clip behind ``prefix``."""
+        """The architectures of a tree, and their embeddings of all clips behind ``prefix``."""
         if not tree:
-            yield prefix, self.network.leave(clip).embeddings.float().cpu().numpy()
+            rows = [self.network.leave(clip).embeddings.float() for clip in clips]
+            yield prefix, torch.cat(rows).cpu().numpy()
         for choice, below in tree.items():
             path = (*prefix, choice)
             self._calibration.fold(path, self._dtype)
-            yield from self._embed_below(below, path, self.network.units[len(prefix)](clip, choice))
+            unit = self.network.units[len(prefix)]
+            yield from self._embed_below(below, path, [unit(clip, choice) for clip in clips])
 
     def _read(self, i: int) -> NDArray[np.uint8]:
         return self._store.read(self.indices[i], np.arange(self._lengths[i]))
