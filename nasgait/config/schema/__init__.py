@@ -1,0 +1,50 @@
+"""The schema of an experiment: frozen dataclasses, one docstring for each field.
+
+``nasgait.config.load`` reads a YAML file into :class:`ExperimentConfig`.  The
+defaults here are those of the published SPOSGait recipes where there is one.
+Import from this package; which file of it holds a section is its own affair.
+"""
+
+from nasgait.config.schema.bounds import Count
+from nasgait.config.schema.data import DataConfig, SourceConfig, SynthConfig
+from nasgait.config.schema.evaluation import EvaluationConfig
+from nasgait.config.schema.experiment import BaselineConfig, ExperimentConfig
+from nasgait.config.schema.search import CalibrationConfig, SearchConfig
+from nasgait.config.schema.training import (
+    AugmentConfig,
+    BatchConfig,
+    ContrastiveConfig,
+    CrossEntropyConfig,
+    LoopConfig,
+    LossConfig,
+    OptimizerConfig,
+    PretrainConfig,
+    ScheduleConfig,
+    TrainConfig,
+    TripletConfig,
+    ViewsConfig,
+)
+
+__all__ = [
+    "AugmentConfig",
+    "BaselineConfig",
+    "BatchConfig",
+    "CalibrationConfig",
+    "ContrastiveConfig",
+    "Count",
+    "CrossEntropyConfig",
+    "DataConfig",
+    "EvaluationConfig",
+    "ExperimentConfig",
+    "LoopConfig",
+    "LossConfig",
+    "OptimizerConfig",
+    "PretrainConfig",
+    "ScheduleConfig",
+    "SearchConfig",
+    "SourceConfig",
+    "SynthConfig",
+    "TrainConfig",
+    "TripletConfig",
+    "ViewsConfig",
+]
