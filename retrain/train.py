@@ -31,9 +31,10 @@ from nasgait.engine.distributed import World, broadcast, joined, pick_device
 from nasgait.engine.files import write_atomically
 from nasgait.engine.loop import Exam, Training, fit
 from nasgait.engine.outdir import claim, locked, record
+from nasgait.engine.precision import autocast
 from nasgait.engine.recipe import check_neck, check_recipe
 from nasgait.errors import ConfigError
-from nasgait.evaluation.options import check_options
+from nasgait.evaluation.options import check_options, check_sequences, judged
 from nasgait.nn.freeze import freeze_backbone, freeze_norms
 from nasgait.nn.output import GaitNetwork
 from nasgait.profiling.macs import profile
@@ -96,9 +97,13 @@ def check(args: argparse.Namespace) -> Inputs:
     config = stage.read_config(args)
     baseline = baseline_of(config, args.model, args.name) if args.model else None
     subject = Subject.of(args.arch, args.model, baseline.settings if baseline else {})
-    recipe = (baseline and baseline.recipe) or config.retrain
-    check_recipe("recipe", recipe, pick_device(config.device, args.nproc - 1))
+    recipe, key = config.retrain, "retrain"
+    if baseline and baseline.recipe:
+        recipe, key = baseline.recipe, f"baselines.{config.baselines.index(baseline)}.recipe"
+    device = pick_device(config.device, args.nproc - 1)
+    check_recipe(key, recipe, device)
     evaluation = (baseline and baseline.evaluation) or config.evaluation
+    autocast(device, evaluation.precision)
     check_options(evaluation, submits=not config.evaluate_every)
     store = GaitStore.open(config.data.store)
     name = args.name or subject.title
@@ -116,7 +121,10 @@ def check(args: argparse.Namespace) -> Inputs:
         store=store,
         parts=split_as(store, config.data),
     )
-    check_neck("recipe", recipe, inputs.model)
+    check_neck(key, recipe, inputs.model)
+    check_sequences(
+        evaluation, [store.sequences[i] for i in judged(store, inputs.parts.test, evaluation)]
+    )
     inputs.loader(World(0, args.nproc, torch.device("cpu")))
     if args.init:
         start_from(subject.build(), inputs.model, subject, args.init, partial=args.init_partial)
