@@ -71,6 +71,7 @@ def test_every_layout_takes_a_partition_file(tmp_path, layout, caplog):
         ('{"TRAIN_SET": ["a"], "TEST_SET": ["b"]}', "names none of the identities, e.g. 001"),
         ('{"TRAIN_SET": ["a"]}', "not a partition file.*'TEST_SET'"),
         ('{"TRAIN_SET": "001", "TEST_SET": []}', "not a partition file.*a list is needed"),
+        ('{"TRAIN_SET": [["001"]], "TEST_SET": []}', "not a partition file.*an id is a text or"),
         ("[]", "not a partition file"),
         ("{", "not a partition file"),
         (None, "no such partition file, and no published partition; those are casia-b, casia-b-73"),
