@@ -24,6 +24,9 @@ from nasgait.evaluation.options import check_options, check_sequences, judged
 STATE_BYTES = 12
 """Bytes in a checkpoint for each parameter: the weight and two moments of the optimizer."""
 
+PAIRED = ("protocol", "probes", "truth")
+"""Settings of an evaluation that decide which sequences are probes."""
+
 
 def plan(config: ExperimentConfig, out: Path, nproc: int = 1) -> Iterator[str]:
     """The plan, a line for each stage.
@@ -114,6 +117,14 @@ def check_evaluation(config: ExperimentConfig) -> None:
     """Refuse settings that a protocol has no use for, and files that cannot be read."""
     for evaluation in evaluations(config):
         check_options(evaluation)
+    for i, baseline in enumerate(config.baselines):
+        for key in PAIRED if baseline.evaluation else ():
+            wanted, found = (getattr(e, key) for e in (config.evaluation, baseline.evaluation))
+            if found != wanted:
+                raise ConfigError(
+                    f"baselines.{i}.evaluation.{key}: is {found}, evaluation.{key} is {wanted}; "
+                    "the networks of a run are compared probe by probe, so give the same"
+                )
 
 
 def evaluations(config: ExperimentConfig) -> list[EvaluationConfig]:
