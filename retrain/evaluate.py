@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 from nasgait.config.load import validate
 from nasgait.config.schema import EvaluationConfig
 from nasgait.data.store import GaitStore, Sequence
+from nasgait.data.transforms import reduction
 from nasgait.engine.distributed import World, joined
 from nasgait.engine.precision import autocast, to_channels_last
 from nasgait.errors import ConfigError, DataError
 from nasgait.evaluation.embed import embed_shared
-from nasgait.evaluation.options import check_options, read_probe_list
+from nasgait.evaluation.options import check_options, check_sequences, judged, read_probe_list
 from nasgait.evaluation.protocols import PROTOCOLS, judge
 from nasgait.evaluation.submission import BENCHMARKS, can_submit, judge_probes, read_truth, submit
-from nasgait.evaluation.trial import Outcome
+from nasgait.evaluation.trial import Outcome, Trial, trial, unembedded
 from nasgait.nn.output import GaitNetwork
 from retrain.subject import load_network
 
@@ -84,10 +85,7 @@ def judge_network(
         DataError: no sequences, or none that the protocol can use.
     """
     check_options(config, submits=submission is not None)
-    if config.distractors:
-        indices = indices + [i for i, s in enumerate(store.sequences) if s.subset == "distractor"]
-    if config.protocol not in BENCHMARKS:
-        indices = [index for index in indices if store.sequences[index].labelled]
+    indices = judged(store, indices, config)
     if not indices:
         raise DataError(f"{store.path}: no test sequences to judge")
     embeddings = embed_shared(
@@ -100,40 +98,31 @@ def judge_network(
         config.precision,
         progress=True,
     )
-    sequences = [store.sequences[index] for index in indices]
-    labels = [sequence.label for sequence in sequences]
-    types = [sequence.type for sequence in sequences]
-    known = (embeddings, labels, types, [sequence.view for sequence in sequences])
+    rows = [store.sequences[index] for index in indices]
+    subject = trial(
+        embeddings,
+        [row.label for row in rows],
+        [row.type for row in rows],
+        [row.view for row in rows],
+        config.metric,
+        sorted(read_probe_list(config.probes)) if config.probes else None,
+        config.gallery_ids,
+        config.distractors,
+        config.rerank,
+    )
     if submission and config.protocol in BENCHMARKS:
-        write_submission(submission, known, config)
-    return score(known, config)
+        write_submission(submission, subject, config.protocol)
+    return score(subject, config)
 
 
-Known = tuple[NDArray[np.float32], list[str], list[str], list[str]]
-"""Embeddings [n, c, p], labels, types and views."""
-
-
-def score(known: Known, config: EvaluationConfig) -> Verdict:
+def score(subject: Trial, config: EvaluationConfig) -> Verdict:
     """Judge embedded sequences; raises as :func:`judge_network` does."""
     table: dict[str, Any] = {}
     outcomes: list[Outcome] = []
     if config.protocol in PROTOCOLS:
-        probes = sorted(read_probe_list(config.probes)) if config.probes else None
-        outcomes.append(
-            judge(
-                config.protocol,
-                *known,
-                config.metric,
-                probes,
-                config.gallery_ids,
-                config.distractors,
-                config.rerank,
-            )
-        )
+        outcomes.append(judge(config.protocol, subject))
     if config.truth:
-        truth = read_truth(config.truth)
-        settings = (config.metric, config.protocol, config.distractors, config.rerank)
-        outcomes.append(judge_probes(*known, truth, *settings))
+        outcomes.append(judge_probes(subject, read_truth(config.truth), config.protocol))
     for outcome in outcomes:
         table |= outcome.rates() | outcome.summary()
     if not outcomes:
@@ -142,14 +131,12 @@ def score(known: Known, config: EvaluationConfig) -> Verdict:
     return Verdict({**table, "cmc": outcomes[-1].cmc(CMC_RANKS).tolist()}, probes_of(outcomes[-1]))
 
 
-def write_submission(path: Path, known: Known, config: EvaluationConfig) -> None:
+def write_submission(path: Path, subject: Trial, benchmark: str) -> None:
     """Write the benchmark's table, or say why there is none."""
-    _, labels, types, _ = known
-    if can_submit(config.protocol, labels, types):
-        settings = (config.metric, config.protocol, config.distractors, config.rerank)
-        logger.info("%s: %d probes", path, submit(path, *known, *settings))
+    if can_submit(benchmark, subject):
+        logger.info("%s: %d probes", path, submit(path, subject, benchmark))
     else:
-        logger.warning("no submission: %s has no probes, or too small a gallery", config.protocol)
+        logger.warning("no submission: %s has no probes, or too small a gallery", benchmark)
 
 
 def probes_of(outcome: Outcome) -> Probes:
@@ -187,8 +174,13 @@ def run(args: argparse.Namespace) -> int:
     store = GaitStore.open(args.store)
     test = [i for i, s in enumerate(store.sequences) if s.subset == "test" and s.length]
     model, saved = load_network(args.checkpoint)
+    reduction(store.size, model.size)
+    sequences = [store.sequences[i] for i in judged(store, test, config)]
+    if not sequences:
+        raise DataError(f"{store.path}: no test sequences to judge")
     if args.submission:
-        check_submission(Path(args.submission), config.protocol, [store.sequences[i] for i in test])
+        check_submission(Path(args.submission), config.protocol, sequences)
+    check_sequences(config, sequences)
     with joined(args.device) as world:
         autocast(world.device, config.precision)
         verdict = judge_network(
@@ -213,7 +205,9 @@ def check_submission(path: Path, protocol: str, test: list[Sequence]) -> None:
     """Refuse, before anything is embedded, a submission that cannot be written."""
     if not path.absolute().parent.is_dir():
         raise ConfigError(f"--submission {path}: there is no folder {path.parent}")
-    if not can_submit(protocol, [s.label for s in test], [s.type for s in test]):
+    if path.is_dir() or not os.access(path.absolute().parent, os.W_OK | os.X_OK):
+        raise ConfigError(f"--submission {path}: cannot be written; give another file")
+    if not can_submit(protocol, unembedded(test)):
         rules = BENCHMARKS[protocol]
         raise DataError(
             f"--submission {path}: needs unlabelled probes and {rules.ranks} or more gallery "

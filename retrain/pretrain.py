@@ -10,7 +10,6 @@ import json
 import logging
 import sys
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,9 @@ import torch
 from nasgait.cli import pretrain as command
 from nasgait.cli import stage
 from nasgait.cli.main import stage_main
-from nasgait.config.schema import BatchConfig, ExperimentConfig, PretrainConfig
+from nasgait.config.schema import BatchConfig, PretrainConfig
 from nasgait.data.loader import TrainLoader
-from nasgait.data.split import Split, fingerprint, split_as
+from nasgait.data.split import fingerprint, split_as
 from nasgait.data.store import GaitStore
 from nasgait.engine.distributed import World, broadcast, joined, pick_device
 from nasgait.engine.logging import read_metrics
@@ -30,7 +29,7 @@ from nasgait.engine.outdir import claim, locked, record
 from nasgait.engine.recipe import check_loop
 from nasgait.errors import ConfigError
 from nasgait.nn.byol import BYOL, RegressionLoss, embedding_shape
-from nasgait.nn.output import GaitNetwork
+from retrain.inputs import Inputs, folder_of
 from retrain.subject import Subject
 from retrain.train import baseline_of
 
@@ -38,29 +37,18 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Inputs:
+class PretrainInputs(Inputs):
     """All that pre-training reads, opened and checked."""
-
-    config: ExperimentConfig
-    out: Path
-    subject: Subject
-    store: GaitStore
-    parts: Split
 
     @property
     def recipe(self) -> PretrainConfig:
         """What to do."""
         return self.config.pretrain
 
-    @cached_property
-    def model(self) -> GaitNetwork:
-        """The network, untrained; never trained itself."""
-        return self.subject.build()
-
     @property
     def sequences(self) -> list[int]:
         """What to learn from: the train and search-val sequences, and distractors if wanted."""
-        chosen = self.parts.train + self.parts.search_val
+        chosen = self.everyone
         if self.recipe.distractors:
             rows = enumerate(self.store.sequences)
             chosen += [i for i, row in rows if row.subset == "distractor" and row.length]
@@ -97,16 +85,16 @@ def check_views(wanted: int, sequences: int, world: int) -> None:
         )
 
 
-def check(args: argparse.Namespace) -> Inputs:
+def check(args: argparse.Namespace) -> PretrainInputs:
     """Open every input and claim the output directory, before anything is started."""
     config = stage.read_config(args)
     settings = baseline_of(config, args.model, None).settings if args.model else {}
     subject = Subject.of(args.arch, args.model, settings)
     check_loop("pretrain", config.pretrain, pick_device(config.device, args.nproc - 1))
     store = GaitStore.open(config.data.store)
-    folder = subject.title.replace(":", "-").replace("/", "-")
+    folder = folder_of(subject.title)
     out = stage.default_out(args, config, "pretrain", folder, f"seed-{config.seed}")
-    inputs = Inputs(config, out, subject, store, split_as(store, config.data))
+    inputs = PretrainInputs(config, out, subject, store, split_as(store, config.data))
     inputs.loader(World(0, args.nproc, torch.device("cpu")))
     _, parts = embedding_shape(inputs.model)
     if config.pretrain.cosine == "parts" and parts < 2:
@@ -118,7 +106,7 @@ def check(args: argparse.Namespace) -> Inputs:
     return inputs
 
 
-def build(inputs: Inputs, world: World) -> Training[BYOL]:
+def build(inputs: PretrainInputs, world: World) -> Training[BYOL]:
     """The learner and its optimisation, equal on every rank."""
     recipe = inputs.recipe
     torch.manual_seed(inputs.config.seed)
@@ -156,7 +144,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def summary(inputs: Inputs, training: Training[BYOL], final: Path) -> dict[str, Any]:
+def summary(inputs: PretrainInputs, training: Training[BYOL], final: Path) -> dict[str, Any]:
     """The result: where the weights are, and how the last step went."""
     last = read_metrics(inputs.out / "metrics.jsonl")[-1]
     return {

@@ -9,8 +9,6 @@ import json
 import logging
 import sys
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,50 +23,41 @@ from nasgait.config.schema import (
     TrainConfig,
 )
 from nasgait.data.loader import TrainLoader
-from nasgait.data.split import Split, fingerprint, labelled, split_as
+from nasgait.data.split import fingerprint, labelled, split_as
 from nasgait.data.store import GaitStore
 from nasgait.engine.distributed import World, broadcast, joined, pick_device
 from nasgait.engine.files import write_atomically
 from nasgait.engine.loop import Exam, Training, fit
 from nasgait.engine.outdir import claim, locked, record
+from nasgait.engine.precision import autocast
 from nasgait.engine.recipe import check_neck, check_recipe
 from nasgait.errors import ConfigError
-from nasgait.evaluation.options import check_options
+from nasgait.evaluation.options import check_options, check_sequences, judged
 from nasgait.nn.freeze import freeze_backbone, freeze_norms
 from nasgait.nn.output import GaitNetwork
 from nasgait.profiling.macs import profile
 from retrain.evaluate import judge_network, write_probes
+from retrain.inputs import Inputs, folder_of
 from retrain.subject import Subject, start_from
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Inputs:
+class TrainInputs(Inputs):
     """All that training reads, opened and checked."""
 
-    config: ExperimentConfig
-    out: Path
-    subject: Subject
     recipe: TrainConfig
     evaluation: EvaluationConfig
     name: str
     kind: str
     init: str | None
     init_partial: bool
-    store: GaitStore
-    parts: Split
-
-    @cached_property
-    def model(self) -> GaitNetwork:
-        """The embedding network, untrained; its size and its cost, never trained itself."""
-        return self.subject.build()
 
     @property
     def train(self) -> list[int]:
-        """All sequences to train on: train and search-val identities that keep their labels."""
-        everyone = sorted(self.parts.train + self.parts.search_val)
-        return labelled(self.store, everyone, self.config.label_rate, self.config.seed)
+        """All sequences to train on: those of training identities that keep their labels."""
+        return labelled(self.store, self.everyone, self.config.label_rate, self.config.seed)
 
     def loader(self, world: World) -> TrainLoader:
         """The batches of this rank."""
@@ -91,19 +80,23 @@ def baseline_of(config: ExperimentConfig, model: str, name: str | None) -> Basel
     return next(iter([*named, *listed]), BaselineConfig(model))
 
 
-def check(args: argparse.Namespace) -> Inputs:
+def check(args: argparse.Namespace) -> TrainInputs:
     """Open every input and claim the output directory, before anything is started."""
     config = stage.read_config(args)
     baseline = baseline_of(config, args.model, args.name) if args.model else None
     subject = Subject.of(args.arch, args.model, baseline.settings if baseline else {})
-    recipe = (baseline and baseline.recipe) or config.retrain
-    check_recipe("recipe", recipe, pick_device(config.device, args.nproc - 1))
+    recipe, key = config.retrain, "retrain"
+    if baseline and baseline.recipe:
+        recipe, key = baseline.recipe, f"baselines.{config.baselines.index(baseline)}.recipe"
+    device = pick_device(config.device, args.nproc - 1)
+    check_recipe(key, recipe, device)
     evaluation = (baseline and baseline.evaluation) or config.evaluation
+    autocast(device, evaluation.precision)
     check_options(evaluation, submits=not config.evaluate_every)
     store = GaitStore.open(config.data.store)
     name = args.name or subject.title
-    folder = name.replace(":", "-").replace("/", "-")
-    inputs = Inputs(
+    folder = folder_of(name)
+    inputs = TrainInputs(
         config=config,
         out=stage.default_out(args, config, "retrain", folder, f"seed-{config.seed}"),
         subject=subject,
@@ -116,7 +109,10 @@ def check(args: argparse.Namespace) -> Inputs:
         store=store,
         parts=split_as(store, config.data),
     )
-    check_neck("recipe", recipe, inputs.model)
+    check_neck(key, recipe, inputs.model)
+    check_sequences(
+        evaluation, [store.sequences[i] for i in judged(store, inputs.parts.test, evaluation)]
+    )
     inputs.loader(World(0, args.nproc, torch.device("cpu")))
     if args.init:
         start_from(subject.build(), inputs.model, subject, args.init, partial=args.init_partial)
@@ -128,7 +124,7 @@ def check(args: argparse.Namespace) -> Inputs:
     return inputs
 
 
-def build(inputs: Inputs, classes: int, world: World) -> Training[GaitNetwork]:
+def build(inputs: TrainInputs, classes: int, world: World) -> Training[GaitNetwork]:
     """The network and its optimisation, equal on every rank."""
     torch.manual_seed(inputs.config.seed)
     num_classes = classes if inputs.recipe.loss.cross_entropy.weight else None
@@ -181,7 +177,7 @@ SCORES = ("map", "map_local", "rank1", "rank1_local")
 """Figures to choose the best checkpoint by, the first that the protocol knows."""
 
 
-def exam_of(inputs: Inputs, training: Training[GaitNetwork], world: World) -> Exam:
+def exam_of(inputs: TrainInputs, training: Training[GaitNetwork], world: World) -> Exam:
     """Judges the network on the test identities while it trains, by its own protocol."""
 
     def judge() -> dict[str, float]:
@@ -199,7 +195,7 @@ def exam_of(inputs: Inputs, training: Training[GaitNetwork], world: World) -> Ex
     return Exam(inputs.config.evaluate_every, judge)
 
 
-def finish(inputs: Inputs, training: Training[GaitNetwork], world: World) -> dict[str, Any]:
+def finish(inputs: TrainInputs, training: Training[GaitNetwork], world: World) -> dict[str, Any]:
     """Judge the trained network and write what the report and the comparison read."""
     config, out = inputs.config, inputs.out
     verdict = judge_network(

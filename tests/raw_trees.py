@@ -1,10 +1,15 @@
 """Small raw datasets on disk, for the tests of import."""
 
+import json
 import pickle
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+from nasgait.data.importers import ImportSummary, import_dataset
+from nasgait.data.layouts import list_dataset
+from nasgait.data.store import GaitStore
 
 
 def frames(rng: np.random.Generator, length: int, size: int = 64) -> np.ndarray:
@@ -57,4 +62,51 @@ def make_pickles(root: Path, ids=("001", "002", "003", "004"), protocol=4) -> di
             content[f"{label}/{kind}/090"] = frames(rng, 5)
             data = pickle.dumps(content[f"{label}/{kind}/090"], protocol=protocol)
             (folder / "090.pkl").write_bytes(data)
+    return content
+
+
+def import_grew(root, out, **options) -> ImportSummary:
+    """Import a GREW tree; in this process unless told otherwise."""
+    return import_dataset("grew", root, out, **({"workers": 1, "progress": False} | options))
+
+
+def import_pickles(root, out, **options) -> ImportSummary:
+    """Import an OpenGait pickle tree in this process."""
+    return import_dataset("opengait-pkl", root, out, workers=1, progress=False, **options)
+
+
+def by_key(path) -> dict:
+    """Subset and frames of each sequence of a store."""
+    store = GaitStore.open(path)
+    return {s.key: (s.subset, store[i]) for i, s in enumerate(store.sequences)}
+
+
+def imported(layout: str, root: Path, **options):
+    """Import a tree in this process into a store beside it: summary, and :func:`by_key`."""
+    out = root.parent / f"store-{len(list(root.parent.iterdir()))}"
+    options = {"workers": 1, "progress": False} | options
+    summary = import_dataset(layout, root, out, **options)
+    return summary, by_key(out)
+
+
+def subsets(layout: str, root: Path, partition=None) -> dict[str, str]:
+    """Subset of each identity of a tree."""
+    return {raw.label: raw.subset for raw in list_dataset(layout, root, partition)}
+
+
+def partition_file(path: Path, train, test, **more) -> Path:
+    """An OpenGait partition JSON."""
+    path.write_text(json.dumps({"TRAIN_SET": train, "TEST_SET": test} | more))
+    return path
+
+
+def tree(root: Path, *folders: str, names: str = "{:05d}.png", shape=(60, 50)) -> dict:
+    """Pictures of walkers in these folders; the frames by folder."""
+    rng = np.random.default_rng(len(folders))
+    content = {}
+    for folder in folders:
+        content[folder] = walkers(rng, int(rng.integers(2, 5)), shape)
+        (root / folder).mkdir(parents=True)
+        for number, image in enumerate(content[folder]):
+            cv2.imwrite(str(root / folder / names.format(number)), image)
     return content

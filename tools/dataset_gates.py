@@ -40,6 +40,7 @@ from nasgait.engine.rng import generator
 from nasgait.evaluation.distance import distances
 from nasgait.evaluation.embed import embed
 from nasgait.evaluation.protocols import judge
+from nasgait.evaluation.trial import trial
 from search_spaces import load_space
 
 GALLERY_IDS = 20
@@ -97,10 +98,8 @@ class Exam:
 
     def rates(self, embeddings: np.ndarray) -> dict[str, float]:
         """Rank-1 and mAP over all, rank-1 of each kin, and of body twins against the twin alone."""
-        outcome = judge(
-            "leave-one-out", embeddings, self.labels, self.types, self.views,
-            gallery_ids=GALLERY_IDS,
-        )  # fmt: skip
+        known = (embeddings, self.labels, self.types, self.views)
+        outcome = judge("leave-one-out", trial(*known, gallery_ids=GALLERY_IDS))
         assert len(outcome.probes) == len(self.test)
         hits = outcome.retrieval.first_hit == 0
         result = {"rank1": hits.mean(), "map": outcome.retrieval.ap.mean()}

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import torch
+
 from nasgait.baselines import baseline, gaitpart
 from nasgait.baselines.baseline import PlainBaseline
 from nasgait.baselines.deepgaitv2 import DeepGaitV2
@@ -243,6 +245,16 @@ def build(name: str, num_classes: int | None = None, **settings: Any) -> GaitNet
             f"model {name!r}: no setting {strange[0]!r}; known are {', '.join(known)}"
         )
     try:
+        if settings:
+            _try_out(partial(make, num_classes=num_classes, **settings))
         return make(num_classes=num_classes, **settings)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"model {name!r}: cannot be built with {settings}: {error}") from error
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"model {name!r}: cannot be built with {settings}: {reason}") from error
+
+
+def _try_out(make: Callable[[], GaitNetwork]) -> None:
+    """Embed one sequence on the meta device: some settings do not go together until then."""
+    with torch.device("meta"), torch.no_grad():
+        network = make().eval()
+        network(torch.zeros(1, network.frames, *network.size))

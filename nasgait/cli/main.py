@@ -5,6 +5,7 @@ input.  Results go to stdout, progress and logs to stderr.
 """
 
 import argparse
+import errno
 import importlib
 import sys
 from collections.abc import Callable, Sequence
@@ -83,6 +84,9 @@ def guard(action: Callable[[], int | None], resume: str = "again") -> int:
     except BrokenPipeError:
         return 141
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            print(f"failed: {error.strerror}; the same command {resume} goes on", file=sys.stderr)
+            return 1
         if error.filename is None:
             raise
         print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)

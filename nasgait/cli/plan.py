@@ -9,21 +9,23 @@ from pathlib import Path
 import torch
 
 from nasgait.baselines import registry
-from nasgait.config.schema import ExperimentConfig, TrainConfig
+from nasgait.config.schema import EvaluationConfig, ExperimentConfig, TrainConfig
 from nasgait.data.prepare import check_source, is_complete
 from nasgait.data.sampler import check_batch, frames_in_words
 from nasgait.data.split import split_as
-from nasgait.data.store import GaitStore, Sequence
+from nasgait.data.store import GaitStore
 from nasgait.data.transforms import reduction
 from nasgait.engine.distributed import pick_device
 from nasgait.engine.precision import autocast
 from nasgait.engine.recipe import check_neck, check_recipe
 from nasgait.errors import ConfigError, DataError
-from nasgait.evaluation.options import check_options, check_sequences
-from nasgait.evaluation.submission import read_truth
+from nasgait.evaluation.options import check_options, check_sequences, judged
 
 STATE_BYTES = 12
 """Bytes in a checkpoint for each parameter: the weight and two moments of the optimizer."""
+
+PAIRED = ("protocol", "probes", "truth")
+"""Settings of an evaluation that decide which sequences are probes."""
 
 
 def plan(config: ExperimentConfig, out: Path, nproc: int = 1) -> Iterator[str]:
@@ -96,7 +98,8 @@ def check_recipes(config: ExperimentConfig, device: torch.device, nproc: int) ->
     """Refuse arithmetic that the device lacks, losses and changes that cannot be."""
     if nproc < 1:
         raise ConfigError(f"--nproc {nproc}: must be 1 or more")
-    autocast(device, config.evaluation.precision)
+    for evaluation in evaluations(config):
+        autocast(device, evaluation.precision)
     if config.space is not None:
         autocast(device, config.search.precision)
     for key, recipe in recipes(config).items():
@@ -116,10 +119,21 @@ def check_recipes(config: ExperimentConfig, device: torch.device, nproc: int) ->
 
 def check_evaluation(config: ExperimentConfig) -> None:
     """Refuse settings that a protocol has no use for, and files that cannot be read."""
-    check_options(config.evaluation)
-    for baseline in config.baselines:
-        if baseline.evaluation:
-            check_options(baseline.evaluation)
+    for evaluation in evaluations(config):
+        check_options(evaluation)
+    for i, baseline in enumerate(config.baselines):
+        for key in PAIRED if baseline.evaluation else ():
+            wanted, found = (getattr(e, key) for e in (config.evaluation, baseline.evaluation))
+            if found != wanted:
+                raise ConfigError(
+                    f"baselines.{i}.evaluation.{key}: is {found}, evaluation.{key} is {wanted}; "
+                    "the networks of a run are compared probe by probe, so give the same"
+                )
+
+
+def evaluations(config: ExperimentConfig) -> list[EvaluationConfig]:
+    """How the networks of the run are judged, and those that are judged in another way."""
+    return [config.evaluation, *(b.evaluation for b in config.baselines if b.evaluation)]
 
 
 def check_store(config: ExperimentConfig, store: GaitStore, nproc: int) -> dict[str, int]:
@@ -156,29 +170,10 @@ def check_store(config: ExperimentConfig, store: GaitStore, nproc: int) -> dict[
         sizes.append(importlib.import_module("search_spaces").load_space(config.space).size)
     for size in sizes:
         reduction(store.size, size)
-    test = [store.sequences[i] for i in parts.test]
-    check_sequences(config.evaluation, test)
-    if config.evaluation.protocol == "grew":
-        check_grew(config, test)
+    for evaluation in evaluations(config):
+        chosen = judged(store, parts.test, evaluation)
+        check_sequences(evaluation, [store.sequences[i] for i in chosen])
     return counts
-
-
-def check_grew(config: ExperimentConfig, test: list[Sequence]) -> None:
-    """Refuse, before anything is trained, test sequences that GREW's protocol cannot judge."""
-    types = {sequence.type for sequence in test}
-    if not {"01", "02"} <= types:
-        raise DataError(
-            f"evaluation.protocol grew: {config.data.store} has no test sequences of the types 01 "
-            f"and 02, but of {', '.join(sorted(types)[:10])}; give another protocol or store"
-        )
-    if config.evaluation.truth:
-        truth = read_truth(config.evaluation.truth)
-        missing = [s.view for s in test if not s.labelled and s.view not in truth]
-        if missing:
-            raise DataError(
-                f"evaluation.truth {config.evaluation.truth}: {len(missing)} probes have no label, "
-                f"e.g. video {missing[0]}"
-            )
 
 
 def recipe_line(recipe: TrainConfig) -> str:

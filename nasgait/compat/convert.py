@@ -56,6 +56,8 @@ def convert(
     saved = load_checkpoint(checkpoint)
     state = unwrapped(weights(saved, checkpoint))
     published = opengait.read(config, state, variant)
+    if variant is not None and not str(published.model).startswith("hstl"):
+        raise ConfigError("--variant: only HSTL's networks come in variants; leave it out")
     model = published.build()
     load_weights(model, state, published.rules)
     payload: dict[str, Any] = {

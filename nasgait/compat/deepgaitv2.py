@@ -14,7 +14,7 @@ from nasgait.compat.published import (
     one_channel,
     section,
 )
-from nasgait.errors import ConfigError
+from nasgait.errors import CheckpointError, ConfigError
 
 STAGES = 4
 
@@ -23,20 +23,25 @@ def published(config: Config, state: State, variant: str | None = None) -> Publi
     """``model_cfg``: Backbone (mode, in_channels, layers, channels), SeparateBNNecks, use_emb2."""
     settings = section(config, "model_cfg")
     mode = need(settings, "Backbone", "mode")
-    if mode not in BLOCKS:
+    if not isinstance(mode, str) or mode not in BLOCKS:
         raise ConfigError(f"model_cfg.Backbone.mode: {mode!r}; known are {', '.join(BLOCKS)}")
+    num_classes, after_neck = identities(settings, state), flag(settings, False, "use_emb2")
+    if after_neck and num_classes is None:
+        raise CheckpointError(
+            "model_cfg.use_emb2: takes the embedding behind the BNNeck, but the weights have none"
+        )
     need(settings, "Backbone", "in_channels")
     one_channel(settings, "Backbone", "in_channels")
     return Published(
         rules=rules(mode),
-        num_classes=identities(settings, state),
+        num_classes=num_classes,
         model="deepgaitv2",
         settings={
             "mode": mode,
             "channels": naturals(settings, "Backbone", "channels", count=STAGES),
             "layers": naturals(settings, "Backbone", "layers", count=STAGES),
             "size": frame_size(config),
-            "after_neck": flag(settings, False, "use_emb2"),
+            "after_neck": after_neck,
         },
     )
 

@@ -131,6 +131,8 @@ def first_half(listing: list[RawSequence]) -> list[RawSequence]:
 def _ids(values: object) -> frozenset[str]:
     if not isinstance(values, list):
         raise TypeError(f"a list is needed, found {type(values).__name__}")
+    if strange := [value for value in values if type(value) not in (str, int)]:
+        raise TypeError(f"an id is a text or a number, found {strange[0]!r}")
     return frozenset(map(str, values))
 
 

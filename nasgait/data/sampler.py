@@ -75,8 +75,8 @@ def check_batch(config: BatchConfig, identities: int, world: int = 1) -> None:
     """Refuse a batch that these identities or this many processes cannot fill.
 
     Raises:
-        ConfigError: fewer identities than P, P not divisible by the processes, or bounds of
-            the number of frames that are swapped.
+        ConfigError: fewer identities than P, P not divisible by the processes, bounds of
+            the number of frames that are swapped, or frames to skip where none are.
     """
     if identities < config.ids:
         raise ConfigError(
@@ -87,6 +87,11 @@ def check_batch(config: BatchConfig, identities: int, world: int = 1) -> None:
         raise ConfigError(
             f"batch.ids is {config.ids}, which {world} processes cannot share evenly: "
             f"set batch.ids to a multiple of {world}"
+        )
+    if config.skip and config.order != "ordered":
+        raise ConfigError(
+            f"batch.skip is {config.skip} with the order {config.order}: only ordered runs of "
+            "frames skip some; leave it out, or give the order ordered"
         )
     if config.order != "all" and (config.frames_max or config.frames) < config.frames:
         raise ConfigError(

@@ -3,7 +3,7 @@
 A checkpoint is a dict saved by ``torch.save`` and read with ``weights_only=True``::
 
     format          FORMAT
-    kind            "supernet" or "network"
+    kind            "supernet", "slice" (of one), "pretraining" or "network"
     model, optimizer, scheduler, scaler     state dicts
     rng             torch's generator state
     step            steps done, which is also the sampler's position

@@ -1,16 +1,14 @@
-"""Whether the settings of an evaluation fit its protocol, told before anything is embedded."""
+"""Whether an evaluation's settings and sequences fit its protocol, told before it begins."""
 
 from collections.abc import Iterable
 
-import numpy as np
-
 from nasgait.config.schema import EvaluationConfig
 from nasgait.data.partition import find_partition
-from nasgait.data.store import Sequence
+from nasgait.data.store import GaitStore, Sequence
 from nasgait.errors import ConfigError, DataError
-from nasgait.evaluation.protocols import RERANKED, listed_probes
-from nasgait.evaluation.submission import BENCHMARKS, read_truth
-from nasgait.evaluation.trial import Trial
+from nasgait.evaluation.protocols import RERANKED, listed_sides, local_sides, require_company
+from nasgait.evaluation.submission import BENCHMARKS, identified, read_truth, sides
+from nasgait.evaluation.trial import require_both, unembedded
 from nasgait.evaluation.views import PLANS, cast_of
 
 ONLY = {
@@ -59,21 +57,52 @@ def check_options(config: EvaluationConfig, submits: bool = False, flags: bool =
         read_truth(config.truth)
 
 
-def check_sequences(config: EvaluationConfig, test: Iterable[Sequence]) -> None:
-    """Refuse test sequences that ``casia-b``, ``oumvlp`` or ``gait3d`` cannot judge.
+def judged(store: GaitStore, indices: list[int], config: EvaluationConfig) -> list[int]:
+    """Which sequences of a store are judged.
+
+    Args:
+        store: silhouettes.
+        indices: the test sequences.
+        config: its protocol leaves unlabelled ones out, or it asks for distractors too.
+    """
+    rows = store.sequences
+    if config.distractors:
+        crowd = [i for i, row in enumerate(rows) if row.subset == "distractor" and row.length]
+        indices = indices + crowd
+    if config.protocol not in BENCHMARKS:
+        indices = [index for index in indices if rows[index].labelled]
+    return indices
+
+
+def check_sequences(config: EvaluationConfig, sequences: Iterable[Sequence]) -> None:
+    """Refuse sequences that the protocol cannot judge, before anything is trained or embedded.
+
+    Args:
+        config: settings that :func:`check_options` let pass.
+        sequences: what :func:`judged` chose.
 
     Raises:
-        DataError: probes or gallery sequences are missing, altogether or from a view.
+        DataError: probes or gallery sequences are missing, altogether or from a view, or
+            probes without a true label where there is a table of them.
     """
-    rows = [(s.label, s.type, s.view) for s in test if s.labelled]
-    labels, types, views = np.array(rows, dtype=np.str_).reshape(-1, 3).T
     probes = read_probe_list(config.probes) if config.probes else None
-    unembedded = np.empty((len(rows), 0, 0), np.float32)
-    subject = Trial(unembedded, labels, types, views, config.metric, probes)
+    subject = unembedded(sequences, probes, config.distractors)
     if config.protocol in PLANS:
         cast_of(subject, config.protocol)
     elif config.protocol == "gait3d":
-        listed_probes(subject)
+        listed_sides(subject)
+    elif config.protocol == "grew":
+        local_sides(subject)
+    elif config.protocol == "hid":
+        require_both(subject, *sides(subject, "hid"), BENCHMARKS["hid"].title)
+    else:
+        require_company(subject)
+    if config.truth:
+        truth = read_truth(config.truth)
+        try:
+            identified(subject, truth, config.protocol)
+        except DataError as error:
+            raise DataError(f"{config.truth}: {error}") from None
 
 
 def read_probe_list(path: str) -> frozenset[str]:

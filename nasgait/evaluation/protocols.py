@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 
 from nasgait.errors import ConfigError, DataError
 from nasgait.evaluation.metrics import Retrieval, join
-from nasgait.evaluation.trial import Outcome, Strings, Trial, search_gallery, trial
+from nasgait.evaluation.trial import (
+    Outcome,
+    Strings,
+    Trial,
+    require_both,
+    search_gallery,
+    trial,
+)
 from nasgait.evaluation.views import across_views, by_view
 
 logger = logging.getLogger(__name__)
@@ -23,6 +30,10 @@ DISTRACTOR_TYPE = "04"
 """Type of GREW's distractors: sequences of people who are no probes."""
 RERANKED = ("grew", "gait3d", "hid")
 """Protocols whose gallery may be re-ranked."""
+
+
+LOCAL = "protocol grew (gallery 01, probe 02)"
+"""What messages call GREW's local figures."""
 
 
 class LocalOutcome(Outcome):
@@ -47,66 +58,33 @@ def evaluate(
     views: Sequence[str],
     metric: str = "euc",
     probes: Sequence[str] | None = None,
-    gallery_ids: int | None = None,
-    distractors: bool = False,
-    rerank: bool = False,
+    **settings: Any,
 ) -> dict[str, Any]:
-    """Return a protocol's table in percent; arguments and errors are those of :func:`judge`.
+    """Return a protocol's table in percent.
+
+    Arguments behind ``protocol`` are those of :func:`nasgait.evaluation.trial.trial`, errors
+    also those of :func:`judge`.
 
     ``gait3d`` and ``leave-one-out`` give rank1, rank5, rank10, rank20, map and minp;
     ``grew`` the same with ``_local`` behind each; the protocols of CASIA-B and OU-MVLP a
     table for each condition (``nm``, ``bg``, ``cl``), see :mod:`nasgait.evaluation.views`.
     """
-    return judge(
-        protocol,
-        embeddings,
-        labels,
-        types,
-        views,
-        metric,
-        probes,
-        gallery_ids,
-        distractors,
-        rerank,
-    ).rates()
+    subject = trial(embeddings, labels, types, views, metric, probes, **settings)
+    return judge(protocol, subject).rates()
 
 
-def judge(
-    protocol: str,
-    embeddings: NDArray[np.float32],
-    labels: Sequence[str],
-    types: Sequence[str],
-    views: Sequence[str],
-    metric: str = "euc",
-    probes: Sequence[str] | None = None,
-    gallery_ids: int | None = None,
-    distractors: bool = False,
-    rerank: bool = False,
-) -> Outcome:
-    """Judge embedded sequences by a protocol, probe by probe.
-
-    Args:
-        protocol: one of ``PROTOCOLS``.
-        embeddings: float32 [n, c, p].
-        labels, types, views: [n] each.
-        metric: ``euc`` or ``cos``, mean over parts.
-        probes: ``gait3d`` only: keys ``label-type-view`` of the probes.
-        gallery_ids: ``leave-one-out`` only: identities in each disjoint gallery.
-        distractors: ``grew`` only: put those of type 04 in the gallery.
-        rerank: ``grew`` and ``gait3d`` only: re-rank by k-reciprocal neighbours.
+def judge(protocol: str, subject: Trial) -> Outcome:
+    """Judge embedded sequences by one of ``PROTOCOLS``, probe by probe.
 
     Raises:
-        ConfigError: unknown protocol or metric, or no list of probes where one is needed.
-        DataError: NaN embeddings, other numbers of labels than of embeddings, no probes,
-            an empty gallery.
+        ConfigError: unknown protocol or metric, re-ranking where there is none, or no list of
+            probes where one is needed.
+        DataError: no probes, or an empty gallery.
     """
     if protocol not in PROTOCOLS:
         raise ConfigError(f"protocol {protocol!r} is unknown, known are {', '.join(PROTOCOLS)}")
-    if rerank and protocol not in RERANKED:
+    if subject.rerank and protocol not in RERANKED:
         raise ConfigError(f"rerank: protocol {protocol} has none, only {', '.join(RERANKED)}")
-    subject = trial(
-        embeddings, labels, types, views, metric, probes, gallery_ids, distractors, rerank
-    )
     return PROTOCOLS[protocol](subject)
 
 
@@ -133,12 +111,8 @@ def leave_one_out(
 
 
 def _leave_one_out(subject: Trial) -> Outcome:
+    require_company(subject)
     names, codes, counts = np.unique(subject.labels, return_inverse=True, return_counts=True)
-    if len(names) < 2 or counts.max() < 2:
-        raise DataError(
-            f"leave-one-out: {len(names)} identities with at most {counts.max()} sequences; "
-            "it needs two identities, one of them with two sequences"
-        )
     size = len(names) if subject.gallery_ids is None else subject.gallery_ids
     if size < 2:
         raise ConfigError(f"gallery_ids: must be at least 2, not {size}")
@@ -154,12 +128,32 @@ def _leave_one_out(subject: Trial) -> Outcome:
     return Outcome(probes[order], subject.labels[probes[order]], retrieval)
 
 
+def require_company(subject: Trial) -> None:
+    """Raise DataError unless leave-one-out has someone to find and someone to confuse."""
+    names, counts = np.unique(subject.labels, return_counts=True)
+    if len(names) < 2 or counts.max() < 2:
+        raise DataError(
+            f"leave-one-out: {len(names)} identities with at most {max(counts, default=0)} "
+            "sequences; it needs two identities, one of them with two sequences"
+        )
+
+
 def _grew(subject: Trial) -> Outcome:
     """Gallery 01 against probe 02: what can be told of GREW without a submission."""
+    probes, gallery = local_sides(subject)
+    found = search_gallery(subject, probes, gallery, LOCAL)
+    return LocalOutcome(probes, subject.labels[probes], found)
+
+
+def local_sides(subject: Trial) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions of GREW's probes and gallery that need no true labels: types 02 and 01.
+
+    Raises DataError when there are none.
+    """
     probes = np.flatnonzero(subject.types == "02")
     gallery = np.flatnonzero(np.isin(subject.types, gallery_types(subject, "01")))
-    found = search_gallery(subject, probes, gallery, "protocol grew (gallery 01, probe 02)")
-    return LocalOutcome(probes, subject.labels[probes], found)
+    require_both(subject, probes, gallery, LOCAL)
+    return probes, gallery
 
 
 def gallery_types(subject: Trial, *types: str) -> tuple[str, ...]:
@@ -173,49 +167,56 @@ def gallery_types(subject: Trial, *types: str) -> tuple[str, ...]:
     return (*types, DISTRACTOR_TYPE)
 
 
-def listed_probes(subject: Trial) -> NDArray[np.bool_]:
-    """Which sequences Gait3D's list names, [n].
-
-    Logs a warning about keys that no sequence has.
+def listed_sides(subject: Trial) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions of the probes that Gait3D's list names, and of all others, the gallery.
 
     Raises:
         ConfigError: no list.
-        DataError: a list that names none of the sequences.
+        DataError: a list that names none of the sequences or all of them, or a gallery
+            that holds the identity of no probe.
     """
     if not subject.probes:
         raise ConfigError(
             "protocol gait3d: needs the list of its probes, keys id-type-view; they are the "
             "PROBE_SET of OpenGait's partition JSON (evaluation.probes, --probes)"
         )
-    columns = (subject.labels.tolist(), subject.types.tolist(), subject.views.tolist())
-    keys = ["-".join(names) for names in zip(*columns, strict=True)]
-    listed = np.array([key in subject.probes for key in keys])
+    keys = _keys(subject)
+    listed = np.array([key in subject.probes for key in keys], dtype=bool)
     if not listed.any():
         raise DataError(
             f"protocol gait3d: none of the {len(subject.probes)} listed probes (e.g. "
-            f"{min(subject.probes)}) is among the {len(keys)} sequences (e.g. {keys[0]})"
+            f"{min(subject.probes)}) is among the {len(keys)} sequences (e.g. "
+            f"{min(keys, default='none')})"
         )
-    if missing := subject.probes.difference(keys):
-        logger.warning(
-            "protocol gait3d: %d of %d listed probes are not among the sequences, e.g. %s",
-            len(missing),
-            len(subject.probes),
-            min(missing),
-        )
-    return listed
+    probes, gallery = np.flatnonzero(listed), np.flatnonzero(~listed)
+    require_both(subject, probes, gallery, "protocol gait3d")
+    if not np.isin(subject.labels[probes], subject.labels[gallery]).any():
+        raise DataError("protocol gait3d: the gallery holds the identity of no probe")
+    return probes, gallery
+
+
+def _keys(subject: Trial) -> list[str]:
+    columns = (subject.labels.tolist(), subject.types.tolist(), subject.views.tolist())
+    return ["-".join(names) for names in zip(*columns, strict=True)]
 
 
 def _gait3d(subject: Trial) -> Outcome:
     """The listed probes against all other sequences.
 
-    As published, a probe whose identity the gallery lacks counts nowhere.
+    As published, a probe whose identity the gallery lacks counts nowhere.  Logs a warning
+    about listed probes that are not there.
     """
-    listed = listed_probes(subject)
-    probes = np.flatnonzero(listed)
-    found = search_gallery(subject, probes, np.flatnonzero(~listed), "protocol gait3d")
+    probes, gallery = listed_sides(subject)
+    wanted = subject.probes or frozenset()
+    if missing := wanted.difference(_keys(subject)):
+        logger.warning(
+            "protocol gait3d: %d of %d listed probes are not among the sequences, e.g. %s",
+            len(missing),
+            len(wanted),
+            min(missing),
+        )
+    found = search_gallery(subject, probes, gallery, "protocol gait3d")
     matched = np.flatnonzero(found.first_hit >= 0)
-    if not len(matched):
-        raise DataError("protocol gait3d: the gallery holds the identity of no probe")
     return Outcome(probes[matched], subject.labels[probes[matched]], found[matched])
 
 

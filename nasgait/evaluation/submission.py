@@ -23,7 +23,7 @@ from nasgait.errors import DataError
 from nasgait.evaluation.distance import blocks
 from nasgait.evaluation.protocols import gallery_types
 from nasgait.evaluation.rerank import reranked
-from nasgait.evaluation.trial import Outcome, Strings, Trial, search_gallery, trial
+from nasgait.evaluation.trial import Outcome, Strings, Trial, require_both, search_gallery
 
 
 @dataclass(frozen=True)
@@ -81,41 +81,24 @@ BENCHMARKS = {
 """Protocols whose probes are unlabelled."""
 
 
-def submit(
-    path: str | Path,
-    embeddings: NDArray[np.float32],
-    labels: Sequence[str],
-    types: Sequence[str],
-    views: Sequence[str],
-    metric: str = "euc",
-    benchmark: str = "grew",
-    distractors: bool = False,
-    rerank: bool = False,
-) -> int:
+def submit(path: str | Path, subject: Trial, benchmark: str = "grew") -> int:
     """Write the submission of embedded sequences and return its number of probes.
 
     Args:
         path: the CSV to write.
-        embeddings: float32 [n, c, p].
-        labels, types, views: [n] each; ``views`` of GREW's probes name their videos.
-        metric: ``euc`` or ``cos``.
+        subject: the sequences; the ``views`` of GREW's probes name their videos.
         benchmark: ``grew`` or ``hid``.
-        distractors: GREW only: put those of type 04 in the gallery.
-        rerank: re-rank by k-reciprocal neighbours.
 
     Raises:
         DataError: no probes, a video probed twice, fewer gallery sequences than the table
-            lists, no distractors where they are wanted, or broken embeddings.
+            lists, or no distractors where they are wanted.
     """
-    subject = trial(
-        embeddings, labels, types, views, metric, distractors=distractors, rerank=rerank
-    )
     rules = BENCHMARKS[benchmark]
-    probes, gallery = _sides(subject, rules)
+    probes, gallery = sides(subject, benchmark)
     videos = rules.videos(subject, probes).tolist()
     _check(path, rules, videos, len(gallery))
-    ranking = reranked if rerank else blocks
-    rows = ranking(embeddings[probes], embeddings[gallery], metric)
+    ranking = reranked if subject.rerank else blocks
+    rows = ranking(subject.embeddings[probes], subject.embeddings[gallery], subject.metric)
     nearest = np.concatenate([nearest_columns(block, rules.ranks) for _, block in rows])
     write_submission(path, videos, subject.labels[gallery].tolist(), nearest, benchmark)
     return len(probes)
@@ -176,12 +159,10 @@ def _check(path: str | Path, rules: Benchmark, video_ids: Sequence[str], gallery
         raise DataError(f"{path}: video {names[counts.argmax()]} is probed twice")
 
 
-def can_submit(benchmark: str, labels: Sequence[str], types: Sequence[str]) -> bool:
+def can_submit(benchmark: str, subject: Trial) -> bool:
     """Whether such sequences make a submission: probes, and a gallery to rank."""
-    unused = np.empty((len(labels), 0, 0), np.float32)
-    names = (np.asarray(labels, np.str_), np.asarray(types, np.str_), np.asarray(types, np.str_))
     rules = BENCHMARKS[benchmark]
-    probes, gallery = _sides(Trial(unused, *names, "euc"), rules)
+    probes, gallery = sides(subject, benchmark)
     return len(probes) > 0 and len(gallery) >= rules.ranks
 
 
@@ -216,35 +197,36 @@ def read_truth(path: str | Path) -> dict[str, str]:
     return truth
 
 
-def judge_probes(
-    embeddings: NDArray[np.float32],
-    labels: Sequence[str],
-    types: Sequence[str],
-    views: Sequence[str],
-    truth: Mapping[str, str],
-    metric: str = "euc",
-    benchmark: str = "grew",
-    distractors: bool = False,
-    rerank: bool = False,
-) -> Outcome:
+def judge_probes(subject: Trial, truth: Mapping[str, str], benchmark: str = "grew") -> Outcome:
     """Score a benchmark's probes against its whole gallery, given their true identities.
 
     ``00071`` and ``71`` are the same identity, as in GREW's submission.
 
     Args:
-        embeddings, labels, types, views, metric: as for ``protocols.judge``.
+        subject: the sequences; labels of probes are not looked at.
         truth: identity of each probe video; of others as well, if need be.
-        benchmark, distractors, rerank: as for :func:`submit`.
+        benchmark: ``grew`` or ``hid``.
+
+    Raises as :func:`identified` does.
+    """
+    rules = BENCHMARKS[benchmark]
+    probes, gallery = sides(subject, benchmark)
+    known = identified(subject, truth, benchmark)
+    return Outcome(
+        probes, known.labels[probes], search_gallery(known, probes, gallery, rules.title)
+    )
+
+
+def identified(subject: Trial, truth: Mapping[str, str], benchmark: str) -> Trial:
+    """The sequences with the probes' true identities for labels; arguments as before.
 
     Raises:
         DataError: no probes, an empty gallery, a probe without a true label, or true
             labels none of which the gallery knows.
     """
-    subject = trial(
-        embeddings, labels, types, views, metric, distractors=distractors, rerank=rerank
-    )
     rules = BENCHMARKS[benchmark]
-    probes, gallery = _sides(subject, rules)
+    probes, gallery = sides(subject, benchmark)
+    require_both(subject, probes, gallery, rules.title)
     videos = rules.videos(subject, probes).tolist()
     unknown = [video for video in videos if video not in truth]
     if unknown:
@@ -255,28 +237,15 @@ def judge_probes(
     identities = np.array([_number(label) for label in subject.labels], dtype=object)
     identities[probes] = [_number(truth[video]) for video in videos]
     named = identities.astype(np.str_)
-    if len(gallery) and len(probes) and not np.isin(named[probes], named[gallery]).any():
+    if not np.isin(named[probes], named[gallery]).any():
         raise DataError(
             f"true labels: the gallery knows none of them, e.g. {truth[videos[0]]}; its own are "
             f"like {subject.labels[gallery[0]]}"
         )
-    found = search_gallery(replace(subject, labels=named), probes, gallery, rules.title)
-    return Outcome(probes, named[probes], found)
+    return replace(subject, labels=named)
 
 
-def evaluate_probes(
-    embeddings: NDArray[np.float32],
-    labels: Sequence[str],
-    types: Sequence[str],
-    views: Sequence[str],
-    truth: Mapping[str, str],
-    metric: str = "euc",
-) -> dict[str, float]:
-    """Return rank1..rank20, map and minp in percent of GREW's :func:`judge_probes`."""
-    return judge_probes(embeddings, labels, types, views, truth, metric).rates()
-
-
-def _sides(subject: Trial, rules: Benchmark) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions of probes and gallery."""
-    probes, gallery = rules.sides(subject)
+def sides(subject: Trial, benchmark: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions of a benchmark's probes and gallery; perhaps none of either."""
+    probes, gallery = BENCHMARKS[benchmark].sides(subject)
     return np.flatnonzero(probes), np.flatnonzero(gallery)

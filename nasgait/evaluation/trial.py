@@ -1,12 +1,13 @@
 """What a protocol is given, the search of a gallery, and what comes of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nasgait.data.index import Sequence as RowOfStore
 from nasgait.errors import DataError
 from nasgait.evaluation.distance import blocks, check_embeddings
 from nasgait.evaluation.metrics import Retrieval, cmc, join, rates, retrieve
@@ -52,6 +53,15 @@ def trial(
 ) -> Trial:
     """Check that embeddings and labels belong together.
 
+    Args:
+        embeddings: float32 [n, c, p].
+        labels, types, views: [n] each.
+        metric: ``euc`` or ``cos``, mean over parts.
+        probes: ``gait3d`` only: keys ``label-type-view`` of the probes.
+        gallery_ids: ``leave-one-out`` only: identities in each disjoint gallery.
+        distractors: ``grew`` only: put those of type 04 in the gallery.
+        rerank: ``grew``, ``gait3d`` and ``hid`` only: re-rank by k-reciprocal neighbours.
+
     Raises:
         DataError: NaN embeddings, or other numbers of labels than of embeddings.
     """
@@ -70,6 +80,18 @@ def trial(
         distractors,
         rerank,
     )
+
+
+def unembedded(
+    sequences: Iterable[RowOfStore],
+    probes: frozenset[str] | None = None,
+    distractors: bool = False,
+) -> Trial:
+    """What is known of sequences before they are embedded, to see whether they can be judged."""
+    names = [(row.label, row.type, row.view) for row in sequences]
+    labels, types, views = np.array(names, dtype=np.str_).reshape(-1, 3).T
+    nothing = np.empty((len(names), 0, 0), np.float32)
+    return Trial(nothing, labels, types, views, "euc", probes, distractors=distractors)
 
 
 @dataclass(frozen=True)
@@ -127,12 +149,7 @@ def search_gallery(
     Raises:
         DataError: no probes, or an empty gallery.
     """
-    for name, chosen in (("probe", probes), ("gallery sequence", gallery)):
-        if not len(chosen):
-            types = ", ".join(np.unique(subject.types)[:20].tolist())
-            raise DataError(
-                f"{what}: no {name} among {len(subject.types)} sequences, whose types are {types}"
-            )
+    require_both(subject, probes, gallery, what)
     embeddings, labels, views = subject.embeddings, subject.labels, subject.views
     ranking = reranked if subject.rerank else blocks
     parts = []
@@ -144,3 +161,15 @@ def search_gallery(
             excluded |= same_view & (labels[chosen][:, None] == labels[gallery])
         parts.append(retrieve(block, labels[chosen], labels[gallery], excluded=excluded))
     return join(parts)
+
+
+def require_both(
+    subject: Trial, probes: NDArray[np.int64], gallery: NDArray[np.int64], what: str
+) -> None:
+    """Raise DataError where there is nothing to look for, or nowhere to look."""
+    for name, chosen in (("probe", probes), ("gallery sequence", gallery)):
+        if not len(chosen):
+            types = ", ".join(np.unique(subject.types)[:20].tolist()) or "none"
+            raise DataError(
+                f"{what}: no {name} among {len(subject.types)} sequences, whose types are {types}"
+            )

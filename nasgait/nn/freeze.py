@@ -44,9 +44,20 @@ def freeze_norms(model: nn.Module, fresh: Collection[str] = ()) -> None:
         model: the network.
         fresh: entries of its state dict that were drawn at random: a norm that has such
             statistics learns them like any other.
+
+    Raises ConfigError when there is none to keep.
     """
-    for name, module in model.named_modules():
-        if isinstance(module, BatchNorm) and f"{name}.running_mean" not in fresh:
-            module.frozen = True
-            for parameter in module.parameters():
-                parameter.requires_grad_(False)
+    kept = [
+        module
+        for name, module in model.named_modules()
+        if isinstance(module, BatchNorm) and f"{name}.running_mean" not in fresh
+    ]
+    if not kept:
+        raise ConfigError(
+            "freeze: norms, but the network has no BatchNorm whose statistics came with --init; "
+            "leave freeze out"
+        )
+    for module in kept:
+        module.frozen = True
+        for parameter in module.parameters():
+            parameter.requires_grad_(False)

@@ -58,7 +58,7 @@ def crosscheck(model: GaitNetwork, exact: Profile, tools: list[str]) -> list[Che
     """
     unknown = [tool for tool in tools if tool not in TOOLS]
     if unknown:
-        raise ConfigError(f"check: unknown tool {unknown[0]!r}; allowed: {', '.join(TOOLS)}")
+        raise ConfigError(f"--check: unknown tool {unknown[0]!r}; allowed: {', '.join(TOOLS)}")
     bare = embedding_network(model)
     return [TOOLS[tool](bare, exact) for tool in tools]
 

@@ -37,3 +37,23 @@ def test_every_name_builds_with_and_without_classes(name):
 def test_unknown_name_gets_a_suggestion():
     with pytest.raises(ConfigError, match=r"did you mean 'gaitset'.*gaitbase-nano"):
         build("gaitse")
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("gaitset-nano", {"bins": (3,)}),
+        ("gaitset-nano", {"size": (30, 22)}),
+        ("gaitset-nano", {"embedding": 0}),
+        ("gaitbase-nano", {"size": 32}),
+        ("gaitpart-nano", {"frames": 0}),
+        ("gaitgl-nano", {"strips": 0}),
+        ("gaitgl-nano", {"layers": 0}),
+        ("hstl-nano", {"stem": ()}),
+        ("hstl-nano", {"size": {}}),
+    ],
+)
+def test_settings_that_no_network_has_are_told_before_training(name, settings):
+    with pytest.raises(ConfigError, match=f"model '{name}': cannot be built with") as told:
+        build(name, 4, **settings)
+    assert "\n" not in str(told.value)

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from nasgait.baselines.deepgaitv2 import BLOCKS, DeepGaitV2
 from nasgait.compat import opengait
-from nasgait.errors import ConfigError
+from nasgait.errors import CheckpointError, ConfigError
 from nasgait.nn.temporal import Clips, pack
 
 MODES = list(BLOCKS)
@@ -65,8 +65,9 @@ def test_the_embedding_after_the_neck_is_what_is_classified():
     torch.testing.assert_close(embedding.norm(dim=1), torch.ones(3, 8))
     classes = F.normalize(after.neck.fc_bin, dim=1)
     torch.testing.assert_close(torch.einsum("ncp,pck->nkp", embedding, classes), logits)
-    with pytest.raises(ConfigError, match="after_neck: there is no neck"):
-        DeepGaitV2(after_neck=True)
+    # Without classes there is no neck: the embedding network alone, which training starts from.
+    bare = DeepGaitV2("2d", after_neck=True, **SMALL).eval()
+    assert bare.needs_neck and bare(x).logits is None
 
 
 def config(**changes):
@@ -82,7 +83,9 @@ def config(**changes):
 def test_settings_follow_the_config():
     whole = config(mode="3d")
     whole["model_cfg"]["use_emb2"] = True
-    settings = opengait.read(whole, {}).settings
+    with pytest.raises(CheckpointError, match=r"use_emb2: .* but the weights have none"):
+        opengait.read(whole, {})
+    settings = opengait.read(whole, {"BNNecks.fc_bin": torch.zeros(16, 6, 5)}).settings
     assert settings["mode"] == "3d" and settings["after_neck"] is True
     assert settings["layers"] == (1, 1, 2, 1) and settings["channels"] == (2, 4, 6, 8)
     assert opengait.read(config(), {}).build().fcs.fc_bin.shape == (16, 8, 6)
@@ -92,6 +95,7 @@ def test_settings_follow_the_config():
     ("changes", "message"),
     [
         ({"mode": "4d"}, "mode: '4d'; known are 2d, 3d, p3d"),
+        ({"mode": ["3d"]}, "mode: .* known are 2d, 3d, p3d"),
         ({"layers": [1, 1, 1]}, r"layers: \[1, 1, 1\]; give 4 positive integers"),
         ({"channels": [2, 4, 6, "8"]}, "channels: .* give 4 positive integers"),
         ({"in_channels": 3}, "in_channels: 3; networks here take silhouettes"),

@@ -1,54 +1,20 @@
-"""Published trees and partitions: who is found where, under which names, and who trains."""
+"""Published trees: who is found where, and under which names."""
 
-import json
-import logging
 import pickle
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from raw_trees import frames, make_grew, make_pickles, walkers
+from raw_trees import imported, make_grew, make_pickles, partition_file, tree
 
-from nasgait.data.importers import import_dataset
 from nasgait.data.layouts import list_dataset
 from nasgait.data.normalise import normalise
-from nasgait.data.partition import PUBLISHED, find_partition
-from nasgait.data.store import GaitStore
 from nasgait.errors import ConfigError, DataError
-
-
-def tree(root: Path, *folders: str, names: str = "{:05d}.png", shape=(60, 50)) -> dict:
-    """Pictures of walkers in these folders; the frames by folder."""
-    rng = np.random.default_rng(len(folders))
-    content = {}
-    for folder in folders:
-        content[folder] = walkers(rng, int(rng.integers(2, 5)), shape)
-        (root / folder).mkdir(parents=True)
-        for number, image in enumerate(content[folder]):
-            cv2.imwrite(str(root / folder / names.format(number)), image)
-    return content
-
-
-def imported(layout: str, root: Path, **options):
-    """Summary, and (subset, frames) by key."""
-    out = root.parent / f"store-{len(list(root.parent.iterdir()))}"
-    options = {"workers": 1, "progress": False} | options
-    summary = import_dataset(layout, root, out, **options)
-    store = GaitStore.open(out)
-    return summary, {s.key: (s.subset, store[i]) for i, s in enumerate(store.sequences)}
-
-
-def subsets(layout: str, root: Path, partition=None) -> dict[str, str]:
-    return {raw.label: raw.subset for raw in list_dataset(layout, root, partition)}
 
 
 def expected(images, size=64) -> np.ndarray:
     normal = [normalise(image, (size, size)) for image in images]
     return np.stack([image for image in normal if image is not None])
-
-
-# Trees ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -85,11 +51,6 @@ def test_oumvlp_as_unpacked_and_as_rearranged(tmp_path):
     _, again = imported("oumvlp", tmp_path / "rearranged")
     assert all(np.array_equal(found[key][1], again[key][1]) for key in found)
     assert {key: value[0] for key, value in found.items()} == {k: v[0] for k, v in again.items()}
-
-
-def partition_file(path: Path, train, test, **more) -> Path:
-    path.write_text(json.dumps({"TRAIN_SET": train, "TEST_SET": test} | more))
-    return path
 
 
 def test_gait3d(tmp_path, caplog):
@@ -200,148 +161,3 @@ def test_a_frame_with_too_little_of_a_person_is_dropped(tmp_path):
     assert summary.dropped == 1
     wanted = expected([*content["001/nm-01/000"], image])
     assert np.array_equal(found["001-nm-01-000"][1], wanted)
-
-
-# Partitions -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_published_partitions_are_those(name):
-    partition = PUBLISHED[name]
-    sizes = {"casia-b": (74, 50), "casia-b-73": (73, 50), "oumvlp": (5153, 5154)}
-    assert (len(partition.train), len(partition.test)) == sizes[name]
-    assert partition.train.isdisjoint(partition.test)
-    if name.startswith("casia-b"):
-        assert max(partition.train) == "074" and min(partition.test) == "075"
-        assert ("005" in partition.train) == (name == "casia-b")
-        assert {f"{i:03d}" for i in range(1, 125)} - partition.train - partition.test <= {"005"}
-    else:
-        assert all(int(label) % 2 for label in partition.train) and "10307" in partition.test
-        assert partition.train | partition.test == {f"{i:05d}" for i in range(1, 10308)}
-
-
-def test_identities_that_a_partition_does_not_know_are_told(tmp_path, caplog):
-    tree(tmp_path / "casia", *(f"{i}/nm-01/000" for i in ("004", "005", "090", "125")))
-    assert subsets("casia-b", tmp_path / "casia") == {
-        "004": "train",
-        "005": "train",
-        "090": "test",
-    }
-    told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert told == [
-        "partition casia-b: 1 identities in neither set, left out: 125",
-        "partition casia-b: 121 identities named there that the dataset lacks: "
-        "001, 002, 003, 006, 007, ...",
-    ]
-    assert subsets("casia-b", tmp_path / "casia", "casia-b-73") == {"004": "train", "090": "test"}
-    assert "2 identities in neither set, left out: 005, 125" in caplog.text
-
-
-@pytest.mark.parametrize("layout", ["grew", "casia-b", "oumvlp", "gait3d", "opengait-pkl"])
-def test_every_layout_takes_a_partition_file(tmp_path, layout, caplog):
-    root = tmp_path / "raw"
-    if layout == "grew":
-        make_grew(root, distractors=1)
-        ids = ("00000train", "00001", "00001train", "distractor_d0", "probe")
-    elif layout == "opengait-pkl":
-        ids = ("001", "002", "003", "004")
-        make_pickles(root)
-    else:
-        ids = ("001", "002", "003", "004")
-        tree(root, *(f"Silhouette_090-00/{i}" if layout == "oumvlp" else f"{i}/a/b" for i in ids))
-    file = partition_file(tmp_path / "p.json", [ids[2], "unknown"], [ids[0]])
-    assert subsets(layout, root, file) == {ids[2]: "train", ids[0]: "test"}
-    assert "left out" in caplog.text and ids[1] in caplog.text
-    assert "1 identities named there that the dataset lacks: unknown" in caplog.text
-    _, found = imported(layout, root, partition=file)
-    assert {value[0] for value in found.values()} == {"train", "test"}
-
-
-@pytest.mark.parametrize(
-    "text, message",
-    [
-        ('{"TRAIN_SET": ["a"], "TEST_SET": ["a"]}', "identity a is in TRAIN_SET and in TEST_SET"),
-        ('{"TRAIN_SET": ["a"], "TEST_SET": ["b"]}', "names none of the identities, e.g. 001"),
-        ('{"TRAIN_SET": ["a"]}', "not a partition file.*'TEST_SET'"),
-        ('{"TRAIN_SET": "001", "TEST_SET": []}', "not a partition file.*a list is needed"),
-        ("[]", "not a partition file"),
-        ("{", "not a partition file"),
-        (None, "no such partition file, and no published partition; those are casia-b, casia-b-73"),
-    ],
-)
-def test_wrong_partitions(tmp_path, text, message):
-    make_pickles(tmp_path / "raw")
-    file = tmp_path / "p.json"
-    if text is not None:
-        file.write_text(text)
-    with pytest.raises(DataError, match=message) as caught:
-        list_dataset("opengait-pkl", tmp_path / "raw", file)
-    assert "\n" not in str(caught.value)
-
-
-def test_ids_may_be_numbers_in_the_file(tmp_path):
-    assert find_partition(str(partition_file(tmp_path / "p.json", [1], ["2"]))).train == {"1"}
-
-
-def test_a_store_knows_its_partition(tmp_path):
-    root, out = tmp_path / "casia", tmp_path / "out"
-    tree(root, *(f"{i}/nm-01/000" for i in ("004", "005", "090")))
-
-    def run(**options):
-        return import_dataset("casia-b", root, out, workers=1, progress=False, **options)
-
-    assert run().sequences == 3
-    assert run(partition="casia-b").already_complete  # the layout's own, by name
-    assert GaitStore.open(out).meta["source"]["partition"] == "casia-b"
-    with pytest.raises(DataError, match="made from this folder with partition casia-b"):
-        run(partition="casia-b-73")
-
-
-# Folders of several pickles ---------------------------------------------------------------------
-
-
-def several(root: Path) -> np.ndarray:
-    """CASIA-B*'s four files in each folder, as OpenGait documents them; one's aligned frames."""
-    rng = np.random.default_rng(3)
-    for label in ("001", "002"):
-        folder = root / label / "nm-01" / "000"
-        folder.mkdir(parents=True)
-        aligned = frames(rng, 4)[:, :, 10:54]
-        contents = {
-            "000-aligned-sils": aligned,
-            "000-ratios": np.ones(4),
-            "000-rgbs": np.zeros((4, 3, 8, 8), np.uint8),
-            "000-sils": frames(rng, 4, 128),
-        }
-        for name, content in contents.items():
-            (folder / f"{name}.pkl").write_bytes(pickle.dumps(np.ascontiguousarray(content)))
-    return aligned
-
-
-@pytest.mark.parametrize("chosen", [(True, False, False, False), (True,), (0,)])
-def test_data_in_use_chooses_the_pickle(tmp_path, chosen):
-    aligned = several(tmp_path / "raw")
-    summary, found = imported("opengait-pkl", tmp_path / "raw", data_in_use=chosen)
-    assert not summary.faults
-    assert np.array_equal(found["002-nm-01-000"][1][:, :, 10:54], aligned)
-
-
-def test_without_data_in_use_two_silhouette_files_are_a_fault(tmp_path):
-    several(tmp_path / "raw")
-    with pytest.raises(DataError, match="one pickle of silhouettes is needed, found: 000-aligned"):
-        imported("opengait-pkl", tmp_path / "raw")
-    with pytest.raises(DataError, match="no pickle number 4, found: 000-aligned"):
-        imported("opengait-pkl", tmp_path / "raw", data_in_use=(4,))
-    with pytest.raises(DataError, match="not silhouettes uint8"):
-        imported("opengait-pkl", tmp_path / "raw", data_in_use=(False, True))
-
-
-@pytest.mark.parametrize("chosen", [(True, True), (False,), (0, 1), (-1,)])
-def test_data_in_use_that_does_not_choose_one(tmp_path, chosen):
-    with pytest.raises(ConfigError, match="must choose one pickle"):
-        imported("opengait-pkl", tmp_path / "raw", data_in_use=chosen)
-
-
-def test_data_in_use_of_a_layout_without_pickles(tmp_path):
-    with pytest.raises(ConfigError, match="layout casia-b has none"):
-        imported("casia-b", tmp_path / "raw", data_in_use=(0,))

@@ -212,3 +212,9 @@ def test_bounds_that_are_swapped():
 def test_a_sequence_without_frames():
     with pytest.raises(DataError, match="without frames"):
         draw(0, 3)
+
+
+@pytest.mark.parametrize("order", ["unordered", "all"])
+def test_only_ordered_runs_skip(order):
+    with pytest.raises(ConfigError, match=rf"skip is 2 with the order {order}: only ordered"):
+        check_batch(BatchConfig(ids=2, order=order, skip=2), identities=4)

@@ -83,11 +83,16 @@ def test_commands_that_need_a_space_say_so(nasgait, config, tmp_path, command):
         ("baselines.1.settings.activation=gelu", "leaky-relu"),
         ("baselines.1.settings.initial=orthogonal", "xavier"),
         ("baselines.0.settings.afterneck=true", "no setting 'afterneck'"),
+        ("baselines.0.settings.bins=[3]", "model 'gaitset-nano': cannot be built with"),
+        ("evaluation.protocol=casia-b", "gallery_ids: only protocol leave-one-out"),
+        ("baselines.1.evaluation.protocol=grew", "gallery_ids: only protocol leave-one-out"),
+        ("baselines.0.evaluation.protocol=grew", "evaluation.protocol: is grew, evaluation"),
+        ("baselines.0.evaluation.precision=float16", "precision: float16 needs a GPU"),
     ],
 )
 def test_what_cannot_be_is_refused_at_once(nasgait, config, tmp_path, override, expected):
     out = tmp_path / "out"
-    code, _, err = nasgait("run", config, "--out", out, override)
+    code, _, err = nasgait("run", config, "--out", out, "device=cpu", override)
     assert code == 2 and expected in err and "Traceback" not in err, err
     assert not out.exists()
 

@@ -163,6 +163,24 @@ def test_words_that_do_not_fit(evaluated, protocol, words, told):
     assert code == 2 and told in err
 
 
+def test_nothing_is_embedded_in_vain(evaluated, nasgait, checkpoint, stores, tmp_path, monkeypatch):
+    """Sequences that a protocol cannot judge, and files that cannot be written, are told first."""
+    monkeypatch.setattr("retrain.evaluate.embed_shared", None)
+    words = ("eval", "--checkpoint", checkpoint, "--device", "cpu")
+    for store, protocol, told in (
+        ("oumvlp", "casia-b", "protocol casia-b: no nm probe"),
+        ("casia-b", "grew", "protocol grew (gallery 01, probe 02): no probe"),
+    ):
+        code, _, err = nasgait(*words, "--store", stores[store], "--protocol", protocol)
+        assert code == 2 and told in err
+    truth = tmp_path / "truth.csv"
+    truth.write_text("videoId,label\nvideo0,00000\n")
+    code, _, err = evaluated("grew", "--truth", truth)
+    assert code == 2 and f"{truth}: true labels: 3 of 4 probes have none" in err
+    code, _, err = evaluated("grew", "--submission", tmp_path)
+    assert code == 2 and "--submission" in err and "cannot be written" in err
+
+
 def test_a_store_of_another_layout(nasgait, checkpoint, stores):
     def call(protocol, store, *words):
         return nasgait("eval", "--checkpoint", checkpoint, "--store", stores[store],

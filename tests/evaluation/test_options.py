@@ -1,6 +1,7 @@
 """Settings that do not fit the protocol are refused before anything is embedded."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -81,7 +82,40 @@ def test_sequences_that_cannot_be_judged_are_told_before_training(files, monkeyp
     with pytest.raises(DataError, match="no nm probe"):
         check_sequences(EvaluationConfig("casia-b"), [])
     gait3d = EvaluationConfig("gait3d", probes="probes.json")
-    check_sequences(gait3d, [Sequence("2", "a", "b", "test", 9, 0, 0)])
-    with pytest.raises(DataError, match="none of the 1 listed probes"):
-        check_sequences(gait3d, walks("x"))
-    check_sequences(EvaluationConfig(), walks("x"))
+    check_sequences(gait3d, walks("a"))
+    for sequences in ([], walks("x")):
+        with pytest.raises(DataError, match="none of the 1 listed probes"):
+            check_sequences(gait3d, sequences)
+    with pytest.raises(DataError, match="no gallery sequence"):
+        check_sequences(gait3d, walks("a")[1:])
+    grew = EvaluationConfig("grew")
+    check_sequences(grew, walks("01", "02"))
+    with pytest.raises(DataError, match=r"protocol grew \(gallery 01, probe 02\): no probe among"):
+        check_sequences(grew, walks("01"))
+    with pytest.raises(DataError, match="distractors: none"):
+        check_sequences(replace(grew, distractors=True), walks("01", "02"))
+    with pytest.raises(DataError, match=r"HID .*: no probe among 2 sequences"):
+        check_sequences(EvaluationConfig("hid"), walks("01"))
+    with pytest.raises(DataError, match="leave-one-out: 1 identities with at most 2 sequences"):
+        check_sequences(EvaluationConfig(), walks("x"))
+    with pytest.raises(DataError, match="leave-one-out: 0 identities with at most 0 sequences"):
+        check_sequences(EvaluationConfig(), [])
+
+
+@pytest.mark.parametrize("protocol", ["grew", "hid"])
+def test_true_labels_are_held_against_the_probes(files, protocol):
+    config = EvaluationConfig(protocol, truth=str(files / "truth.csv"))
+    rows = [("2", "01", "a"), ("2", "02", "a"), ("probe", "03", "v")]
+    if protocol == "hid":
+        rows = [("2", "x", "d"), ("probe", "v", "d")]
+
+    def sequences():
+        return [Sequence(*row, "test", 9, 0, 0) for row in rows]
+
+    check_sequences(config, sequences())
+    rows.append(("probe", "03", "w") if protocol == "grew" else ("probe", "w", "d"))
+    with pytest.raises(DataError, match=r"truth.csv: true labels: 1 of 2 probes .* video w"):
+        check_sequences(config, sequences())
+    (files / "truth.csv").write_text("videoId,label\nv,9\nw,8\n")
+    with pytest.raises(DataError, match=r"truth.csv: true labels: the gallery knows none"):
+        check_sequences(config, sequences())

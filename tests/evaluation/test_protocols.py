@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from nasgait.errors import ConfigError, DataError
 from nasgait.evaluation import distance
 from nasgait.evaluation.protocols import evaluate, judge, leave_one_out
+from nasgait.evaluation.trial import trial
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def test_grew_has_local_figures_only(grew):
 
 
 def test_grew_tells_each_probe(grew):
-    outcome = judge("grew", *grew)
+    outcome = judge("grew", trial(*grew))
     types = np.array(grew[2])
     assert (types[outcome.probes] == "02").all() and len(outcome.probes) == 30
     assert outcome.labels.tolist() == [grew[1][i] for i in outcome.probes]
@@ -31,9 +32,9 @@ def test_grew_tells_each_probe(grew):
 
 
 def test_blocks_do_not_change_the_outcome(grew, monkeypatch):
-    whole = judge("grew", *grew).retrieval
+    whole = judge("grew", trial(*grew)).retrieval
     monkeypatch.setattr(distance, "_CELLS", 100)
-    assert judge("grew", *grew).retrieval.first_hit.tolist() == whole.first_hit.tolist()
+    assert judge("grew", trial(*grew)).retrieval.first_hit.tolist() == whole.first_hit.tolist()
 
 
 def by_hand(embeddings, labels, members):
@@ -72,7 +73,7 @@ def test_leave_one_out_through_judge():
     embeddings = rng.standard_normal((24, 4, 2)).astype("f4")
     labels = [f"{i // 3}" for i in range(24)]
     blank = [""] * 24
-    judged = judge("leave-one-out", embeddings, labels, blank, blank, gallery_ids=4)
+    judged = judge("leave-one-out", trial(embeddings, labels, blank, blank, gallery_ids=4))
     direct = leave_one_out(embeddings, labels, gallery_ids=4)
     assert judged.rates() == direct.rates()
     assert set(judged.rates()) == {"rank1", "rank5", "rank10", "rank20", "map", "minp"}
@@ -159,7 +160,7 @@ def test_gait3d_by_hand(seed):
         if right:
             precision = np.mean([(k + 1) / place for k, place in enumerate(right)])
             scores[i] = (right[0], precision, len(right) / right[-1])
-    outcome = judge("gait3d", *known, probes=probes)
+    outcome = judge("gait3d", trial(*known, probes=probes))
     assert outcome.probes.tolist() == list(scores) and 0 not in scores
     first, precision, penalty = map(np.array, zip(*scores.values(), strict=True))
     table = outcome.rates()
@@ -189,8 +190,8 @@ def test_gait3d_needs_its_probes(caplog):
 
 
 def test_reranking_changes_the_order_only(grew):
-    plain, again = judge("grew", *grew), judge("grew", *grew, rerank=True)
+    plain, again = judge("grew", trial(*grew)), judge("grew", trial(*grew, rerank=True))
     assert plain.probes.tolist() == again.probes.tolist()
     assert plain.retrieval.ap.tolist() != again.retrieval.ap.tolist()
     with pytest.raises(ConfigError, match="rerank: protocol leave-one-out has none"):
-        judge("leave-one-out", *grew, rerank=True)
+        judge("leave-one-out", trial(*grew, rerank=True))

@@ -5,6 +5,7 @@ import csv
 import numpy as np
 import pytest
 
+from nasgait.data.store import Sequence
 from nasgait.errors import DataError
 from nasgait.evaluation.distance import blocks
 from nasgait.evaluation.metrics import rates, retrieve
@@ -12,13 +13,13 @@ from nasgait.evaluation.protocols import judge
 from nasgait.evaluation.rerank import reranked
 from nasgait.evaluation.submission import (
     can_submit,
-    evaluate_probes,
     judge_probes,
     nearest_columns,
     read_truth,
     submit,
     write_submission,
 )
+from nasgait.evaluation.trial import trial, unembedded
 
 HEADER = ["videoId", *(f"rank{k}" for k in range(1, 21))]
 
@@ -71,9 +72,9 @@ def test_wrong_submissions_are_not_written(tmp_path, videos, gallery, shape, tol
 def test_a_store_without_probes_or_gallery_has_no_submission(grew, tmp_path):
     embeddings, labels, types, views = grew
     with pytest.raises(DataError, match="nothing to submit"):
-        submit(tmp_path / "x.csv", embeddings, labels, ["01"] * len(types), views)
+        submit(tmp_path / "x.csv", trial(embeddings, labels, ["01"] * len(types), views))
     with pytest.raises(DataError, match="only 0"):
-        submit(tmp_path / "x.csv", embeddings, labels, ["03"] * len(types), views)
+        submit(tmp_path / "x.csv", trial(embeddings, labels, ["03"] * len(types), views))
 
 
 def test_known_probes_against_the_whole_gallery(stored, grew):
@@ -81,7 +82,7 @@ def test_known_probes_against_the_whole_gallery(stored, grew):
     kind = np.array(types)
     truth = {views[i]: labels[i] for i in range(len(types)) if types[i] == "03"}
     hidden = ["probe" if kind == "03" else label for label, kind in zip(labels, types, strict=True)]
-    outcome = judge_probes(embeddings, hidden, types, views, truth)
+    outcome = judge_probes(trial(embeddings, hidden, types, views), truth)
     assert outcome.probes.tolist() == np.flatnonzero(kind == "03").tolist()
     x = embeddings.astype(float)
     probe, gallery = np.flatnonzero(kind == "03"), np.flatnonzero(np.isin(kind, ["01", "02"]))
@@ -89,7 +90,6 @@ def test_known_probes_against_the_whole_gallery(stored, grew):
     names = np.array(labels)
     expected = rates(retrieve(gaps, names[probe], names[gallery]))
     assert outcome.rates() == pytest.approx(expected)
-    assert evaluate_probes(embeddings, hidden, types, views, truth) == outcome.rates()
     # What a submission server counts: the true identity among the first k.
     right = stored["grew/euc/submission_rank"] == names[probe].astype(int)[:, None]
     assert outcome.rates()["rank1"] == pytest.approx(100 * right[:, 0].mean())
@@ -112,17 +112,18 @@ def test_distractors_join_the_gallery_when_they_are_wanted(grew, tmp_path):
         f"stranger_{i}" if kind == "04" else label
         for i, (label, kind) in enumerate(zip(labels, types, strict=True))
     ]
-    without = judge_probes(*crowd, truth).rates()
-    assert without == judge_probes(*grew, truth).rates()
-    assert judge_probes(*crowd, truth, distractors=True).rates()["rank1"] == 0 < without["rank1"]
+    crowded = trial(*crowd, distractors=True)
+    without = judge_probes(trial(*crowd), truth).rates()
+    assert without == judge_probes(trial(*grew), truth).rates()
+    assert judge_probes(crowded, truth).rates()["rank1"] == 0 < without["rank1"]
     path = tmp_path / "submission.csv"
-    submit(path, *crowd, distractors=True)
+    submit(path, crowded)
     assert [row[1] for row in read(path)[1:]] == [f"distractor_{i}" for i in probes]
-    local = judge("grew", *crowd, distractors=True).rates()["rank1_local"]
-    assert local <= judge("grew", *crowd).rates()["rank1_local"]
+    local = judge("grew", crowded).rates()["rank1_local"]
+    assert local <= judge("grew", trial(*crowd)).rates()["rank1_local"]
     nobody = [kind if kind != "04" else "05" for kind in types]
     with pytest.raises(DataError, match=r"distractors: none \(type 04\)"):
-        submit(path, embeddings, labels, nobody, views, distractors=True)
+        submit(path, trial(embeddings, labels, nobody, views, distractors=True))
 
 
 def hid(seed=0):
@@ -144,7 +145,8 @@ def test_hid_names_the_nearest(metric, rerank, tmp_path):
     known, truth = hid()
     embeddings, labels, types, _ = known
     path = tmp_path / "hid.csv"
-    assert submit(path, *known, metric, "hid", rerank=rerank) == 8
+    subject = trial(*known, metric, rerank=rerank)
+    assert submit(path, subject, "hid") == 8
     header, *rows = read(path)
     assert header == ["videoID", "label"]
     assert read_truth(path) == dict(rows)
@@ -152,22 +154,22 @@ def test_hid_names_the_nearest(metric, rerank, tmp_path):
     distance = np.concatenate([b for _, b in ranking(embeddings[10:], embeddings[:10], metric)])
     named = {types[10 + i]: labels[row.argmin()] for i, row in enumerate(distance)}
     assert dict(rows) == named
-    outcome = judge_probes(*known, truth, metric, "hid", rerank=rerank)
+    outcome = judge_probes(subject, truth, "hid")
     assert outcome.hits.tolist() == [named[video] == truth[video] for video in types[10:]]
     assert rerank or named == truth
 
 
 def test_hid_videos_may_be_views(tmp_path):
     (embeddings, labels, types, views), truth = hid()
-    submit(tmp_path / "hid.csv", embeddings, labels, views, types, benchmark="hid")
+    submit(tmp_path / "hid.csv", trial(embeddings, labels, views, types), "hid")
     assert dict(read(tmp_path / "hid.csv")[1:]) == truth
     with pytest.raises(DataError, match="video default is probed twice"):
-        submit(tmp_path / "hid.csv", embeddings, labels, views, views, benchmark="hid")
+        submit(tmp_path / "hid.csv", trial(embeddings, labels, views, views), "hid")
 
 
 def test_reranked_submission(grew, tmp_path):
     embeddings, labels, types, _ = grew
-    submit(tmp_path / "x.csv", *grew, rerank=True)
+    submit(tmp_path / "x.csv", trial(*grew, rerank=True))
     kind = np.array(types)
     probe, gallery = np.flatnonzero(kind == "03"), np.flatnonzero(np.isin(kind, ["01", "02"]))
     rows = reranked(embeddings[probe], embeddings[gallery])
@@ -180,30 +182,34 @@ def test_reranked_submission(grew, tmp_path):
 
 
 def test_what_makes_a_submission():
-    assert can_submit("grew", ["1"] * 20 + ["probe"], ["01"] * 20 + ["03"])
-    assert not can_submit("grew", ["1"] * 20 + ["probe"], ["01"] * 19 + ["04", "03"])
-    assert not can_submit("grew", ["1"] * 20, ["01"] * 20)
-    assert can_submit("hid", ["1", "probe"], ["a", "b"])
-    assert not can_submit("hid", ["1", "2"], ["a", "b"])
+    def possible(benchmark, labels, types):
+        rows = zip(labels, types, strict=True)
+        sequences = [Sequence(label, kind, "v", "test", 9, 0, 0) for label, kind in rows]
+        return can_submit(benchmark, unembedded(sequences))
+
+    assert possible("grew", ["1"] * 20 + ["probe"], ["01"] * 20 + ["03"])
+    assert not possible("grew", ["1"] * 20 + ["probe"], ["01"] * 19 + ["04", "03"])
+    assert not possible("grew", ["1"] * 20, ["01"] * 20)
+    assert possible("hid", ["1", "probe"], ["a", "b"])
+    assert not possible("hid", ["1", "2"], ["a", "b"])
 
 
 def test_leading_zeros_do_not_matter(grew):
-    embeddings, labels, types, views = grew
+    _, labels, types, views = grew
     exact = {views[i]: labels[i] for i in range(len(types)) if types[i] == "03"}
     short = {video: str(int(label)) for video, label in exact.items()}
-    given = (embeddings, labels, types, views)
-    assert evaluate_probes(*given, exact) == evaluate_probes(*given, short)
+    assert judge_probes(trial(*grew), exact).rates() == judge_probes(trial(*grew), short).rates()
 
 
 def test_truth_that_does_not_fit(grew):
     embeddings, labels, types, views = grew
     videos = [view for view, kind in zip(views, types, strict=True) if kind == "03"]
     with pytest.raises(DataError, match="30 of 30 probes have none"):
-        evaluate_probes(embeddings, labels, types, views, {"other": "1"})
+        judge_probes(trial(*grew), {"other": "1"})
     with pytest.raises(DataError, match="knows none of them"):
-        evaluate_probes(embeddings, labels, types, views, dict.fromkeys(videos, "nobody"))
+        judge_probes(trial(*grew), dict.fromkeys(videos, "nobody"))
     with pytest.raises(DataError, match="no probe among"):
-        evaluate_probes(embeddings, labels, ["01"] * len(types), views, {"other": "1"})
+        judge_probes(trial(embeddings, labels, ["01"] * len(types), views), {"other": "1"})
 
 
 def test_truth_file(tmp_path, shared):

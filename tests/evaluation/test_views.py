@@ -6,6 +6,7 @@ import pytest
 from nasgait.errors import ConfigError, DataError
 from nasgait.evaluation import distance
 from nasgait.evaluation.protocols import evaluate, judge
+from nasgait.evaluation.trial import trial
 from nasgait.evaluation.views import PLANS
 
 VIEWS = ("000", "036", "090")
@@ -61,7 +62,7 @@ def chosen(known, kinds, view=None):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_each_pair_of_views_by_hand(protocol, metric, seed):
     known = dataset(protocol, seed, ids=12 if protocol == "oumvlp" else 5)
-    outcome = judge(protocol, *known, metric)
+    outcome = judge(protocol, trial(*known, metric))
     tables = outcome.rates()
     plan = PLANS[protocol]
     assert list(tables) == list(plan.probes)
@@ -101,7 +102,7 @@ def test_one_gallery_of_all_views_by_hand(protocol, metric):
 
 def test_each_probe_is_told_over_the_other_views():
     known = dataset("casia-b")
-    outcome = judge("casia-b", *known)
+    outcome = judge("casia-b", trial(*known))
     assert len(outcome.hits) == len(outcome.ap) == len(outcome.labels) == len(outcome.probes)
     embeddings, labels, types, views = known
     for place, i in list(enumerate(outcome.probes))[:10]:
@@ -116,7 +117,7 @@ def test_each_probe_is_told_over_the_other_views():
 
 @pytest.mark.parametrize("protocol", list(PLANS))
 def test_single_figures_are_means_over_the_conditions(protocol):
-    outcome = judge(protocol, *dataset(protocol))
+    outcome = judge(protocol, trial(*dataset(protocol)))
     tables, figures = outcome.rates(), outcome.summary()
     for name in ("rank1", "rank5", "map"):
         assert figures[name] == pytest.approx(np.mean([t[name] for t in tables.values()]))

@@ -111,6 +111,7 @@ def test_wrong_input_is_one_line(published, nasgait, tmp_path):
     assert "none.yaml" in fault(tmp_path / "none.yaml", checkpoint, out)
     assert "none.pt" in fault(config, tmp_path / "none.pt", out)
     assert "--arch" in fault(config, checkpoint, out, "--arch", "0-1")
+    assert "--variant" in fault(config, checkpoint, out, "--variant", "oumvlp")
     state = case.state
     head = state.pop("Head.fc_bin")
     torch.save({"model": {**state, "extra.weight": torch.zeros(3)}}, checkpoint)

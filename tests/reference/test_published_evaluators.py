@@ -9,6 +9,7 @@ from nasgait.evaluation.metrics import cmc, retrieve
 from nasgait.evaluation.protocols import evaluate, judge
 from nasgait.evaluation.rerank import reranked
 from nasgait.evaluation.submission import submit
+from nasgait.evaluation.trial import trial
 
 pytestmark = needs_reference
 FILES = ("evaluators", "evaluators_sposgait", "evaluators_hstl")
@@ -68,7 +69,7 @@ def published_cells(file, name, metric):
 def test_one_gallery_for_each_view(file, name, metric, key):
     theirs = load_json(file)["results"][key]
     given = sequences(file, name)
-    outcome = judge(protocol_of(name), *given, metric)
+    outcome = judge(protocol_of(name), trial(*given, metric))
     tables = outcome.rates()
     assert tables == evaluate(protocol_of(name), *given, metric)
     cells = published_cells(file, name, metric)
@@ -114,7 +115,7 @@ def test_one_gallery_of_all_views(file, name, metric, key):
 @pytest.mark.parametrize(("file", "name", "metric", "key"), recorded("grew"))
 def test_grew_without_a_submission(file, name, metric, key):
     theirs = load_json(file)["results"][key]
-    outcome = judge("grew", *sequences(file, name), metric)
+    outcome = judge("grew", trial(*sequences(file, name), metric))
     table = outcome.rates()
     assert table["rank1_local"] == theirs["result"]["scalar/test_accuracy/Rank-1"]
     assert table["rank5_local"] == theirs["result"]["scalar/test_accuracy/Rank-5"]
@@ -125,7 +126,7 @@ def test_grew_without_a_submission(file, name, metric, key):
 def test_gait3d(file, name, metric, key):
     theirs = load_json(file)["results"][key]
     probes = load_npz(file)[f"{name}/probe_set"].tolist()
-    outcome = judge("gait3d", *sequences(file, name), metric, probes=probes)
+    outcome = judge("gait3d", trial(*sequences(file, name), metric, probes=probes))
     table = outcome.rates()
     for ours, title in (
         ("rank1", "Rank-1"),
@@ -158,7 +159,7 @@ def submissions():
 def test_grew_submission(file, name, metric, array, distractors, tmp_path):
     stored = load_npz(file)
     path = tmp_path / "submission.csv"
-    submit(path, *sequences(file, name), metric, distractors=distractors)
+    submit(path, trial(*sequences(file, name), metric, distractors=distractors))
     header, *rows = (line.split(",") for line in path.read_text().splitlines())
     assert header == ["videoId", *(f"rank{k}" for k in range(1, 21))]
     assert [row[0] for row in rows] == stored[f"{name}/{metric}/submission_video"].tolist()

@@ -90,7 +90,7 @@ def test_views_are_two_draws_of_one_sequence(config, tmp_path):
     assert torch.equal(torch.cat([half.silhouettes for half in halves]), batch.silhouettes)
 
 
-def inputs_of(config, out, *overrides) -> pretrain.Inputs:
+def inputs_of(config, out, *overrides) -> pretrain.PretrainInputs:
     return pretrain.check(
         argparse.Namespace(
             config=config, arch=None, model=MODEL, out=out, resume=False, nproc=1,

@@ -150,3 +150,20 @@ def test_wrong_input(retrain, nasgait, tiny_store, tmp_path):
     assert code == 2 and "none.pt" in err
     code, _, err = nasgait("eval", "--checkpoint", tmp_path / "none.pt", *words, "grue")
     assert code == 2 and "grue" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("evaluation.protocol=casia-b",), "protocol casia-b: no nm probe"),
+        (("evaluation.protocol=oumvlp",), "protocol oumvlp: no nm probe"),
+        (("evaluation.protocol=hid",), "no probe among 24 sequences"),
+        (("evaluation.precision=float16", "device=cpu"), "precision: float16 needs a GPU"),
+        (("retrain.batch.seqs=1",), "retrain.batch: 4 x 1 holds no triplet"),
+    ],
+)
+def test_what_cannot_be_judged_is_not_trained(retrain, tmp_path, words, told):
+    out = tmp_path / "out"
+    code, _, err = retrain(out, "--model", "gaitset-nano", *words)
+    assert code == 2 and told in err, err
+    assert not out.exists()

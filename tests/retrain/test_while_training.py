@@ -8,6 +8,7 @@ import torch
 from nasgait.baselines.registry import build, names
 from nasgait.engine.checkpoint import Checkpoints, load_checkpoint
 from nasgait.engine.logging import read_metrics
+from nasgait.errors import ConfigError
 from nasgait.nn.freeze import freeze_norms
 from nasgait.nn.norm import BatchNorm
 
@@ -112,9 +113,12 @@ def test_norms_left_fresh_learn(name):
     torch.manual_seed(0)
     model = build(name, 4).train()
     norms = {key: m for key, m in model.named_modules() if isinstance(m, BatchNorm)}
-    if not norms:
-        return
     last = list(norms)[-1]
+    if len(norms) == 1:
+        # Nothing is left to keep, which is told rather than passed over.
+        with pytest.raises(ConfigError, match="freeze: norms, but the network has no BatchNorm"):
+            freeze_norms(model, {f"{last}.running_mean"})
+        return
     freeze_norms(model, {f"{last}.running_mean"})
     state = {key: value.clone() for key, value in model.state_dict().items()}
     model(torch.rand(4, 12, *model.size))

@@ -23,7 +23,7 @@ class BaselineConfig:
     recipe: TrainConfig | None = None
     """Its own recipe; the ``retrain`` recipe by default."""
     evaluation: EvaluationConfig | None = None
-    """How it is judged; as all others by default."""
+    """How it is judged; as all others by default.  In a run, by the protocol of all others."""
 
     @property
     def title(self) -> str:

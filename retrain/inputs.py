@@ -1,0 +1,37 @@
+"""What training a final network and pre-training one have in common: what both read."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from nasgait.config.schema import ExperimentConfig
+from nasgait.data.split import Split
+from nasgait.data.store import GaitStore
+from nasgait.nn.output import GaitNetwork
+from retrain.subject import Subject
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The configuration, the network and the silhouettes, opened and checked."""
+
+    config: ExperimentConfig
+    out: Path
+    subject: Subject
+    store: GaitStore
+    parts: Split
+
+    @cached_property
+    def model(self) -> GaitNetwork:
+        """The embedding network, untrained; its size and its cost, never trained itself."""
+        return self.subject.build()
+
+    @property
+    def everyone(self) -> list[int]:
+        """All sequences of training identities, search-val ones among them, in order."""
+        return sorted(self.parts.train + self.parts.search_val)
+
+
+def folder_of(title: str) -> str:
+    """A network's name as that of a folder."""
+    return title.replace(":", "-").replace("/", "-")
