@@ -1,5 +1,8 @@
 """OpenGait's DeepGaitV2."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from nasgait.baselines.deepgaitv2 import BLOCKS
 from nasgait.compat.published import (
     NECK,
@@ -23,7 +26,7 @@ def published(config: Config, state: State, variant: str | None = None) -> Publi
     """``model_cfg``: Backbone (mode, in_channels, layers, channels), SeparateBNNecks, use_emb2."""
     settings = section(config, "model_cfg")
     mode = need(settings, "Backbone", "mode")
-    if mode not in BLOCKS:
+    if not isinstance(mode, str) or mode not in BLOCKS:
         raise ConfigError(f"model_cfg.Backbone.mode: {mode!r}; known are {', '.join(BLOCKS)}")
     need(settings, "Backbone", "in_channels")
     one_channel(settings, "Backbone", "in_channels")
@@ -34,11 +37,20 @@ def published(config: Config, state: State, variant: str | None = None) -> Publi
         settings={
             "mode": mode,
             "channels": naturals(settings, "Backbone", "channels", count=STAGES),
-            "layers": naturals(settings, "Backbone", "layers", count=STAGES),
+            "layers": depths(settings),
             "size": frame_size(config),
             "after_neck": flag(settings, False, "use_emb2"),
         },
     )
+
+
+def depths(settings: Mapping[str, Any]) -> tuple[int, ...]:
+    """Blocks of each stage; the published network has one also where its config says 0."""
+    found = need(settings, "Backbone", "layers")
+    listed = isinstance(found, list | tuple) and len(found) == STAGES
+    if not listed or not all(type(count) is int and count >= 0 for count in found):
+        raise ConfigError(f"model_cfg.Backbone.layers: {found!r}; give {STAGES} counts")
+    return tuple(max(1, count) for count in found)
 
 
 def rules(mode: str) -> list[tuple[str, str]]:

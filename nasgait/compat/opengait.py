@@ -59,7 +59,7 @@ def load(config: Config, state: State, variant: str | None = None) -> GaitNetwor
 def read(config: Config, state: State, variant: str | None = None) -> Published:
     """What the config describes; arguments and ConfigError as for :func:`load`."""
     name = need(section(config, "model_cfg"), "model")
-    if name not in READERS:
+    if not isinstance(name, str) or name not in READERS:
         close = difflib.get_close_matches(str(name), READERS, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise ConfigError(f"model_cfg.model: {name!r}; {hint}known are {', '.join(READERS)}")
