@@ -134,17 +134,24 @@ def embedding_channels(settings: Mapping[str, Any], channels: int, parts: int) -
 def frame_size(config: Config) -> tuple[int, int]:
     """Height and width of the silhouettes: 64 x 44, or what ``evaluator_cfg.transform`` cuts.
 
-    ``BaseSilCuttingTransform`` takes ten columns a side for each 64 of its ``img_w``.
+    ``BaseSilCuttingTransform`` takes its ``cutting`` columns a side, or ten for each 64 of its
+    ``img_w``.
     """
     evaluator = config.get("evaluator_cfg")
     steps = evaluator.get("transform") if isinstance(evaluator, Mapping) else None
-    side = 64
+    side, cutting = 64, None
     for step in steps if isinstance(steps, list | tuple) else ():
         if isinstance(step, Mapping) and step.get("type") == "BaseSilCuttingTransform":
-            side = step.get("img_w", side)
+            side, cutting = step.get("img_w", side), step.get("cutting")
     if not _is_natural(side) or side < 64:
         raise ConfigError(f"evaluator_cfg.transform: img_w {side!r}; give 64, 128, ...")
-    return side, side - 2 * (side // 64 * 10)
+    if cutting is None:
+        cutting = side // 64 * 10
+    if (cutting != 0 and not _is_natural(cutting)) or 2 * cutting >= side:
+        raise ConfigError(
+            f"evaluator_cfg.transform: cutting {cutting!r}; give 0 to {side // 2 - 1} columns"
+        )
+    return int(side), int(side - 2 * cutting)
 
 
 def _is_natural(value: Any) -> bool:

@@ -98,3 +98,43 @@ def test_a_classifier_for_other_identities_is_refused():
     case = Case.load("sposgait_small_narrow_all3")
     with pytest.raises(CheckpointError, match="class_num: 5, but"):
         opengait.load(turned(case, "SeparateBNNecks", class_num=5), case.state)
+
+
+def test_the_width_that_the_transform_leaves():
+    case = Case.load("gaitset")
+
+    def width(**keys):
+        steps = [{"type": "BaseSilCuttingTransform", **keys}]
+        config = case.config | {"evaluator_cfg": {"transform": steps}}
+        return opengait.load(config, case.state).size
+
+    assert width() == (64, 44)
+    assert width(img_w=128) == (128, 88)
+    assert width(cutting=4) == (64, 56)
+    assert width(cutting=0) == (64, 64)
+    for wrong in (-1, 32, 1.5, "x", True):
+        with pytest.raises(ConfigError, match="cutting"):
+            width(cutting=wrong)
+
+
+def test_a_stage_told_no_blocks_has_one():
+    """As DeepGaitV2's published stages do."""
+    case = Case.load("deepgaitv2_p3d")
+    config = copy.deepcopy(case.config)
+    assert config["model_cfg"]["Backbone"]["layers"] == [1, 1, 1, 1]
+    config["model_cfg"]["Backbone"]["layers"] = [0, 1, 0, 1]
+    wanted = outputs(case, case.config, case.state).embeddings
+    assert torch.equal(outputs(case, config, case.state).embeddings, wanted)
+    config["model_cfg"]["Backbone"]["layers"] = [-1, 1, 1, 1]
+    with pytest.raises(ConfigError, match="give 4 counts"):
+        opengait.load(config, case.state)
+
+
+@pytest.mark.parametrize("path", ["model", "Backbone.mode"])
+def test_a_list_for_a_name_is_refused(path):
+    case = Case.load("deepgaitv2_p3d")
+    config = copy.deepcopy(case.config)
+    holder, _, key = path.rpartition(".")
+    (config["model_cfg"][holder] if holder else config["model_cfg"])[key] = ["p3d"]
+    with pytest.raises(ConfigError, match="known are"):
+        opengait.load(config, case.state)
