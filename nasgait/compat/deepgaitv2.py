@@ -65,6 +65,9 @@ def rules(mode: str) -> list[tuple[str, str]]:
         if mode == "2d":
             found.append((rf"layer{layer}\.forward_block\.", f"stages.{layer - 1}."))
             continue
+        if mode == "3d":
+            found.append((block, ours))
+            continue
         found += [
             (rf"{block}conv(\d)\.forward_block\.0\.", rf"{ours}conv\2."),
             (rf"{block}conv(\d)\.forward_block\.1\.", rf"{ours}bn\2."),
