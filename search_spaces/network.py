@@ -114,12 +114,16 @@ class ChoiceNetwork(GaitNetwork):
         self.size, self.frames, self.least_frames = spec.size, spec.frames, spec.least_frames
         self.options = tuple(tuple(layer) for layer in options)
         self.units = nn.ModuleList(_units(spec, self.options))
-        channels = spec.stages[-1].layers[-1].channels
-        parts = sum(spec.head.bins)
-        self.pooling = GeMPyramid(spec.head.bins)
-        self.fcs = SeparateFCs(parts, channels, spec.head.channels)
+        channels, head = spec.stages[-1].layers[-1].channels, spec.head
+        parts = sum(head.bins)
+        self.pooling = GeMPyramid(head.bins)
+        self.fcs = SeparateFCs(parts, channels, head.channels, head.normalise_fcs)
         initialise(self)
-        self.neck = BNNecks(parts, spec.head.channels, num_classes) if num_classes else None
+        self.neck = (
+            BNNecks(parts, head.channels, num_classes, head.cosine, head.joint_norm)
+            if num_classes
+            else None
+        )
 
     def forward(
         self, silhouettes: Tensor, lengths: Tensor | None = None, arch: Sequence[int] | None = None

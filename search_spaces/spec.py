@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from nasgait.config.load import load_config
@@ -52,6 +52,12 @@ class HeadSpec:
     """Horizontal strips at each level of the generalised-mean pyramid."""
     channels: Count
     """Channels of the embedding of each part (the sum of bins is the number of parts)."""
+    normalise_fcs: bool = False
+    """Whether the weights of each linear map's outputs are scaled to length 1."""
+    cosine: bool = True
+    """Whether the classifier takes the cosine; plain inner products otherwise."""
+    joint_norm: bool = True
+    """Whether the neck has one BatchNorm for all parts; one for each part otherwise."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,10 @@ class SpaceSpec:
     def sha256(self) -> str:
         """Identity of what the space builds: comments, layout and description do not count."""
         facts = {key: value for key, value in asdict(self).items() if key != "description"}
+        # Switches at their defaults do not count: spaces named before there were any keep
+        # the identity that their architectures and checkpoints carry.
+        defaults = {entry.name: entry.default for entry in fields(HeadSpec)}
+        facts["head"] = {k: v for k, v in facts["head"].items() if v != defaults[k]}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

@@ -26,6 +26,7 @@ class GaitSet(GaitNetwork):
             multiple of each of ``bins``.
         bins: strips of the horizontal pyramid; each branch gives sum(bins) parts.
         embedding: channels of each part.
+        normalise_fcs: weights of the linear maps are scaled to length 1.
         num_classes: identities; the published network has no classifier, so
             this adds the BNNeck of OpenGait's other networks.
         frames: frames of a sequence when costs are stated.
@@ -46,6 +47,7 @@ class GaitSet(GaitNetwork):
         size: tuple[int, int] = (64, 44),
         bins: Sequence[int] = (16, 8, 4, 2, 1),
         embedding: int = 256,
+        normalise_fcs: bool = False,
         num_classes: int | None = None,
         frames: int = 30,
         activation: str = "leaky-relu",
@@ -63,7 +65,7 @@ class GaitSet(GaitNetwork):
         self.global3 = SetBlock(second, third, 3, pool=False, activation=activation)
         parts = 2 * sum(bins)
         self.pooling = HorizontalPyramid(bins)
-        self.fcs = SeparateFCs(parts, third, embedding)
+        self.fcs = SeparateFCs(parts, third, embedding, normalise_fcs)
         initialise(self, initial)
         self.neck = BNNecks(parts, embedding, num_classes, bias=neck_bias) if num_classes else None
 

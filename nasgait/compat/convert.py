@@ -9,7 +9,15 @@ from typing import Any
 from torch import Tensor
 
 from nasgait.compat import opengait, sposgait
-from nasgait.compat.published import Config, Published, State, load_weights, section, unwrapped
+from nasgait.compat.published import (
+    Config,
+    Published,
+    State,
+    frame_size,
+    load_weights,
+    section,
+    unwrapped,
+)
 from nasgait.config.load import dump_config, validate
 from nasgait.engine.checkpoint import FORMAT, load_checkpoint, save_checkpoint, sha256_of
 from nasgait.engine.files import write_atomically
@@ -116,7 +124,7 @@ def searched(
     if not isinstance(limits, Sequence):
         raise ConfigError("model_cfg.choice_max_num: missing; it says how many blocks a layer had")
     path = arch if arch is not None else (config.get("retrain") or {}).get("search_network")
-    space = known_space(sposgait.space(settings, limits), out)
+    space = known_space(sposgait.space(settings, limits, frame_size(config)), out)
     named = {"space": space.source, "space_sha256": space.sha256}
     if path is None:
         return {"kind": "supernet", **named}, Converted("supernet", space.name, space.source)

@@ -1,5 +1,8 @@
 """OpenGait's DeepGaitV2."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from nasgait.baselines.deepgaitv2 import BLOCKS
 from nasgait.compat.published import (
     NECK,
@@ -39,11 +42,20 @@ def published(config: Config, state: State, variant: str | None = None) -> Publi
         settings={
             "mode": mode,
             "channels": naturals(settings, "Backbone", "channels", count=STAGES),
-            "layers": naturals(settings, "Backbone", "layers", count=STAGES),
+            "layers": depths(settings),
             "size": frame_size(config),
             "after_neck": after_neck,
         },
     )
+
+
+def depths(settings: Mapping[str, Any]) -> tuple[int, ...]:
+    """Blocks of each stage; the published network has one also where its config says 0."""
+    found = need(settings, "Backbone", "layers")
+    listed = isinstance(found, list | tuple) and len(found) == STAGES
+    if not listed or not all(type(count) is int and count >= 0 for count in found):
+        raise ConfigError(f"model_cfg.Backbone.layers: {found!r}; give {STAGES} counts")
+    return tuple(max(1, count) for count in found)
 
 
 def rules(mode: str) -> list[tuple[str, str]]:
@@ -57,6 +69,9 @@ def rules(mode: str) -> list[tuple[str, str]]:
         block, ours = rf"layer{layer}\.(\d+)\.", rf"stages.{layer - 1}.\1."
         if mode == "2d":
             found.append((rf"layer{layer}\.forward_block\.", f"stages.{layer - 1}."))
+            continue
+        if mode == "3d":
+            found.append((block, ours))
             continue
         found += [
             (rf"{block}conv(\d)\.forward_block\.0\.", rf"{ours}conv\2."),

@@ -24,13 +24,9 @@ that of CASIA-B."""
 PARTS = 64
 """Of the embedding, whatever the layout."""
 
-HEAD: Rules = (
-    (r"HPP\.p", "pooling.p"),
-    (r"Head0\.fc_bin", "fcs.fc_bin"),
-    (r"Bn\.", "norm."),
-    (r"Head1\.fc_bin", "neck.fc_bin"),
-    *NECK,
-)
+EMBEDDING: Rules = ((r"HPP\.p", "pooling.p"), (r"Head0\.fc_bin", "fcs.fc_bin"))
+LINEAR: Rules = ((r"Bn\.", "norm."), (r"Head1\.fc_bin", "neck.fc_bin"))
+"""The original head; SeparateBNNecks stands in its place otherwise."""
 
 
 def published(config: Config, state: State, variant: str | None = None) -> Published:
@@ -46,7 +42,7 @@ def published(config: Config, state: State, variant: str | None = None) -> Publi
     channels = naturals(settings, "channels", count=4 if deep else 3)
     bnneck = "SeparateBNNecks" in settings
     return Published(
-        rules=(*trunk(deep), *HEAD),
+        rules=(*trunk(deep), *EMBEDDING, *(NECK if bnneck else LINEAR)),
         num_classes=identities(settings, state) if bnneck else linear(settings, state),
         model="gaitgl-grew" if deep else "gaitgl",
         settings={

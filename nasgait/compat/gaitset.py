@@ -1,6 +1,18 @@
 """OpenGait's GaitSet."""
 
-from nasgait.compat.published import NECK, Config, Published, State, classes, need, section
+from nasgait.compat.published import (
+    NECK,
+    Config,
+    Published,
+    State,
+    classes,
+    embedding_channels,
+    flag,
+    frame_size,
+    naturals,
+    section,
+)
+from nasgait.errors import ConfigError
 
 RULES = (
     (r"set_block(\d)\.forward_block\.0\.conv\.", r"block\1.conv1."),
@@ -15,13 +27,20 @@ RULES = (
 def published(config: Config, state: State, variant: str | None = None) -> Published:
     """``model_cfg``: in_channels, bin_num, SeparateFCs."""
     settings = section(config, "model_cfg")
+    one, *channels = naturals(settings, "in_channels", count=4)
+    if one != 1:
+        raise ConfigError(f"model_cfg.in_channels: begins with {one}; silhouettes are one channel")
+    bins = naturals(settings, "bin_num")
     return Published(
         rules=RULES,
         num_classes=classes(state),
         model="gaitset",
         settings={
-            "channels": tuple(need(settings, "in_channels")[1:]),
-            "bins": tuple(need(settings, "bin_num")),
-            "embedding": need(settings, "SeparateFCs", "out_channels"),
+            "channels": tuple(channels),
+            "size": frame_size(config),
+            "bins": bins,
+            # Strips of frames and strips of the set.
+            "embedding": embedding_channels(settings, channels[-1], 2 * sum(bins)),
+            "normalise_fcs": flag(settings, False, "SeparateFCs", "norm"),
         },
     )

@@ -8,7 +8,7 @@ is not read here.
 from dataclasses import dataclass
 from typing import Any
 
-from nasgait.compat.gaitgl import HEAD, linear
+from nasgait.compat.gaitgl import EMBEDDING, LINEAR, linear
 from nasgait.compat.published import Config, Published, State, naturals, section
 from nasgait.errors import ConfigError
 
@@ -49,7 +49,8 @@ RULES = (
         )
     ),
     (r"HPP\.p", "rows.p"),
-    *HEAD,
+    *EMBEDDING,
+    *LINEAR,
 )
 
 

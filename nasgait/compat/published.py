@@ -134,17 +134,24 @@ def embedding_channels(settings: Mapping[str, Any], channels: int, parts: int) -
 def frame_size(config: Config) -> tuple[int, int]:
     """Height and width of the silhouettes: 64 x 44, or what ``evaluator_cfg.transform`` cuts.
 
-    ``BaseSilCuttingTransform`` takes ten columns a side for each 64 of its ``img_w``.
+    ``BaseSilCuttingTransform`` takes its ``cutting`` columns a side, or ten for each 64 of its
+    ``img_w``.
     """
     evaluator = config.get("evaluator_cfg")
     steps = evaluator.get("transform") if isinstance(evaluator, Mapping) else None
-    side = 64
+    side, cutting = 64, None
     for step in steps if isinstance(steps, list | tuple) else ():
         if isinstance(step, Mapping) and step.get("type") == "BaseSilCuttingTransform":
-            side = step.get("img_w", side)
+            side, cutting = step.get("img_w", side), step.get("cutting")
     if not _is_natural(side) or side < 64:
         raise ConfigError(f"evaluator_cfg.transform: img_w {side!r}; give 64, 128, ...")
-    return side, side - 2 * (side // 64 * 10)
+    if cutting is None:
+        cutting = side // 64 * 10
+    if (cutting != 0 and not _is_natural(cutting)) or 2 * cutting >= side:
+        raise ConfigError(
+            f"evaluator_cfg.transform: cutting {cutting!r}; give 0 to {side // 2 - 1} columns"
+        )
+    return int(side), int(side - 2 * cutting)
 
 
 def _is_natural(value: Any) -> bool:
@@ -189,6 +196,28 @@ def rename(state: State, rules: Rules) -> dict[str, Tensor]:
     return renamed
 
 
+def published_name(name: str, rules: Rules) -> str:
+    """What a weight of ours is called in published files; its own name where no rule tells."""
+    for pattern, text in rules:
+        groups = re.findall(r"\([^()]*\)", pattern)
+        literals = re.split(r"\\(\d)", text)
+        ours = [
+            f"(?P<g{piece}>{groups[int(piece) - 1][1:-1]})" if i % 2 else re.escape(piece)
+            for i, piece in enumerate(literals)
+        ]
+        match = re.match("".join(ours), name)
+        if not match:
+            continue
+        found = pattern.replace(r"\.", ".")
+        for number, group in enumerate(groups, start=1):
+            found = found.replace(group, match.groupdict().get(f"g{number}", group), 1)
+        found += name[match.end() :]
+        # An earlier rule may take that name elsewhere; only one that leads here is told.
+        if list(rename({found: torch.empty(0)}, rules)) == [name]:
+            return found
+    return name
+
+
 def load_weights(model: nn.Module, state: State, rules: Rules = ()) -> None:
     """Load published weights, all of them, under our names.
 
@@ -196,13 +225,17 @@ def load_weights(model: nn.Module, state: State, rules: Rules = ()) -> None:
 
     Raises:
         CheckpointError: names or shapes do not fit; missing and unknown ones are listed,
-            grouped, with their shapes, published names where they are known.
+            grouped, with their shapes and published names.
     """
     ours = rename(unwrapped(state), rules)
     published = dict(zip(ours, unwrapped(state), strict=True))
     wanted = model.state_dict()
     groups = {
-        "missing": [f"{name} {shape(wanted[name])}" for name in wanted if name not in ours],
+        "missing": [
+            f"{published_name(name, rules)} {shape(wanted[name])}"
+            for name in wanted
+            if name not in ours
+        ],
         "unknown": [
             f"{published[name]} {shape(ours[name])}" for name in ours if name not in wanted
         ],

@@ -14,13 +14,19 @@ from nasgait.compat.published import (
     Rules,
     State,
     classes,
-    need,
+    embedding_channels,
+    flag,
+    frame_size,
+    identities,
+    natural,
+    naturals,
     section,
 )
 from nasgait.errors import ConfigError
 from nasgait.nn.blocks import SPOSGAIT_BLOCKS
 
 SIZE, FRAMES = (64, 44), 30
+NECKS = "SeparateBNNecks"
 
 STAGES = {
     "SPOSGait_small": ("00", "20", "30", "40"),
@@ -34,27 +40,27 @@ HEAD: Rules = ((r"HPP\.p", "pooling.p"), (r"Head0\.fc_bin", "fcs.fc_bin"), *NECK
 
 
 def published(config: Config, state: State, variant: str | None = None) -> Published:
-    """``model_cfg``: channels, bin_num, SeparateFCs; the supernet of all six blocks."""
+    """``model_cfg``: channels, bin_num, SeparateFCs, SeparateBNNecks; the supernet of all six
+    blocks."""
     settings = section(config, "model_cfg")
+    every = [len(SPOSGAIT_BLOCKS)] * layers(settings["model"])
     return Published(
         rules=(*layer_rules(settings["model"]), *HEAD),
-        num_classes=classes(state),
-        space=space(settings, [len(SPOSGAIT_BLOCKS)] * layers(settings["model"])),
+        # A supernet that triplets alone trained has no neck, whatever its config says.
+        num_classes=identities(settings, state) if classes(state) else None,
+        space=space(settings, every, frame_size(config)),
     )
 
 
-def space(settings: Config, choices: Sequence[int]) -> dict[str, Any]:
+def space(settings: Config, choices: Sequence[int], size: tuple[int, int] = SIZE) -> dict[str, Any]:
     """The search space of a published ``model_cfg``, with the first ``choices`` of each layer.
 
     Raises ConfigError when a key is missing or the numbers do not go together.
     """
-    stages, channels = STAGES[settings["model"]], need(settings, "channels")
+    stages = STAGES[settings["model"]]
     short = settings["model"] == "SPOSGait_small"
     # The last two stages share their channels.
-    if len(channels) != len(stages) - 1:
-        raise ConfigError(
-            f"model_cfg.channels: {settings['model']} takes {len(stages) - 1}, not {channels}"
-        )
+    channels = naturals(settings, "channels", count=len(stages) - 1)
     left = iter(choices)
     described = []
     for i, names in enumerate(stages):
@@ -72,14 +78,31 @@ def space(settings: Config, choices: Sequence[int]) -> dict[str, Any]:
         )
     return {
         "name": str(settings["model"]).lower().replace("_", "-") + "-published",
-        "size": list(SIZE),
+        "size": list(size),
         "frames": FRAMES,
         "blocks": list(SPOSGAIT_BLOCKS),
         "stages": described,
-        "head": {
-            "bins": list(need(settings, "bin_num")),
-            "channels": need(settings, "SeparateFCs", "out_channels"),
-        },
+        "head": head(settings, channels[-1]),
+    }
+
+
+def head(settings: Config, channels: int) -> dict[str, Any]:
+    """From ``channels`` to embeddings and logits; ConfigError when its keys contradict that."""
+    bins = naturals(settings, "bin_num")
+    embedding = embedding_channels(settings, channels, sum(bins))
+    described = {
+        "bins": list(bins),
+        "channels": embedding,
+        "normalise_fcs": flag(settings, False, "SeparateFCs", "norm"),
+    }
+    if NECKS not in settings:
+        return described
+    for key, wanted in (("in_channels", embedding), ("parts_num", sum(bins))):
+        if natural(settings, NECKS, key) != wanted:
+            raise ConfigError(f"model_cfg.{NECKS}.{key}: must be {wanted}, as before it")
+    return described | {
+        "cosine": flag(settings, True, NECKS, "norm"),
+        "joint_norm": flag(settings, True, NECKS, "parallel_BN1d"),
     }
 
 

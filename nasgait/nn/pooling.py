@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nasgait.errors import ConfigError
 from nasgait.nn.temporal import unpack
 
 
@@ -41,12 +42,27 @@ def spatial_max(x: Tensor) -> Tensor:
     return y.view(n, s, *y.shape[1:]).transpose(1, 2)
 
 
+def equal_strips(x: Tensor, count: int) -> Tensor:
+    """Cut x [n, c, values] into ``count`` equal runs [n, c, count, values / count].
+
+    Raises ConfigError when they do not come out equal.
+    """
+    if x.shape[2] % count:
+        raise ConfigError(
+            f"bins: {x.shape[2]} pixels of a feature map cannot be cut into {count} equal strips; "
+            "take other bins or another size of frames"
+        )
+    return x.reshape(*x.shape[:2], count, -1)
+
+
 class HorizontalPyramid(nn.Module):
     """Mean plus maximum over horizontal strips (GaitSet, GaitBase).
 
     Args:
-        bins: numbers of equal strips, pooled and joined in this order; the
-            height must be a multiple of each.
+        bins: numbers of equal strips, pooled and joined in this order.  A height that is no
+            multiple cuts rows apart, as published: strips are equal runs of pixels.
+
+    Raises ConfigError in the forward pass for pixels that no such runs divide.
     """
 
     def __init__(self, bins: Sequence[int]) -> None:
@@ -55,7 +71,7 @@ class HorizontalPyramid(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x [n, c, h, w] to [n, c, sum of bins]."""
-        strips = [x.reshape(*x.shape[:2], count, -1) for count in self.bins]
+        strips = [equal_strips(x.flatten(2), count) for count in self.bins]
         return torch.cat([strip.mean(-1) + strip.amax(-1) for strip in strips], dim=-1)
 
 
@@ -80,8 +96,12 @@ class GeMPyramid(nn.Module):
         """Map x [n, c, h, w] to [n, c, sum of bins]."""
         x = x.to(torch.promote_types(x.dtype, torch.float32))
         p = self.p.to(x.dtype)
-        rows = x.clamp(min=self.eps).pow(p).mean(-1)
-        strips = [rows.reshape(*rows.shape[:2], count, -1).mean(-1) for count in self.bins]
+        powers = x.clamp(min=self.eps).pow(p)
+        rows = powers.mean(-1)
+        strips = [
+            equal_strips(powers.flatten(2) if rows.shape[2] % count else rows, count).mean(-1)
+            for count in self.bins
+        ]
         return torch.cat(strips, dim=-1).pow(1 / p)
 
 

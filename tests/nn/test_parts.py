@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
+from nasgait.errors import ConfigError
 from nasgait.nn.blocks import SPOSGAIT_BLOCKS, ChoiceBlock, Conv2d, Conv3d, parse_block
 from nasgait.nn.heads import BNNecks, SeparateFCs
 from nasgait.nn.pooling import (
@@ -141,6 +142,20 @@ def test_pyramids_by_hand():
     for i, strip in enumerate(strips):
         torch.testing.assert_close(mean_max(x)[..., i], strip.mean(-1) + strip.amax(-1))
         torch.testing.assert_close(gem(x)[..., i], strip.pow(3).mean(-1).pow(1 / 3))
+
+
+def test_strips_of_a_height_that_is_no_multiple():
+    """As published: equal runs of pixels, which end within rows."""
+    x = torch.rand(2, 3, 6, 4, dtype=torch.float64)
+    runs = x.reshape(2, 3, 24).split(3, dim=2)
+    mean_max, gem = HorizontalPyramid((8, 3)), GeMPyramid((8, 3), p=3.0).double()
+    for i, run in enumerate((*runs, *x.split(2, dim=2))):
+        run = run.flatten(2)
+        torch.testing.assert_close(mean_max(x)[..., i], run.mean(-1) + run.amax(-1))
+        torch.testing.assert_close(gem(x)[..., i], run.pow(3).mean(-1).pow(1 / 3))
+    for pooling in (HorizontalPyramid((5,)), GeMPyramid((5,))):
+        with pytest.raises(ConfigError, match="into 5 equal strips"):
+            pooling(x)
 
 
 def test_gem_clamps_and_widens():

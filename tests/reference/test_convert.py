@@ -116,7 +116,7 @@ def test_wrong_input_is_one_line(published, nasgait, tmp_path):
     head = state.pop("Head.fc_bin")
     torch.save({"model": {**state, "extra.weight": torch.zeros(3)}}, checkpoint)
     err = fault(config, checkpoint, out)
-    assert "1 missing: fcs.fc_bin [62, 128, 256]" in err and "1 unknown: extra.weight [3]" in err
+    assert "1 missing: Head.fc_bin [62, 128, 256]" in err and "1 unknown: extra.weight [3]" in err
     torch.save({"model": {**state, "Head.fc_bin": head[:10]}}, checkpoint)
     assert "Head.fc_bin [10, 128, 256], needed [62, 128, 256]" in fault(config, checkpoint, out)
     wrong = {**case.config, "model_cfg": {**case.config["model_cfg"], "model": "GaitSett"}}

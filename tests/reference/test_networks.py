@@ -7,6 +7,7 @@ from cases import BATCH_LOGITS, DOUBLE, SINGLE, Case, close, names, wide
 from reference import needs_reference
 
 from nasgait.compat import opengait
+from nasgait.compat.published import published_name
 from nasgait.nn import losses
 
 pytestmark = needs_reference
@@ -133,3 +134,9 @@ def test_float64_weights_make_a_float64_network(case):
     model = opengait.load(case.config, state, case.variant)
     assert {p.dtype for p in model.parameters()} == {torch.float64}
     assert not np.isnan(next(model.parameters()).detach().numpy()).any()
+
+
+def test_missing_weights_are_called_as_published(case):
+    rules = opengait.read(case.config, case.state, case.variant).rules
+    for published, ours in case.ours().items():
+        assert published_name(ours, rules) == published
