@@ -41,8 +41,8 @@ def test_any_memory_gives_the_same_and_is_never_exceeded(limit, asked):
     memory = Memory(limit)
     columns = chain(memory, [])
     for i in asked:
-        for column, expected in zip(columns, ([i + 2] * (i + 1), [i + 2] * 2 * (i + 1), [2 * i + 4]),
-                                    strict=True):  # fmt: skip
+        values = [i + 2] * (i + 1), [i + 2] * 2 * (i + 1), [2 * i + 4]
+        for column, expected in zip(columns, values, strict=True):
             assert column[i].tolist() == expected
             assert 0 <= memory.used <= limit
     columns[-1].release()
