@@ -110,7 +110,9 @@ def build(inputs: PretrainInputs, world: World) -> Training[BYOL]:
     """The learner and its optimisation, equal on every rank."""
     recipe = inputs.recipe
     torch.manual_seed(inputs.config.seed)
-    learner = BYOL(inputs.subject.build(), recipe.hidden, recipe.projection, recipe.momentum)
+    learner = BYOL(
+        inputs.subject.build(), recipe.hidden, recipe.projection, recipe.momentum, recipe.norm
+    )
     identity = {
         **inputs.subject.identity(),
         "kind": "pretraining",

@@ -18,6 +18,9 @@ from nasgait.nn.pairs import widen
 Cosine = Literal["parts", "channels"]
 """Along what the cosine of two projections [n, c, p] is taken."""
 
+HeadNorm = Literal["shared", "parts"]
+"""Whether all parts share the BatchNorm of a projector or predictor, or each has its own."""
+
 
 class Agreement(NamedTuple):
     """What the online side predicts, and what the target side says; all [n, c, p]."""
@@ -33,19 +36,23 @@ class ProjectionHead(nn.Module):
 
     Args:
         in_channels, hidden, out_channels: widths of input, middle and output.
+        parts: BatchNorms, one for each part of the input; by default one for all.
     """
 
-    def __init__(self, in_channels: int, hidden: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, hidden: int, out_channels: int, parts: int = 1) -> None:
         super().__init__()
+        self.parts = parts
         self.expand = nn.Conv1d(in_channels, hidden, 1)
-        self.norm = BatchNorm(hidden)
+        self.norm = BatchNorm(hidden * parts)
         self.contract = nn.Conv1d(hidden, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x [n, in, p] to [n, out, p], in float32 or wider as heads do."""
         with torch.autocast(x.device.type, enabled=False):
-            y: Tensor = self.contract(F.relu_(self.norm(self.expand(widen(x)))))
-            return y
+            y = self.expand(widen(x))
+            normal = self.norm(y.flatten(1)).view_as(y) if self.parts > 1 else self.norm(y)
+            z: Tensor = self.contract(F.relu_(normal))
+            return z
 
 
 class BYOL(nn.Module):
@@ -60,6 +67,10 @@ class BYOL(nn.Module):
         hidden: middle width of projectors and predictor.
         projection: their output width.
         momentum: share of the target that :meth:`follow` keeps.
+        norm: BatchNorm of projectors and predictor: ``shared`` by all parts, as in SelfGait, or
+            one for each of the ``parts``.  Where a network maps each part by itself, parts
+            differ far more than sequences do, and what a shared norm leaves to predict is
+            mostly which part it is.
     """
 
     def __init__(
@@ -68,13 +79,15 @@ class BYOL(nn.Module):
         hidden: int = 256,
         projection: int = 128,
         momentum: float = 0.996,
+        norm: HeadNorm = "shared",
     ) -> None:
         super().__init__()
         self.momentum = momentum
-        channels, _ = embedding_shape(online)
+        channels, parts = embedding_shape(online)
+        norms = parts if norm == "parts" else 1
         self.online = online
-        self.projector = ProjectionHead(channels, hidden, projection)
-        self.predictor = ProjectionHead(projection, hidden, projection)
+        self.projector = ProjectionHead(channels, hidden, projection, norms)
+        self.predictor = ProjectionHead(projection, hidden, projection, norms)
         self.target = online.momentum_target().requires_grad_(False)
         self.target_projector = copy.deepcopy(self.projector).requires_grad_(False)
 

@@ -64,6 +64,35 @@ def test_projection_shares_its_layers_over_parts():
     torch.testing.assert_close(head.norm.running_var, plain[1].running_var)
 
 
+def test_a_norm_for_each_part_is_one_over_the_batch_alone():
+    torch.manual_seed(0)
+    head = ProjectionHead(6, 8, 4, parts=3).double()
+    x = torch.randn(5, 6, 3, dtype=torch.float64)
+    for part in range(3):
+        y = x[..., part] @ head.expand.weight[..., 0].T + head.expand.bias
+        y = (y - y.mean(0)) / (y.var(0, correction=0) + head.norm.eps).sqrt()
+        wanted = y.relu() @ head.contract.weight[..., 0].T + head.contract.bias
+        torch.testing.assert_close(head(x)[..., part], wanted)
+
+
+def test_what_all_sequences_share_does_not_hide_how_they_differ():
+    """Parts far apart, sequences close together: the shared norm sees the parts alone."""
+    torch.manual_seed(0)
+    model = build("gaitset-nano")
+    embeddings = torch.randn(32, 64, 30) + 10 * torch.randn(1, 64, 30)
+    spreads = {}
+    for norm in ("shared", "parts"):
+        learner = BYOL(model, norm=norm)
+        aims = learner.target_projector(embeddings)
+        _, figures = RegressionLoss("channels")(
+            Agreement((aims,) * 2, (aims,) * 2), torch.zeros(32)
+        )
+        spreads[norm] = float(figures["spread"])
+        apart = learner.target_projector(embeddings + 10 * torch.randn(1, 64, 30)) - aims
+        assert (float(apart.detach().abs().max()) < 1e-3) == (norm == "parts")
+    assert spreads["parts"] > 0.7 and spreads["shared"] < 0.2
+
+
 def test_views_stand_side_by_side_and_targets_are_crossed():
     torch.manual_seed(0)
     model = build("gaitset-nano")
@@ -83,10 +112,11 @@ def test_views_stand_side_by_side_and_targets_are_crossed():
 
 
 @pytest.mark.parametrize("name", NANO)
-def test_any_baseline_learns_and_its_target_follows(name):
+@pytest.mark.parametrize("norm", ["shared", "parts"])
+def test_any_baseline_learns_and_its_target_follows(name, norm):
     torch.manual_seed(0)
     model = build(name)
-    learn(BYOL(model, hidden=16, projection=8, momentum=0.75), model)
+    learn(BYOL(model, hidden=16, projection=8, momentum=0.75, norm=norm), model)
 
 
 def test_subnets_learn_too():

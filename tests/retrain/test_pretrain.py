@@ -13,6 +13,7 @@ from nasgait.engine.checkpoint import Checkpoints, load_checkpoint
 from nasgait.engine.distributed import World
 from nasgait.engine.logging import read_metrics
 from nasgait.errors import DataError
+from nasgait.nn.byol import embedding_shape
 from retrain import pretrain
 from retrain.subject import load_network
 
@@ -97,6 +98,16 @@ def inputs_of(config, out, *overrides) -> pretrain.PretrainInputs:
             overrides=list(overrides), json=False,
         )
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("norm", ["shared", "parts"])
+def test_norms_of_the_heads_are_a_setting(config, tmp_path, norm):
+    inputs = inputs_of(config, tmp_path / "out", f"pretrain.norm={norm}")
+    learner = pretrain.build(inputs, World(0, 1, torch.device("cpu"))).model
+    _, parts = embedding_shape(inputs.model)
+    norms = parts if norm == "parts" else 1
+    for head in (learner.projector, learner.predictor, learner.target_projector):
+        assert head.norm.num_features == 16 * norms
 
 
 def test_labels_play_no_part(config, tmp_path, tiny_store):

@@ -205,5 +205,8 @@ class PretrainConfig(LoopConfig):
     cosine: Literal["parts", "channels"] = "parts"
     """Along what prediction and target are compared: SelfGait takes each channel over the
     ``parts``, BYOL would take each part over its ``channels``."""
+    norm: Literal["shared", "parts"] = "shared"
+    """BatchNorm of projectors and predictor: one that all parts share, as in SelfGait, or one for
+    each of the ``parts``, which keeps the difference of parts from hiding that of sequences."""
     distractors: bool = False
     """Also learn from the store's distractors, who have no training identity."""
