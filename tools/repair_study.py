@@ -106,9 +106,10 @@ def main() -> None:
             plain, mended = np.array(pairs).T
             gain = mended - plain
             error = z * gain.std(ddof=1) / len(gain) ** 0.5
+            low, high = gain.mean() - error, gain.mean() + error
             print(
-                f"{layers:6} {choices:7} {share:10.1%} | {plain.mean():11.3f} {mended.mean():9.3f}  "
-                f"{gain.mean():+.3f} ({gain.mean() - error:+.3f} to {gain.mean() + error:+.3f})"
+                f"{layers:6} {choices:7} {share:10.1%} | {plain.mean():11.3f} {mended.mean():9.3f}"
+                f"  {gain.mean():+.3f} ({low:+.3f} to {high:+.3f})"
                 f"  {np.mean(gain > 0):.0%}/{np.mean(gain < 0):.0%}",
                 flush=True,
             )
