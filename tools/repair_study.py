@@ -6,13 +6,14 @@ it is, by one rate; on one side a child over the budget is mended first: layers 
 a cheaper choice, drawn evenly, until the budget holds.  Scores are shares of the range from the
 best random architecture of a search's first generation to the best found by either side.
 
-    python tools/repair_study.py --seeds 200
+    python tools/repair_study.py --seeds 200 --jobs 2
 """
 
 import argparse
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
-from statistics import NormalDist
 
 import numpy as np
 
@@ -87,32 +88,44 @@ def best_of(
     return first, result.best.values["map"]
 
 
+def outcome(seed: int, layers: int, choices: int, share: float) -> tuple[float, float]:
+    """What either side reaches on one table: drawn again, repaired."""
+    budget, score = problem(seed, share, layers, choices)
+    start, plain = best_of(Evolution, budget, score, seed)
+    _, mended = best_of(Repairing, budget, score, seed)
+    reach = max(plain, mended) - start or 1.0
+    return (plain - start) / reach, (mended - start) / reach
+
+
+def line(name: str, pairs: list[tuple[float, float]]) -> str:
+    """Means of both sides and the gain of the second over the first."""
+    plain, mended = np.array(pairs).T
+    gain = mended - plain
+    error = 1.96 * gain.std(ddof=1) / len(gain) ** 0.5
+    low, high = gain.mean() - error, gain.mean() + error
+    return (
+        f"{name} | {plain.mean():11.3f} {mended.mean():9.3f}"
+        f"  {gain.mean():+.3f} ({low:+.3f} to {high:+.3f})"
+        f"  {np.mean(gain > 0):.0%}/{np.mean(gain < 0):.0%}"
+    )
+
+
 def main() -> None:
     """Print, for each size and budget, the mean gain of repair with its 95 % interval."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=200)
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
     args = parser.parse_args()
-    z = NormalDist().inv_cdf(0.975)
     print("layers choices affordable | drawn again  repaired  gain (95 % interval)  better/worse")
-    for layers, choices in ((6, 6), (10, 8), (20, 6)):
-        for share in (0.3, 0.05, 0.001):
-            pairs = []
-            for seed in range(args.seeds):
-                budget, score = problem(seed, share, layers, choices)
-                start, plain = best_of(Evolution, budget, score, seed)
-                _, mended = best_of(Repairing, budget, score, seed)
-                reach = max(plain, mended) - start or 1.0
-                pairs.append(((plain - start) / reach, (mended - start) / reach))
-            plain, mended = np.array(pairs).T
-            gain = mended - plain
-            error = z * gain.std(ddof=1) / len(gain) ** 0.5
-            low, high = gain.mean() - error, gain.mean() + error
-            print(
-                f"{layers:6} {choices:7} {share:10.1%} | {plain.mean():11.3f} {mended.mean():9.3f}"
-                f"  {gain.mean():+.3f} ({low:+.3f} to {high:+.3f})"
-                f"  {np.mean(gain > 0):.0%}/{np.mean(gain < 0):.0%}",
-                flush=True,
-            )
+    every = []
+    with ProcessPoolExecutor(args.jobs) as pool:
+        for layers, choices in ((10, 8), (20, 6), (6, 6)):
+            for share in (0.05, 0.001):
+                one = partial(outcome, layers=layers, choices=choices, share=share)
+                pairs = list(pool.map(one, range(args.seeds)))
+                every += pairs
+                print(line(f"{layers:6} {choices:7} {share:10.1%}", pairs), flush=True)
+    print(line(f"{'all of them':25}", every))
 
 
 if __name__ == "__main__":

@@ -122,7 +122,14 @@ class _Kept(Ledger):
         self._entries[entry.choices] = entry
 
 
-def ours(toy: Toy, population: int, epochs: int, seed: int, broods: int, ahead: int) -> float:
+def ours(
+    toy: Toy,
+    population: int,
+    epochs: int,
+    seed: int,
+    broods: int = EvolutionConfig.broods,
+    ahead: int = EvolutionConfig.ahead,
+) -> float:
     """The search's NSGA-II."""
     layers = len(toy.costs.layers)
     config = EvolutionConfig(
