@@ -7,16 +7,17 @@ is that of everything evaluated, as a share of the box between the problem's ref
 ideal.  pymoo runs twice: with its operators for whole numbers (SBX and polynomial mutation,
 rounded) and with those for choices (uniform crossover and random reset); both drop duplicates.
 
-    python tools/search_study.py --seeds 100
+    python tools/search_study.py --seeds 100 --jobs 2
 
 needs pymoo, which ``pip install -e .[test]`` brings.
 """
 
 import argparse
-import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -121,7 +122,14 @@ class _Kept(Ledger):
         self._entries[entry.choices] = entry
 
 
-def ours(toy: Toy, population: int, epochs: int, seed: int, broods: int, ahead: int) -> float:
+def ours(
+    toy: Toy,
+    population: int,
+    epochs: int,
+    seed: int,
+    broods: int = EvolutionConfig.broods,
+    ahead: int = EvolutionConfig.ahead,
+) -> float:
     """The search's NSGA-II."""
     layers = len(toy.costs.layers)
     config = EvolutionConfig(
@@ -192,15 +200,12 @@ def toys(seed: int) -> list[Toy]:
     return [*(zdt(f"zdt{n}") for n in (1, 2, 3, 4, 6)), table(seed, 2), table(seed, 3)]
 
 
-def study(seeds: int, population: int, epochs: int) -> dict[str, dict[str, list[float]]]:
-    """Hypervolumes by problem, arm and seed."""
-    found: dict[str, dict[str, list[float]]] = {}
-    for seed in range(seeds):
-        for toy in toys(seed):
-            arms = found.setdefault(toy.name, {arm: [] for arm in ARMS})
-            for arm, run in ARMS.items():
-                arms[arm].append(run(toy, population, epochs, seed))
-    return found
+def outcome(seed: int, population: int, epochs: int) -> dict[str, dict[str, float]]:
+    """Hypervolumes by problem and arm, for one seed."""
+    return {
+        toy.name: {arm: run(toy, population, epochs, seed) for arm, run in ARMS.items()}
+        for toy in toys(seed)
+    }
 
 
 def main() -> None:
@@ -209,21 +214,28 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--population", type=int, default=40)
     parser.add_argument("--epochs", type=int, default=10, help="generations after the first")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
     args = parser.parse_args()
     began = time.perf_counter()
-    found = study(args.seeds, args.population, args.epochs)
-    if args.json:
-        print(json.dumps(found))
-        return
+    with ProcessPoolExecutor(args.jobs) as pool:
+        one = partial(outcome, population=args.population, epochs=args.epochs)
+        outcomes = list(pool.map(one, range(args.seeds)))
+    found = {
+        problem: {arm: [o[problem][arm] for o in outcomes] for arm in ARMS}
+        for problem in outcomes[0]
+    }
     print(f"hypervolume, {args.seeds} seeds, {args.population * (1 + args.epochs)} evaluations")
-    print("mean (share of seeds in which it is at least that of the pymoo with the better mean)")
+    print("mean, difference to the pymoo with the better mean (95 % interval), seeds not below it")
     for problem, arms in found.items():
         rival = max((a for a in arms if a.startswith("pymoo")), key=lambda a: np.mean(arms[a]))
         print(problem)
         for arm, values in arms.items():
-            won = np.mean(np.array(values) >= np.array(arms[rival]) - 1e-12)
-            print(f"  {arm:24} {np.mean(values):.4f} ({won:.0%})")
+            gain = np.array(values) - np.array(arms[rival])
+            error = 1.96 * gain.std(ddof=1) / len(gain) ** 0.5
+            print(
+                f"  {arm:24} {np.mean(values):.4f}  {gain.mean():+.4f} +- {error:.4f}"
+                f"  {np.mean(gain >= -1e-12):.0%}"
+            )
     print(f"{time.perf_counter() - began:.0f} s")
 
 

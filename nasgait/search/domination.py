@@ -4,31 +4,31 @@ Deb, Pratap, Agarwal, Meyarivan, "A Fast and Elitist Multiobjective Genetic Algo
 (IEEE Transactions on Evolutionary Computation 6(2), 2002).  All objectives are minimised.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 Vectors = Sequence[Sequence[float]]
 
 
-def fronts(vectors: Vectors) -> list[list[int]]:
+def fronts(vectors: Vectors) -> Iterator[list[int]]:
     """Indices of ``vectors`` [n, m], front by front.
 
     The first front holds what no vector dominates, the next what only the first front
     dominates, and so on; in each the indices ascend.  Equal vectors share a front.
     """
     values = np.asarray(vectors, dtype=float)
-    if not len(values):
-        return []
-    covers = np.all(values[:, None] <= values[None], axis=-1)
-    beaten_by = (covers & ~covers.T).T
-    found: list[list[int]] = []
-    left = np.arange(len(values))
-    while len(left):
-        beaten = beaten_by[np.ix_(left, left)].any(1)
-        found.append(left[~beaten].tolist())
-        left = left[beaten]
-    return found
+    covers = np.ones((len(values), len(values)), dtype=bool)
+    for column in values.T:
+        covers &= column[:, None] <= column
+    beats = covers & ~covers.T
+    winners = beats.sum(0)  # how many vectors of this front or later ones beat each
+    left = np.ones(len(values), dtype=bool)
+    while left.any():
+        front = np.flatnonzero(left & (winners == 0))
+        yield front.tolist()
+        left[front] = False
+        winners -= beats[front].sum(0)
 
 
 def crowding(vectors: Vectors) -> np.ndarray:

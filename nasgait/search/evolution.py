@@ -40,9 +40,9 @@ class EvolutionConfig:
     """Generations bred after the first, random one."""
     objectives: tuple[str, ...] = ("map",)
     """What is optimised; the first rate names the best."""
-    broods: int = 2
+    broods: int = 5
     """Shares of each generation that are bred one after the other."""
-    ahead: int = 2
+    ahead: int = 3
     """A brood waits for the scores of those that come so many before it, and of all before
     them.  One brood and 1 ahead is the published search, generation by generation."""
 

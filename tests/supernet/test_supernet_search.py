@@ -10,7 +10,9 @@ import time
 import pytest
 
 from nasgait.engine.checkpoint import Checkpoints, load_checkpoint, save_checkpoint, sha256_of
+from nasgait.search.generations import read_generations
 from nasgait.search.ledger import read_ledger
+from nasgait.search.pareto import read_pareto
 from search_spaces import load_architecture, load_space
 
 SPACE = load_space("nano")
@@ -125,8 +127,54 @@ def test_killed_then_resumed_repeats_nothing(search, trained, tmp_path):
     assert code == 0, err
     assert ledger.read_text().startswith(kept[: kept.rfind("\n") + 1])
     assert scores(killed) == scores(whole)
-    for name in ("best.yaml", "pareto.json"):
+    for name in ("best.yaml", "pareto.json", "generations.jsonl"):
         assert (killed / name).read_text() == (whole / name).read_text()
+
+
+def test_neither_chunks_nor_their_size_change_anything(search, tmp_path):
+    whole, single = tmp_path / "whole", tmp_path / "single"
+    assert search(whole)[0] == search(single, "search.chunk=1")[0] == 0
+    assert scores(single) == scores(whole)
+
+
+def test_several_objectives(search, tmp_path):
+    out = tmp_path / "out"
+    code, stdout, err = search(out, "--json", "search.objectives=[macs, rank1]", "search.broods=3")
+    assert code == 0, err
+    entries = read_ledger(out / "ledger.jsonl")
+    assert len({e.key for e in entries}) == 4 * 3
+    best = json.loads(stdout)
+    assert best["score"] == best["rank1"] == max(e.values["rank1"] for e in entries)
+    front = read_pareto(out / "pareto.json")
+    assert (front["up"], front["down"]) == (["rank1"], ["macs"])
+    assert best["macs"] in {entry.values["macs"] for entry in front["front"]}
+    covered = [line["hypervolume"] for line in read_generations(out / "generations.jsonl")]
+    assert len(covered) == 3 and 0 < covered[0] <= covered[1] <= covered[2] < 1
+    code, _, err = search(out, "--resume", "search.objectives=[rank1]")
+    assert code == 2 and "another objectives" in err
+
+
+def test_latency_is_measured_once_and_limits(search, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    words = ("--max-epochs=1", "search.objectives=[map, latency]")
+    code, _, err = search(out, *words, "--max-latency", "10s")
+    assert code == 0, err
+    entries = read_ledger(out / "ledger.jsonl")
+    assert all(0 < e.values["latency"] < 10 for e in entries)
+    measured = [json.loads(line) for line in (out / "latency.jsonl").read_text().splitlines()]
+    assert {line["key"] for line in measured} == {e.key for e in entries}
+    assert {(line["device"], line["threads"], line["frames"]) for line in measured} == {
+        ("cpu", 1, SPACE.frames)
+    }
+    before = scores(out)
+    code, _, err = search(out, "--resume", *words, "--max-latency", "10s")
+    assert code == 0 and scores(out) == before, err
+    monkeypatch.setattr("nasgait.search.breeding.TRIES", 2)
+    code, _, err = search(tmp_path / "none", "search.max_latency=1us")
+    error = err.splitlines()[-1]
+    assert code == 2 and error.startswith("error: no architecture with latency <= 1e-06 s"), err
+    assert "smallest measured is" in error and "Traceback" not in err
+    assert read_ledger(tmp_path / "none" / "ledger.jsonl") == []
 
 
 def test_scores_do_not_depend_on_what_was_scored_before(trained, tiny_store):
@@ -168,8 +216,14 @@ def test_wrong_input(search, nasgait, trained, tmp_path):
         code, _, err = nasgait("search", "--config", config, "--supernet", path, "--out", out)
         assert code == 2 and expected in err, err
         assert "Traceback" not in err and err.count("\n") == 1 and not out.exists()
+    for objectives in ("[macs]", "[]", "[map, map]", "[map, speed]"):
+        code, _, err = search(out, f"search.objectives={objectives}")
+        assert code == 2 and "search.objectives" in err and err.count("\n") == 1
     with pytest.raises(SystemExit) as stop:
         search(out, "--max-macs", "lots")
+    assert stop.value.code == 2
+    with pytest.raises(SystemExit) as stop:
+        search(out, "--max-latency", "50")
     assert stop.value.code == 2
     assert search(out, "--max-epochs", "0")[0] == 0
     code, _, err = search(out)

@@ -48,9 +48,9 @@ class SearchConfig:
     """Chance that a mutation redraws a layer."""
     max_epochs: Whole = 20
     """Generations bred after the first random one."""
-    broods: Count = 2
+    broods: Count = 5
     """Shares of each generation that are bred one after the other."""
-    ahead: Count = 2
+    ahead: Count = 3
     """A brood is bred from the scores of those that come so many before it, and of all before
     them, so that scoring never waits for a whole generation.  One brood and 1 ahead is the
     published search; the result depends on both, not on the backend."""
