@@ -29,7 +29,7 @@ def score_all(architectures):
 
 
 @patch("os.fsync", lambda file: None)  # here a kill leaves what was written
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data())
 def test_neither_order_nor_kills_matter(tmp_path_factory, data):
     config = dataclasses.replace(
