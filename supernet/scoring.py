@@ -22,11 +22,12 @@ from nasgait.data.split import Split
 from nasgait.data.store import GaitStore
 from nasgait.data.transforms import fit
 from nasgait.engine.checkpoint import FORMAT, load_checkpoint, sha256_of
-from nasgait.engine.precision import autocast, to_channels_last
+from nasgait.engine.precision import autocast
 from nasgait.engine.rng import generator
 from nasgait.errors import CheckpointError, DataError
 from nasgait.evaluation.embed import embed
 from nasgait.evaluation.protocols import leave_one_out
+from nasgait.nn.layout import to_channels_last
 from nasgait.nn.output import GaitNetwork
 from search_spaces import load_space
 from search_spaces.record import Architecture
