@@ -108,13 +108,12 @@ class DeepGaitV2(GaitNetwork):
         bins: strips of the horizontal pyramid.
         embedding: channels of each part; by default those of the third stage, as published.
         after_neck: in evaluation the embedding is what the neck classifies, normalised to
-            length 1 (``use_emb2`` in OpenGait).
+            length 1 (``use_emb2`` in OpenGait); training takes triplets before it either way.
         num_classes: identities; no neck and no logits without.
         frames: frames of a sequence when costs are stated.
 
     Raises:
-        ConfigError: another mode, or numbers for more or fewer than four stages, or
-            ``after_neck`` without classes.
+        ConfigError: another mode, or numbers for more or fewer than four stages.
     """
 
     def __init__(
@@ -135,9 +134,7 @@ class DeepGaitV2(GaitNetwork):
         for key, values in (("channels", channels), ("layers", layers)):
             if len(values) != len(STRIDES) or min(values) < 1:
                 raise ConfigError(f"{key}: {values}; give one of 1 or more to each of 4 stages")
-        if after_neck and not num_classes:
-            raise ConfigError("after_neck: there is no neck without num_classes")
-        self.size, self.frames, self.after_neck = size, frames, after_neck
+        self.size, self.frames, self.needs_neck = size, frames, after_neck
         width = channels[0]
         self.conv1 = Conv2d(1, width, 3)
         self.bn1 = BatchNorm(width)
@@ -169,5 +166,5 @@ class DeepGaitV2(GaitNetwork):
             return GaitOutput(embeddings, None)
         features = self.neck.features(embeddings)
         logits = self.neck.classify(features)
-        after = self.after_neck and not self.training
+        after = self.needs_neck and not self.training
         return GaitOutput(features if after else embeddings, logits)

@@ -6,6 +6,7 @@ from nasgait.compat.published import (
     Config,
     Published,
     State,
+    classes,
     flag,
     frame_size,
     identities,
@@ -14,7 +15,7 @@ from nasgait.compat.published import (
     one_channel,
     section,
 )
-from nasgait.errors import ConfigError
+from nasgait.errors import CheckpointError, ConfigError
 
 STAGES = 4
 
@@ -27,6 +28,12 @@ def published(config: Config, state: State, variant: str | None = None) -> Publi
         raise ConfigError(f"model_cfg.Backbone.mode: {mode!r}; known are {', '.join(BLOCKS)}")
     need(settings, "Backbone", "in_channels")
     one_channel(settings, "Backbone", "in_channels")
+    after_neck = flag(settings, False, "use_emb2")
+    if after_neck and state and classes(state) is None:
+        raise CheckpointError(
+            "model_cfg.use_emb2: true, but the weights have no BNNecks; give the checkpoint that "
+            "has them, or use_emb2: false"
+        )
     return Published(
         rules=rules(mode),
         num_classes=identities(settings, state),
@@ -36,7 +43,7 @@ def published(config: Config, state: State, variant: str | None = None) -> Publi
             "channels": naturals(settings, "Backbone", "channels", count=STAGES),
             "layers": naturals(settings, "Backbone", "layers", count=STAGES),
             "size": frame_size(config),
-            "after_neck": flag(settings, False, "use_emb2"),
+            "after_neck": after_neck,
         },
     )
 

@@ -1,13 +1,16 @@
 """DeepGaitV2: no sequence sees its neighbour, in any mode; depth; its config."""
 
+import json
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from nasgait.baselines.deepgaitv2 import BLOCKS, DeepGaitV2
 from nasgait.compat import opengait
-from nasgait.errors import ConfigError
+from nasgait.errors import CheckpointError, ConfigError
 from nasgait.nn.temporal import Clips, pack
+from retrain.subject import load_network
 
 MODES = list(BLOCKS)
 SMALL = {"channels": (3, 4, 6, 5), "size": (32, 22), "bins": (8,)}
@@ -65,8 +68,26 @@ def test_the_embedding_after_the_neck_is_what_is_classified():
     torch.testing.assert_close(embedding.norm(dim=1), torch.ones(3, 8))
     classes = F.normalize(after.neck.fc_bin, dim=1)
     torch.testing.assert_close(torch.einsum("ncp,pck->nkp", embedding, classes), logits)
-    with pytest.raises(ConfigError, match="after_neck: there is no neck"):
-        DeepGaitV2(after_neck=True)
+
+
+def test_a_network_judged_after_the_neck_is_trained(nasgait, tiny_config, tmp_path):
+    """By retrain, which refuses to do so without a neck."""
+    text = tiny_config.read_text()
+    tiny_config.write_text(
+        text + "baselines: [{model: deepgaitv2-nano, settings: {after_neck: true}}]\n"
+    )
+    words = ("retrain", "--config", tiny_config, "--model", "deepgaitv2-nano", "--json")
+    code, stdout, err = nasgait(*words, "--out", tmp_path / "out", "retrain.steps=2")
+    assert code == 0, err
+    assert 0 <= json.loads(stdout)["rank1"] <= 100
+    model, _ = load_network(tmp_path / "out" / "checkpoints" / "step-000002.pt")
+    with torch.no_grad():
+        embedding = model(torch.rand(2, 3, 32, 22)).embeddings
+    torch.testing.assert_close(embedding.norm(dim=1), torch.ones(2, 8))
+    code, _, err = nasgait(
+        *words, "--out", tmp_path / "without", "retrain.loss.cross_entropy.weight=0"
+    )
+    assert code == 2 and "after_neck" in err
 
 
 def config(**changes):
@@ -86,6 +107,8 @@ def test_settings_follow_the_config():
     assert settings["mode"] == "3d" and settings["after_neck"] is True
     assert settings["layers"] == (1, 1, 2, 1) and settings["channels"] == (2, 4, 6, 8)
     assert opengait.read(config(), {}).build().fcs.fc_bin.shape == (16, 8, 6)
+    with pytest.raises(CheckpointError, match="use_emb2: true, but the weights have no BNNecks"):
+        opengait.read(whole, {"FCs.fc_bin": torch.zeros(16, 8, 6)})
 
 
 @pytest.mark.parametrize(
