@@ -221,7 +221,7 @@ def published_package(folder: Path, checkout: Checkout) -> types.ModuleType:
 def published_config(entry: Published, folder: Path) -> dict[str, Any]:
     """The config as a dict, with our number of identities and the entry's changes."""
     text = (folder / entry.config).read_text() if isinstance(entry.config, str) else ""
-    config: dict[str, Any] = yaml.safe_load(text) if text else dict(entry.config)  # type: ignore[arg-type]
+    config: dict[str, Any] = yaml.safe_load(text) if text else dict(entry.config)
     for section in sections(config):
         if "class_num" in section:
             section["class_num"] = CLASSES
@@ -252,8 +252,8 @@ def published_network(entry: Published, package: types.ModuleType, config: dict)
     cls = getattr(module, config["model_cfg"]["model"])
     model: nn.Module = cls.__new__(cls)
     nn.Module.__init__(model)
-    model.cfgs = config  # type: ignore[assignment]
-    model.build_network(config["model_cfg"])  # type: ignore[operator]
+    model.cfgs = config
+    model.build_network(config["model_cfg"])
     return model.eval()
 
 

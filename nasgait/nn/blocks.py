@@ -104,9 +104,10 @@ class Conv3d(nn.Conv3d):
 
     def _in_halves(self, x: Tensor, axis: int) -> Tensor:
         """One sequence as a batch of two, each half with what the kernel sees of the other."""
-        half, reach = x.shape[axis] // 2, self.padding[axis - 2]
-        margin, padding = [0] * 6, list(self.padding)
-        margin[2 * (4 - axis) : 2 * (4 - axis) + 2] = [reach, reach]
+        half, reach = x.shape[axis] // 2, self.kernel_size[axis - 2] // 2
+        margin, padding = [0] * 6, [side // 2 for side in self.kernel_size]
+        last = 2 * (4 - axis)
+        margin[last : last + 2] = [reach, reach]
         padding[axis - 2] = 0
         halves = F.pad(x, margin).unfold(axis, half + 2 * reach, half)
         batch = halves.squeeze(0).movedim(axis - 1, 0).movedim(-1, axis)
