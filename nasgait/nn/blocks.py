@@ -233,6 +233,22 @@ class ChoiceBlock(nn.Module):
         return x
 
 
+class JoiningConv(nn.Conv3d):
+    """Convolution that joins frames by threes, without bias or padding."""
+
+    def __init__(self, channels: int) -> None:
+        kernel = (LTA_STRIDE, 1, 1)
+        super().__init__(channels, channels, kernel, stride=kernel, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve x [n, c, s, h, w] to [n, c, s // 3, h, w]."""
+        if x.is_cuda:
+            return super().forward(x)
+        # Frame axis and pixels as two dimensions: see Conv3d.
+        y = F.conv2d(x.flatten(3), self.weight[..., 0], stride=(LTA_STRIDE, 1))
+        return y.unflatten(3, x.shape[3:])
+
+
 class TemporalAggregation(nn.Module):
     """Local temporal aggregation (GaitGL): 3x1x1 convolution with stride 3, LeakyReLU.
 
@@ -241,11 +257,8 @@ class TemporalAggregation(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        kernel = (LTA_STRIDE, 1, 1)
-        self.conv = nn.Conv3d(channels, channels, kernel, stride=kernel, bias=False)
+        self.conv = JoiningConv(channels)
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Map x [n, c, s, h, w] to [n, c, s // 3, h, w], and its mask likewise."""
-        # Frame axis and pixels as two dimensions: see Conv3d.
-        y = F.conv2d(x.flatten(3), self.conv.weight[..., 0], stride=(LTA_STRIDE, 1))
-        return F.leaky_relu_(y).unflatten(3, x.shape[3:]), valid_after_lta(valid)
+        return F.leaky_relu_(self.conv(x)), valid_after_lta(valid)
