@@ -18,13 +18,14 @@ from nasgait.config.schema import EvaluationConfig
 from nasgait.data.store import GaitStore, Sequence
 from nasgait.data.transforms import reduction
 from nasgait.engine.distributed import World, joined
-from nasgait.engine.precision import autocast, to_channels_last
+from nasgait.engine.precision import autocast
 from nasgait.errors import ConfigError, DataError
 from nasgait.evaluation.embed import embed_shared
 from nasgait.evaluation.options import check_options, check_sequences, judged, read_probe_list
 from nasgait.evaluation.protocols import PROTOCOLS, judge
 from nasgait.evaluation.submission import BENCHMARKS, can_submit, judge_probes, read_truth, submit
 from nasgait.evaluation.trial import Outcome, Trial, trial, unembedded
+from nasgait.nn.layout import to_channels_last
 from nasgait.nn.output import GaitNetwork
 from retrain.subject import load_network
 

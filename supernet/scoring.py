@@ -19,11 +19,12 @@ from nasgait.data.loader import pad
 from nasgait.data.split import Split
 from nasgait.data.store import GaitStore
 from nasgait.data.transforms import fit
-from nasgait.engine.precision import MIXED, autocast, to_channels_last
+from nasgait.engine.precision import MIXED, autocast
 from nasgait.engine.rng import generator
 from nasgait.errors import DataError
 from nasgait.evaluation.embed import like_lengths
 from nasgait.evaluation.protocols import leave_one_out
+from nasgait.nn.layout import to_channels_last
 from search_spaces.network import Clip
 from supernet.calibration import Batch, Calibration
 from supernet.column import Memory

@@ -24,8 +24,9 @@ from torch import Tensor, nn
 from nasgait.config.schema import LossConfig, OptimizerConfig
 from nasgait.engine.memory import keep_freed_memory
 from nasgait.engine.optim import build_optimizer
-from nasgait.engine.precision import autocast, to_channels_last
+from nasgait.engine.precision import autocast
 from nasgait.nn import blocks
+from nasgait.nn.layout import to_channels_first, to_channels_last
 from nasgait.nn.losses import GaitLoss
 from nasgait.nn.norm import BatchNorm
 from search_spaces import load_space
@@ -76,6 +77,7 @@ def step_times(args: argparse.Namespace) -> list[float]:
     if args.side == "plain":
         for module in model.modules():
             module.__class__ = PLAIN.get(type(module), type(module))
+        to_channels_first(model)
     else:
         keep_freed_memory()
         to_channels_last(model)

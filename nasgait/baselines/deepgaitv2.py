@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nasgait.errors import ConfigError
-from nasgait.nn.blocks import Conv2d
+from nasgait.nn.blocks import Conv2d, Conv3d
 from nasgait.nn.heads import BNNecks, SeparateFCs
 from nasgait.nn.init import initialise
 from nasgait.nn.norm import BatchNorm
@@ -21,18 +21,6 @@ from nasgait.nn.temporal import Clips, check_lengths, pack
 
 STRIDES = (1, 2, 2, 1)
 """In height and width, of the first block of each stage."""
-
-
-def conv3d(in_channels: int, channels: int, frames: int, side: int, stride: int = 1) -> nn.Conv3d:
-    """Convolution over ``frames`` frames and ``side`` x ``side`` pixels, padded to the same."""
-    return nn.Conv3d(
-        in_channels,
-        channels,
-        (frames, side, side),
-        stride=(1, stride, stride),
-        padding=(frames // 2, side // 2, side // 2),
-        bias=False,
-    )
 
 
 class Block2d(BasicBlock):
@@ -68,9 +56,9 @@ class Block3d(nn.Module):
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = conv3d(in_channels, channels, 3, 3, stride)
+        self.conv1 = Conv3d(in_channels, channels, (3, 3, 3), stride)
         self.bn1 = BatchNorm(channels)
-        self.conv2 = conv3d(channels, channels, 3, 3)
+        self.conv2 = Conv3d(channels, channels, (3, 3, 3))
         self.bn2 = BatchNorm(channels)
         self.downsample = shortcut3d(in_channels, channels, stride)
 
@@ -88,7 +76,7 @@ class BlockP3d(nn.Module):
         super().__init__()
         self.conv1 = Conv2d(in_channels, channels, 3, stride)
         self.bn1 = BatchNorm(channels)
-        self.temporal = conv3d(channels, channels, 3, 1)
+        self.temporal = Conv3d(channels, channels, (3, 1, 1))
         self.temporal_bn = BatchNorm(channels)
         self.conv2 = Conv2d(channels, channels, 3)
         self.bn2 = BatchNorm(channels)
@@ -120,7 +108,8 @@ class DeepGaitV2(GaitNetwork):
         bins: strips of the horizontal pyramid.
         embedding: channels of each part; by default those of the third stage, as published.
         after_neck: in evaluation the embedding is what the neck classifies, normalised to
-            length 1 (``use_emb2`` in OpenGait); without classes it is the one before.
+            length 1 (``use_emb2`` in OpenGait); without classes it is the one before, which
+            triplets are taken from either way.
         num_classes: identities; no neck and no logits without.
         frames: frames of a sequence when costs are stated.
 

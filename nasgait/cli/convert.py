@@ -9,7 +9,7 @@ from nasgait.compat.convert import convert
 from nasgait.config.load import read_yaml
 from nasgait.errors import ConfigError
 
-HELP = "turn a published OpenGait, SPOSGait or HSTL checkpoint into one of nasgait's"
+HELP = "turn a published OpenGait, SPOSGait, HSTL or SelfGait checkpoint into one of nasgait's"
 
 TERMS = (
     "note: published weights come with the terms of their authors and of the dataset they were "
@@ -20,7 +20,7 @@ TERMS = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.add_argument("config", metavar="CONFIG", help="the published YAML file")
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="the published .pt file")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="the published .pt or .pth file")
     parser.add_argument("out", metavar="OUT", help="checkpoint to write")
     parser.add_argument(
         "--variant", choices=("casia-b", "oumvlp", "gait3d"), help="HSTL: which of its networks"

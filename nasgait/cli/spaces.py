@@ -3,8 +3,12 @@
 import argparse
 import importlib
 import json
+from dataclasses import asdict
+from typing import Any
 
-HELP = "list the search spaces, or describe one's own YAML file"
+from nasgait.baselines.reported import SEARCHED, SPOSGAIT
+
+HELP = "list the search spaces and what was found in them, or describe one's own YAML file"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
                 "size": list(space.size),
                 "macs": [table.smallest.macs, table.largest.macs],
                 "params": [table.smallest.params, table.largest.params],
+                "published": published(space),
             }
         )
     if args.json:
@@ -44,4 +49,21 @@ def run(args: argparse.Namespace) -> int:
             f"{least / 1e6:,.1f} to {most / 1e6:,.1f} million MACs, "
             f"{few / 1e6:.2f} to {many / 1e6:.2f} million params"
         )
+        if found := row["published"]:
+            rates = ", ".join(f"{r['dataset']} {r['rank1']:.1f}" for r in found["reported"])
+            print(
+                f"    published for {found['dataset']}: {found['arch']}, "
+                f"{found['macs'] / 1e6:,.1f} million MACs, {found['params'] / 1e6:.2f} million "
+                f"params; rank-1 %: {rates or 'none stated with it'}"
+            )
+    print(f"\npublished architectures: {SPOSGAIT}; no rank-1 is stated there")
     return 0
+
+
+def published(space: Any) -> dict[str, Any] | None:
+    """The architecture that was published for a SearchSpace, with its cost; None without one."""
+    searched = SEARCHED.get(space.source)
+    if searched is None:
+        return None
+    cost = space.cost(space.parse(searched.arch))
+    return {**asdict(searched), "macs": cost.macs, "params": cost.params}

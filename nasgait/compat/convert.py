@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from nasgait.compat import opengait, sposgait
+from nasgait.compat import opengait, selfgait, sposgait
 from nasgait.compat.published import (
     Config,
     Published,
@@ -22,6 +22,7 @@ from nasgait.config.load import dump_config, validate
 from nasgait.engine.checkpoint import FORMAT, load_checkpoint, save_checkpoint, sha256_of
 from nasgait.engine.files import write_atomically
 from nasgait.errors import CheckpointError, ConfigError
+from nasgait.nn.output import GaitNetwork
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ def convert(
 
     Args:
         config: the published YAML file as a dict.
-        checkpoint: the published file; a bare state dict does as well.
+        checkpoint: the published file; a bare state dict does as well.  Of SelfGait's, which
+            hold a state dict for each part, the embedding network is kept.
         out: file to write; a search space that does not come with nasgait is written
             beside it, as ``<out>.space.yaml``.
         variant: which HSTL it is.
@@ -62,20 +64,21 @@ def convert(
     if out.exists():
         raise ConfigError(f"{out}: exists; give another file")
     saved = load_checkpoint(checkpoint)
-    state = unwrapped(weights(saved, checkpoint))
-    published = opengait.read(config, state, variant)
+    if selfgait.holds(saved):
+        name, published = "SelfGait", selfgait.published(config, saved)
+        model: GaitNetwork = selfgait.load(config, saved)
+    else:
+        state = unwrapped(weights(saved, checkpoint))
+        published = opengait.read(config, state, variant)
+        name, model = section(config, "model_cfg")["model"], published.build()
+        load_weights(model, state, published.rules)
     if variant is not None and not str(published.model).startswith("hstl"):
         raise ConfigError("--variant: only HSTL's networks come in variants; leave it out")
-    model = published.build()
-    load_weights(model, state, published.rules)
     payload: dict[str, Any] = {
         "format": FORMAT,
         "num_classes": published.num_classes,
         "step": int(saved.get("iteration", 0)) if isinstance(saved.get("iteration"), int) else 0,
-        "published": {
-            "sha256": sha256_of(checkpoint),
-            "model": section(config, "model_cfg")["model"],
-        },
+        "published": {"sha256": sha256_of(checkpoint), "model": name},
     }
     if published.space is None:
         if arch is not None:

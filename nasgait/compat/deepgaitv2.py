@@ -31,7 +31,8 @@ def published(config: Config, state: State, variant: str | None = None) -> Publi
     num_classes, after_neck = identities(settings, state), flag(settings, False, "use_emb2")
     if after_neck and num_classes is None:
         raise CheckpointError(
-            "model_cfg.use_emb2: takes the embedding behind the BNNeck, but the weights have none"
+            "model_cfg.use_emb2: takes the embedding behind the BNNecks, but the weights have "
+            "none; give the checkpoint that has them, or use_emb2: false"
         )
     need(settings, "Backbone", "in_channels")
     one_channel(settings, "Backbone", "in_channels")

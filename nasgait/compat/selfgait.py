@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from nasgait.baselines.selfgait import SelfGait
-from nasgait.compat.published import Rules, State, load_weights, unwrapped
+from nasgait.compat.published import Published, Rules, State, load_weights, unwrapped
 from nasgait.errors import CheckpointError, ConfigError
 from nasgait.nn.byol import BYOL
 
@@ -79,6 +79,18 @@ def load(config: Mapping[str, Any] | None, state: Checkpoint | None = None) -> S
     return model.eval()
 
 
+def holds(saved: Mapping[str, Any]) -> bool:
+    """Whether a file is one of SelfGait's: it has a state dict for at least one part."""
+    return any(part + SUFFIX in saved for part in (*EMBEDDING, *TARGET, *HEADS))
+
+
+def published(config: Mapping[str, Any] | None, state: Checkpoint) -> Published:
+    """How the embedding network of a checkpoint is built; arguments and errors as for
+    :func:`load`."""
+    found = settings(joined(state, EMBEDDING), config or {})
+    return Published(rules=RULES, num_classes=None, model="selfgait", settings=found)
+
+
 def load_learner(config: Mapping[str, Any] | None, state: Checkpoint | None = None) -> BYOL:
     """All of a published checkpoint as pre-training uses it, in training mode.
 
@@ -104,6 +116,12 @@ def joined(state: Checkpoint, parts: Sequence[str]) -> dict[str, Tensor]:
             f"the checkpoint has no {', '.join(missing)}; a SelfGait checkpoint holds a state "
             f"dict for each of {', '.join(part + SUFFIX for part in parts)}"
         )
+    for part in parts:
+        weights = state[part + SUFFIX]
+        if not isinstance(weights, Mapping) or not all(
+            isinstance(value, Tensor) for value in weights.values()
+        ):
+            raise CheckpointError(f"{part + SUFFIX}: is no state dict; take another file")
     return {
         f"{part}.{name}": value
         for part in parts

@@ -19,8 +19,9 @@ from nasgait.engine.distributed import World, any_rank, average_gradients
 from nasgait.engine.logging import MetricsLog
 from nasgait.engine.memory import peak_memory
 from nasgait.engine.optim import build_optimizer, build_scheduler
-from nasgait.engine.precision import autocast, to_channels_last, weight_dtype
+from nasgait.engine.precision import autocast, weight_dtype
 from nasgait.errors import CheckpointError, RunFailed
+from nasgait.nn.layout import to_channels_first, to_channels_last
 from nasgait.nn.losses import GaitLoss
 
 logger = logging.getLogger(__name__)
@@ -71,8 +72,7 @@ class Training(Generic[Model]):
     def __post_init__(self, criterion: Loss | None) -> None:
         self.dtype = weight_dtype(self.config.precision)
         self.model.to(self.world.device, self.dtype)
-        if self.config.channels_last:
-            to_channels_last(self.model)
+        (to_channels_last if self.config.channels_last else to_channels_first)(self.model)
         self.optimizer = build_optimizer(self.model.parameters(), self.config.optimizer)
         self.scheduler = build_scheduler(self.optimizer, self.config)
         self.scaler = torch.amp.GradScaler(

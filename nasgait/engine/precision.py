@@ -1,14 +1,10 @@
-"""Arithmetic and memory layout of a forward pass."""
+"""Arithmetic of a forward pass."""
 
 from contextlib import AbstractContextManager
-from typing import TypeVar
 
 import torch
-from torch import nn
 
 from nasgait.errors import ConfigError
-
-Network = TypeVar("Network", bound=nn.Module)
 
 MIXED = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 """Precisions that autocast lowers float32 weights to."""
@@ -27,12 +23,3 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Non
     if precision == "float16" and device.type != "cuda":
         raise ConfigError("precision: float16 needs a GPU; allowed on the CPU: float32, bfloat16")
     return torch.autocast(device.type, MIXED.get(precision), enabled=precision in MIXED)
-
-
-def to_channels_last(model: Network) -> Network:
-    """Keep the channels of convolution weights innermost; the activations follow them."""
-    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
-    for parameter in model.parameters():
-        if parameter.dim() in formats:
-            parameter.data = parameter.data.contiguous(memory_format=formats[parameter.dim()])
-    return model

@@ -6,6 +6,8 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from nasgait.nn.layout import to_channels_last
+
 CONVOLUTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "xavier": nn.init.xavier_uniform_,
     "kaiming": partial(nn.init.kaiming_normal_, mode="fan_out", nonlinearity="relu"),
@@ -18,7 +20,8 @@ def initialise(model: nn.Module, kind: str = "xavier") -> None:
     """Draw weights from torch's global generator, in place.
 
     Convolutions as :data:`CONVOLUTIONS` says; BatchNorm weights from N(1, 0.02), biases 0.
-    The separate FCs of ``nasgait.nn.heads`` draw their own on construction.
+    The separate FCs of ``nasgait.nn.heads`` draw their own on construction.  Afterwards the
+    weights lie with channels last, so that no forward has to turn them.
 
     Raises ValueError for an unknown kind.
     """
@@ -32,3 +35,4 @@ def initialise(model: nn.Module, kind: str = "xavier") -> None:
         elif isinstance(module, _BatchNorm):
             nn.init.normal_(module.weight, 1.0, 0.02)
             nn.init.zeros_(module.bias)
+    to_channels_last(model)

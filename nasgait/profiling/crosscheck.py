@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from nasgait.errors import ConfigError
-from nasgait.nn.blocks import Conv2d, Conv3d
 from nasgait.nn.norm import BatchNorm
 from nasgait.nn.output import GaitNetwork
 from nasgait.profiling.macs import Profile, embedding_network
@@ -68,8 +67,9 @@ def _thop(bare: GaitNetwork, exact: Profile) -> Check:
     from thop.vision.basic_hooks import count_convNd, count_normalization
 
     # thop goes by exact type; told of ours, it counts what it counts in a published network.
-    known = {Conv2d: count_convNd, Conv3d: count_convNd, BatchNorm: count_normalization}
     model = embedding_network(bare).to("meta")
+    convolutions = {type(m) for m in model.modules() if isinstance(m, nn.Conv2d | nn.Conv3d)}
+    known = {BatchNorm: count_normalization, **dict.fromkeys(convolutions, count_convNd)}
     x = torch.zeros(1, exact.frames, *exact.size, device="meta")
     macs, params = thop.profile(model, (x,), custom_ops=known, verbose=False)
     elements = _norm_elements(bare, exact)

@@ -1,5 +1,7 @@
 """DeepGaitV2: no sequence sees its neighbour, in any mode; depth; its config."""
 
+import json
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,6 +10,7 @@ from nasgait.baselines.deepgaitv2 import BLOCKS, DeepGaitV2
 from nasgait.compat import opengait
 from nasgait.errors import CheckpointError, ConfigError
 from nasgait.nn.temporal import Clips, pack
+from retrain.subject import load_network
 
 MODES = list(BLOCKS)
 SMALL = {"channels": (3, 4, 6, 5), "size": (32, 22), "bins": (8,)}
@@ -70,6 +73,26 @@ def test_the_embedding_after_the_neck_is_what_is_classified():
     assert bare.needs_neck and bare(x).logits is None
 
 
+def test_a_network_judged_after_the_neck_is_trained(nasgait, tiny_config, tmp_path):
+    """By retrain, which refuses to do so without a neck."""
+    text = tiny_config.read_text()
+    tiny_config.write_text(
+        text + "baselines: [{model: deepgaitv2-nano, settings: {after_neck: true}}]\n"
+    )
+    words = ("retrain", "--config", tiny_config, "--model", "deepgaitv2-nano", "--json")
+    code, stdout, err = nasgait(*words, "--out", tmp_path / "out", "retrain.steps=2")
+    assert code == 0, err
+    assert 0 <= json.loads(stdout)["rank1"] <= 100
+    model, _ = load_network(tmp_path / "out" / "checkpoints" / "step-000002.pt")
+    with torch.no_grad():
+        embedding = model(torch.rand(2, 3, 32, 22)).embeddings
+    torch.testing.assert_close(embedding.norm(dim=1), torch.ones(2, 8))
+    code, _, err = nasgait(
+        *words, "--out", tmp_path / "without", "retrain.loss.cross_entropy.weight=0"
+    )
+    assert code == 2 and "after_neck" in err
+
+
 def config(**changes):
     backbone = {"mode": "p3d", "in_channels": 1, "layers": [1, 1, 2, 1], "channels": [2, 4, 6, 8]}
     model = {
@@ -89,6 +112,10 @@ def test_settings_follow_the_config():
     assert settings["mode"] == "3d" and settings["after_neck"] is True
     assert settings["layers"] == (1, 1, 2, 1) and settings["channels"] == (2, 4, 6, 8)
     assert opengait.read(config(), {}).build().fcs.fc_bin.shape == (16, 8, 6)
+    with pytest.raises(
+        CheckpointError, match="use_emb2: .* the BNNecks, but the weights have none"
+    ):
+        opengait.read(whole, {"FCs.fc_bin": torch.zeros(16, 8, 6)})
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,27 @@ def test_conv3d_equals_torch_and_counts_the_same(channels, kernel):
     assert ours.get_total_flops() == theirs.get_total_flops()
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [(4, 5, 7), (5, 6, 7), (5, 7, 6), (5, 5, 7)])
+@pytest.mark.parametrize(
+    "kernel", [(3, 3, 3), (3, 1, 3), (3, 3, 1), (3, 1, 1), (1, 1, 1), (1, 3, 3)]
+)
+def test_conv3d_of_a_single_sequence(kernel, size, stride):
+    """In float32, where one sequence goes another way than a batch, cut where it is even."""
+    torch.manual_seed(0)
+    conv, x = Conv3d(3, 4, kernel, stride), torch.randn(1, 3, *size, requires_grad=True)
+    y = conv(x)
+    exact, z = Conv3d(3, 4, kernel, stride).double(), x.detach().double().requires_grad_()
+    exact.load_state_dict(conv.state_dict())
+    wanted = F.conv3d(z, exact.weight, None, exact.stride, exact.padding)
+    weights = torch.randn_like(wanted)
+    (y * weights.float()).sum().backward()
+    (wanted * weights).sum().backward()
+    torch.testing.assert_close(y, wanted.float())
+    torch.testing.assert_close(x.grad, z.grad.float())
+    torch.testing.assert_close(conv.weight.grad, exact.weight.grad.float(), rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("channels", "kernel", "stride"), [(1, 5, 1), (1, 3, 2), (3, 3, 1), (1, 1, 1)]
 )
@@ -133,6 +154,20 @@ def test_temporal_max_ignores_padding():
     y = temporal_max(x, valid_mask(torch.tensor([4, 2]), 4))
     assert torch.equal(y[1], x[1, :, 1])
     assert torch.equal(temporal_max(x), x.amax(2))
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_temporal_max_is_the_same_with_a_gradient(channels_last):
+    """Without one it compares rows; with one the earliest of equal frames takes it."""
+    x = torch.randint(3, (2, 4, 5, 3, 2)).float()
+    if channels_last:
+        x = x.contiguous(memory_format=torch.channels_last_3d)
+    wanted, earliest = x.max(2)
+    learnt = x.clone().requires_grad_()
+    y = temporal_max(learnt)
+    assert torch.equal(temporal_max(x), wanted) and torch.equal(y, wanted)
+    y.sum().backward()
+    assert torch.equal(learnt.grad.argmax(2), earliest)
 
 
 def test_pyramids_by_hand():

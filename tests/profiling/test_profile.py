@@ -146,6 +146,10 @@ def test_lists_of_spaces_and_models(capsys):
     assert command("spaces", "--json") == 0
     spaces = json.loads(capsys.readouterr().out)["spaces"]
     assert {"nano", "sposgait-large"} <= {row["space"] for row in spaces}
+    published = {row["space"]: row["published"] for row in spaces}
+    assert published["nano"] is None
+    assert published["sposgait-small"]["arch"] == "sposgait-small:0-5-5-4"
+    assert all(row is None or row["macs"] > 0 for row in published.values())
     assert command("models", "--json") == 0
     models = json.loads(capsys.readouterr().out)["models"]
     assert {"gaitset", "gaitbase-nano"} <= {row["model"] for row in models}

@@ -70,7 +70,10 @@ def with_noise(x: torch.Tensor) -> torch.Tensor:
     """Distances [p, n, n] as published: in float32, that of a sample to itself included.
 
     It is the root of rounding noise, 0.002 and more, where ours is 0; in ``hstl_casiab`` that
-    decides whether a triplet violates the margin.
+    decides whether a triplet violates the margin: one counts there that does not exist without
+    the noise.  Its recorded total, 2.902962, is 1e-5 from ours with this noise and 1.9e-4 with
+    our exact zeros, so the record cannot be met by the right distance.  The distance alone is
+    the record's here; network, loss and tolerances are those of every other case.
     """
     x = x.float()
     square = x.square().sum(2)

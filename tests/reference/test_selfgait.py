@@ -1,8 +1,11 @@
 """SelfGait gives the published numbers: each stage, its loss, its gradients, its target."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
+import yaml
 from cases import DOUBLE, SINGLE, close, rebuilt
 from reference import load_json, load_npz, needs_reference
 from torch import Tensor
@@ -13,6 +16,7 @@ from nasgait.errors import CheckpointError, ConfigError
 from nasgait.nn.byol import BYOL, regression_loss
 from nasgait.nn.losses import triplet_loss
 from nasgait.profiling.macs import profile
+from retrain.subject import load_network
 
 pytestmark = needs_reference
 RECORD, ARRAYS = load_json("selfgait"), load_npz("selfgait")
@@ -225,3 +229,41 @@ def test_checkpoints_and_configs_that_do_not_fit():
         selfgait.load({"network": {"hidden_dim": 256}}, checkpoint())
     with pytest.raises(ConfigError, match=r"bin_num: the weights have 31 strips"):
         selfgait.load({"bin_num": [1, 2]}, checkpoint())
+
+
+def test_a_converted_checkpoint_is_evaluated(nasgait, tmp_path, tiny_store):
+    """By the command, with the config as it is published."""
+    config, saved, out = (tmp_path / name for name in ("config.yaml", "model_0.pth", "out.pt"))
+    config.write_text(yaml.safe_dump(RECORD["config"]))
+    torch.save(checkpoint(), saved)
+    code, stdout, err = nasgait("convert", config, saved, out, "--json")
+    assert code == 0 and "academic use" in err
+    assert json.loads(stdout) == {"kind": "network", "title": "selfgait", "space": None}
+    model, _ = load_network(out)
+    with torch.no_grad():
+        close(published(model(silhouettes("x_eval")).embeddings), ARRAYS["emb_eval"], SINGLE)
+    code, stdout, err = nasgait(
+        "eval", "--checkpoint", out, "--store", tiny_store, "--protocol", "leave-one-out",
+        "--max-frames=4", "--json",
+    )  # fmt: skip
+    assert code == 0, err
+    assert 0 <= json.loads(stdout)["rank1"] <= 100
+
+
+def test_what_cannot_be_converted_is_one_line(nasgait, tmp_path):
+    config, saved, out = (tmp_path / name for name in ("config.yaml", "model_0.pth", "out.pt"))
+    config.write_text(yaml.safe_dump(RECORD["config"]))
+
+    def fault(state, *words):
+        torch.save(state, saved)
+        code, _, err = nasgait("convert", config, saved, out, *words)
+        assert code == 2 and err.count("\n") == 1 and "Traceback" not in err, err
+        assert not out.exists()
+        return err
+
+    state = checkpoint()
+    assert "--arch" in fault(state, "--arch", "0-1")
+    assert "TP_1_state_dict: is no state dict" in fault({**state, "TP_1_state_dict": [1]})
+    assert "no TP_1_state_dict" in fault({k: v for k, v in state.items() if "TP_1" not in k})
+    config.write_text("network: {hidden_dim: 64}\n")
+    assert "hidden_dim: is 64, but the weights were made with 128" in fault(state)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from nasgait.engine.precision import to_channels_last
 from nasgait.errors import ConfigError
+from nasgait.nn.layout import to_channels_last
 from search_spaces import load_space
 
 

@@ -1,0 +1,25 @@
+"""How the numbers of convolution weights lie in memory."""
+
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+Network = TypeVar("Network", bound=nn.Module)
+
+FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+def to_channels_last(model: Network) -> Network:
+    """Keep the channels of convolution weights innermost; the activations follow them."""
+    for parameter in model.parameters():
+        if parameter.dim() in FORMATS:
+            parameter.data = parameter.data.contiguous(memory_format=FORMATS[parameter.dim()])
+    return model
+
+
+def to_channels_first(model: Network) -> Network:
+    """Keep the channels of convolution weights outermost, as torch makes them."""
+    for parameter in model.parameters():
+        parameter.data = parameter.data.contiguous()
+    return model
