@@ -248,7 +248,14 @@ def build(name: str, num_classes: int | None = None, **settings: Any) -> GaitNet
         if settings:
             _try_out(partial(make, num_classes=num_classes, **settings))
         return make(num_classes=num_classes, **settings)
-    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+    except (
+        ConfigError,
+        ArithmeticError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"model {name!r}: cannot be built with {settings}: {reason}") from error
 

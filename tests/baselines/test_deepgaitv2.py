@@ -113,7 +113,7 @@ def test_settings_follow_the_config():
     assert settings["layers"] == (1, 1, 2, 1) and settings["channels"] == (2, 4, 6, 8)
     assert opengait.read(config(), {}).build().fcs.fc_bin.shape == (16, 8, 6)
     with pytest.raises(
-        CheckpointError, match="use_emb2: .* the BNNecks, but the weights have none"
+        CheckpointError, match=r"use_emb2: .* the BNNecks, but the weights have none"
     ):
         opengait.read(whole, {"FCs.fc_bin": torch.zeros(16, 8, 6)})
 
