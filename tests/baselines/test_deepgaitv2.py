@@ -123,7 +123,7 @@ def test_settings_follow_the_config():
     [
         ({"mode": "4d"}, "mode: '4d'; known are 2d, 3d, p3d"),
         ({"mode": ["3d"]}, "mode: .* known are 2d, 3d, p3d"),
-        ({"layers": [1, 1, 1]}, r"layers: \[1, 1, 1\]; give 4 positive integers"),
+        ({"layers": [1, 1, 1]}, r"layers: \[1, 1, 1\]; give 4 counts"),
         ({"channels": [2, 4, 6, "8"]}, "channels: .* give 4 positive integers"),
         ({"in_channels": 3}, "in_channels: 3; networks here take silhouettes"),
     ],
