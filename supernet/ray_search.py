@@ -132,7 +132,6 @@ def score_on_ray(
     folder: Path,
     state: SearchState,
     progress: Progress,
-    trainable: Any = work,
 ) -> None:
     """Score until the search is done.
 
@@ -141,7 +140,6 @@ def score_on_ray(
         folder: where Tune keeps its own files; replaced.
         state: the search.
         progress: is told each score.
-        trainable: what workers do, called as :func:`supernet.ray_worker.work`.
 
     Raises:
         NasgaitError: a worker could not use its input.
@@ -159,7 +157,7 @@ def score_on_ray(
     shutil.rmtree(folder, ignore_errors=True)
     tuner = tune.Tuner(
         tune.with_resources(
-            tune.with_parameters(trainable, job=job, coordinator=coordinator),
+            tune.with_parameters(work, job=job, coordinator=coordinator),
             {name: some for name, some in need.items() if some},
         ),
         tune_config=tune.TuneConfig(num_samples=settings.workers),
