@@ -23,6 +23,7 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from nasgait.config.schema import RayConfig
+from nasgait.engine.sweeper import swept
 from nasgait.errors import ConfigError, NasgaitError, RunFailed
 from nasgait.search.budget import Choices
 from nasgait.search.state import SearchState
@@ -62,6 +63,19 @@ def cluster(settings: RayConfig, threads: int) -> Iterator[None]:
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    # Ray and Tune print tables and what befell workers; stdout is for results.
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.ExitStack() as ends:
+        if settings.address is None:
+            # Ray's own processes end with this one, but for agents that take a minute.
+            ends.enter_context(swept())
+        ends.callback(ray.shutdown)
+        connect(settings, threads)
+        check_room(settings, threads)
+        yield
+
+
+def connect(settings: RayConfig, threads: int) -> None:
+    """Connect to the cluster, or start it; ConfigError when there is none."""
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     try:
         if settings.address is not None:
@@ -79,11 +93,6 @@ def cluster(settings: RayConfig, threads: int) -> Iterator[None]:
     except (OSError, RuntimeError, ValueError, RayError) as error:
         where = "on this machine" if settings.address is None else f"at {settings.address}"
         raise ConfigError(f"search.ray: no cluster {where}: {first_line(error)}") from error
-    try:
-        check_room(settings, threads)
-        yield
-    finally:
-        ray.shutdown()
 
 
 def cpus(settings: RayConfig, threads: int) -> float:
@@ -171,8 +180,7 @@ def score_on_ray(
         ),
     )
     watch.look()
-    with contextlib.redirect_stdout(io.StringIO()):  # Tune prints tables, results are JSON
-        tuner.fit()
+    tuner.fit()
     if watch.error is not None:
         raise watch.error
     if not state.done:
