@@ -44,6 +44,9 @@ ENVIRONMENT = {
 CONNECT_SECONDS = 10
 """How long a cluster's address may take to answer."""
 
+EMPTY_SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""A frame of HTTP/2: length 0, type SETTINGS, no flags, stream 0."""
+
 OBJECT_STORE = 100 * 2**20
 """Bytes of a local cluster's object store, which holds next to nothing here."""
 
@@ -111,12 +114,22 @@ def check_address(address: str) -> None:
             "machine is a node of, e.g. 10.0.0.1:6379"
         )
     try:
-        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+        with socket.create_connection((host, int(port)), CONNECT_SECONDS) as connection:
+            # Left to itself, Ray tries for minutes what is no Ray at all.
+            if os.environ.get("RAY_USE_TLS", "0") == "0" and not speaks_http2(connection):
+                raise OSError("what listens there is no Ray")
     except (OSError, OverflowError) as error:
         raise ConfigError(
-            f"search.ray.address {address}: nothing answers there ({error}); start a cluster with "
+            f"search.ray.address {address}: no cluster answers there ({error}); start one with "
             "ray start --head, or leave the address out"
         ) from None
+
+
+def speaks_http2(connection: socket.socket) -> bool:
+    """Whether the other end answers a client's preface with settings, as gRPC does (RFC 9113)."""
+    connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + EMPTY_SETTINGS)
+    head = connection.recv(len(EMPTY_SETTINGS), socket.MSG_WAITALL)
+    return len(head) == len(EMPTY_SETTINGS) and head[3] == EMPTY_SETTINGS[3]
 
 
 def check_room(settings: RayConfig, threads: int) -> None:

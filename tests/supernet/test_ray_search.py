@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -184,7 +185,7 @@ def test_a_cluster_without_room(nasgait, words, address, tmp_path):
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
-        (["--backend", "ray", "--ray-address", "127.0.0.1:1"], "nothing answers"),
+        (["--backend", "ray", "--ray-address", "127.0.0.1:1"], "no cluster answers"),
         (["--backend", "ray", "--ray-address", "ray://127.0.0.1:1"], "host:port"),
         (["--ray-address", "auto"], "--backend ray"),
         (["--backend", "ray", "search.ray.gpus=1", "device=cpu"], "search.ray.gpus"),
@@ -195,6 +196,14 @@ def test_wrong_input(nasgait, words, tmp_path, more, expected):
     code, _, err = nasgait(*words(tmp_path / "out", *more))
     assert code == 2 and expected in err and "Traceback" not in err
     assert not (tmp_path / "out" / "ledger.jsonl").exists()
+
+
+def test_an_address_where_something_else_listens(nasgait, words, tmp_path, monkeypatch):
+    monkeypatch.setattr("supernet.ray_search.CONNECT_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        where = f"127.0.0.1:{silent.getsockname()[1]}"
+        code, _, err = nasgait(*words(tmp_path / "out", *on_ray(where)))
+    assert code == 2 and "no cluster answers" in err and "Traceback" not in err
 
 
 def test_without_ray(nasgait, words, tmp_path, monkeypatch):
