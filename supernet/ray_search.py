@@ -29,7 +29,7 @@ from nasgait.search.budget import Choices
 from nasgait.search.state import SearchState
 from supernet.coordinator import Coordinator
 from supernet.progress import Progress
-from supernet.ray_worker import Job, work
+from supernet.ray_worker import Job, first_line, work
 
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -294,8 +294,3 @@ class Over(tune.Stopper):
     def stop_all(self) -> bool:
         """Whether the search is over."""
         return self._watch.over
-
-
-def first_line(error: Exception) -> str:
-    """What an error says first."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -69,7 +69,7 @@ def work(settings: Mapping[str, Any], job: Job, coordinator: Any) -> None:
     except NasgaitError as error:
         ray.get(coordinator.refuse.remote(error))
     except Exception as error:
-        ray.get(coordinator.fail.remote(name, f"{type(error).__name__}: {error}"))
+        ray.get(coordinator.fail.remote(name, f"{type(error).__name__}: {first_line(error)}"))
         raise
 
 
@@ -85,3 +85,8 @@ def score_chunks(scorer: Scorer, coordinator: Any, name: str) -> None:
             coordinator.score.remote(score)
             done += 1
         tune.report({"scored": done})
+
+
+def first_line(error: Exception) -> str:
+    """What an error says first."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
