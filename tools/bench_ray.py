@@ -5,7 +5,7 @@ counts), store and seed, run in turn; the times are those of the whole commands,
 Python, of Ray and of the workers.  The scores of both are compared: scorers with different
 numbers of threads round differently, so small gaps are no fault.
 
-    python tools/bench_ray.py --store data/wild-mini --population 50 --max-epochs 2
+    python tools/bench_ray.py --store data/wild-mini --population 50 --max-epochs 1
 """
 
 import argparse
@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument("--store", default="data/wild-mini")
     parser.add_argument("--identities", type=int, default=60, help="search-val identities")
     parser.add_argument("--population", type=int, default=50)
-    parser.add_argument("--max-epochs", type=int, default=2)
+    parser.add_argument("--max-epochs", type=int, default=1)
     parser.add_argument("--sequences", type=int, default=18)
     parser.add_argument("--frames", type=int, default=60, help="frames used of each sequence")
     parser.add_argument("--calibrate", type=int, default=16, help="calibration sequences")
