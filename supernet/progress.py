@@ -5,11 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from nasgait.engine.logging import MetricsLog
-from nasgait.engine.memory import peak_memory
 from nasgait.search.evolution import Evolution
 from nasgait.search.generations import Generations
 from nasgait.search.state import Generation
@@ -21,15 +19,15 @@ CELL = 16
 
 
 class Progress:
-    """What is shown and logged while a search runs, with any backend."""
+    """What is shown and logged while a search runs, with ``scorers`` at work at a time."""
 
-    def __init__(self, out: Path, evolution: Evolution, device: torch.device) -> None:
+    def __init__(self, out: Path, evolution: Evolution, scorers: int = 1) -> None:
         self._generations = Generations(out / "generations.jsonl", evolution)
         asked = evolution.config.population * (1 + evolution.config.max_epochs)
         self._left = asked
         self._bar = tqdm(total=asked, unit="arch")
         self._metrics = MetricsLog(out, -1)
-        self._device = device
+        self._scorers = scorers
         self._announced = False
 
     def __enter__(self) -> "Progress":
@@ -45,8 +43,13 @@ class Progress:
         self._bar.n = self._bar.initial = scored
         self._bar.refresh()
 
-    def scored(self, seconds: float) -> None:
-        """One more architecture; after the first, say what the rest will cost."""
+    def scored(self, seconds: float, peak_memory: int) -> None:
+        """One more architecture; after the first, say what the rest will cost.
+
+        Args:
+            seconds: how long it took its scorer.
+            peak_memory: bytes that this one has held at most.
+        """
         self._bar.update()
         self._left -= 1
         if not self._announced:
@@ -54,8 +57,8 @@ class Progress:
             logger.info(
                 "cost: %.1f s an architecture, about %.1f minutes to go; peak memory %.2f GiB",
                 seconds,
-                seconds * self._left / 60,
-                peak_memory(self._device) / 2**30,
+                seconds * self._left / self._scorers / 60,
+                peak_memory / 2**30,
             )
 
     def generation(self, generation: Generation) -> None:

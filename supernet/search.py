@@ -1,27 +1,31 @@
 """``nasgait search``: evolution over a trained supernet, within budgets."""
 
 import argparse
+import importlib
 import json
 import logging
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from nasgait.cli import stage
-from nasgait.cli.search import budget_overrides
+from nasgait.cli.search import flag_overrides
 from nasgait.config.load import load_config
 from nasgait.config.schema import ExperimentConfig
 from nasgait.data.split import Split, fingerprint, split_as
 from nasgait.data.store import GaitStore
-from nasgait.engine.distributed import joined, pick_device
+from nasgait.engine.distributed import joined, pick_device, share_of_threads
 from nasgait.engine.files import write_atomically
+from nasgait.engine.memory import peak_memory
 from nasgait.engine.outdir import claim, locked, record
 from nasgait.engine.precision import autocast
-from nasgait.errors import CheckpointError
+from nasgait.errors import CheckpointError, ConfigError
 from nasgait.profiling.latency import device_name, latency
 from nasgait.search.breeding import Measure
 from nasgait.search.budget import Choices
@@ -33,7 +37,7 @@ from nasgait.search.state import SearchResult, SearchState, search
 from search_spaces import load_space
 from search_spaces.architecture import save_architecture
 from search_spaces.budget import budget_of
-from search_spaces.space import SearchSpace
+from search_spaces.space import SearchSpace, space_names
 from supernet.progress import Progress
 from supernet.scoring import Scorer, scored_sequences
 from supernet.weights import Weights, load_supernet
@@ -47,6 +51,7 @@ class Inputs:
 
     config: ExperimentConfig
     out: Path
+    supernet: Path
     weights: Weights
     store: GaitStore
     parts: Split
@@ -60,19 +65,44 @@ class Inputs:
 
 def check(args: argparse.Namespace) -> Inputs:
     """Open every input; refuse an infeasible budget before anything is scored."""
-    config = load_config(args.config, [*args.overrides, *budget_overrides(args)])
+    config = load_config(args.config, [*args.overrides, *flag_overrides(args)])
     space = stage.space_of(config, "nasgait search")
     evolution = evolution_of(config, load_space(space))
     store = GaitStore.open(config.data.store)
     parts = split_as(store, config.data)
     scored_sequences(store, parts, config.search.max_sequences)
     weights = load_supernet(args.supernet, space)
-    autocast(pick_device(config.device), config.search.precision)
+    check_backend(config, args.ray_address is not None)
     out = stage.default_out(args, config, "search")
     claim(out, args.resume)
-    inputs = Inputs(config, out, weights, store, parts, evolution)
+    inputs = Inputs(config, out, Path(args.supernet), weights, store, parts, evolution)
     refuse_other_scores(inputs)
     return inputs
+
+
+def check_backend(config: ExperimentConfig, address_given: bool = False) -> None:
+    """Refuse a backend that cannot score here as asked: ConfigError.
+
+    ``address_given``: the command names a cluster of Ray.
+    """
+    search = config.search
+    if search.backend == "local":
+        if address_given:
+            raise ConfigError("--ray-address: needs --backend ray")
+        autocast(pick_device(config.device), search.precision)
+        return
+    gpus = search.ray.gpus
+    if config.device != "auto" and (config.device == "cuda") != (gpus > 0):
+        raise ConfigError(
+            f"device: {config.device}, but search.ray.gpus is {gpus:g}; give both, or device=auto"
+        )
+    autocast(torch.device("cuda" if gpus else "cpu"), search.precision)
+    try:
+        importlib.import_module("supernet.ray_search")
+    except ImportError as error:
+        raise ConfigError(
+            f"search.backend: ray is not usable here ({error}); install ray[tune], or give local"
+        ) from error
 
 
 def refuse_other_scores(inputs: Inputs) -> None:
@@ -152,10 +182,14 @@ def run(args: argparse.Namespace) -> int:
     """Search, rank every generation, write the winner and the front."""
     inputs = check(args)
     config, out = inputs.config, inputs.out
-    with joined(config.device, config.threads) as world, locked(out):
+    backend = on_ray if config.search.backend == "ray" else in_this_process
+    with (
+        joined(config.device, config.threads) as world,
+        locked(out),
+        backend(inputs, world.device) as score,
+    ):
         record(out, config)
-        scorer = Scorer(config, inputs.weights, inputs.store, inputs.parts, world.device)
-        result = evolve(inputs, scorer)
+        result = evolve(inputs, world.device, score)
     best = write_results(inputs, result)
     if result.ended_early:
         logger.info("ended early: %s", result.ended_early)
@@ -166,31 +200,84 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def evolve(inputs: Inputs, scorer: Scorer) -> SearchResult:
-    """Run the search behind a progress bar; each score is in the ledger at once."""
+Score = Callable[[SearchState, Progress], None]
+"""Scores what a search breeds until it is done, and tells the progress."""
+
+
+def evolve(inputs: Inputs, device: torch.device, score: Score) -> SearchResult:
+    """Run the search behind a progress bar; each score is in the ledger at once.
+
+    ``device`` is where latencies are measured.
+    """
+    settings = inputs.config.search
     ledger = Ledger.open(inputs.out / "ledger.jsonl")
     logger.info(
-        "plan: at most %d architectures, %d scored before; each is recalibrated on %d sequences "
-        "and scored on %d (%s); time and memory follow after the first",
-        inputs.config.search.population * (1 + inputs.config.search.max_epochs),
+        "plan: at most %d architectures, %d scored before; time and memory follow after the first",
+        settings.population * (1 + settings.max_epochs),
         len(ledger.entries),
-        scorer.calibrated_on,
-        len(scorer.indices),
-        inputs.config.search.precision,
     )
-    evolution = with_latency(inputs, scorer.device)
-    with Progress(inputs.out, evolution, scorer.device) as progress:
+    evolution = with_latency(inputs, device)
+    scorers = settings.ray.workers if settings.backend == "ray" else 1
+    with Progress(inputs.out, evolution, scorers) as progress:
         state = SearchState(evolution, ledger, progress.generation)
         progress.begin(state.scored)
+        if not state.done:
+            score(state, progress)
+        return state.result()
 
+
+@contextmanager
+def in_this_process(inputs: Inputs, device: torch.device) -> Iterator[Score]:
+    """Score here, on ``device``."""
+    settings = inputs.config.search
+    scorer = Scorer(inputs.config, inputs.weights, inputs.store, inputs.parts, device)
+    logger.info(
+        "scoring: each architecture is recalibrated on %d sequences and scored on %d (%s)",
+        scorer.calibrated_on,
+        len(scorer.indices),
+        settings.precision,
+    )
+
+    def score(state: SearchState, progress: Progress) -> None:
         def score_all(
             architectures: Sequence[Choices],
         ) -> Iterator[tuple[Choices, dict[str, float], float]]:
             for choices, rates, seconds in scorer.score_all(architectures):
-                progress.scored(seconds)
+                progress.scored(seconds, peak_memory(device))
                 yield choices, rates, seconds
 
-        return search(state, score_all, inputs.config.search.chunk)
+        search(state, score_all, settings.chunk)
+
+    yield score
+
+
+@contextmanager
+def on_ray(inputs: Inputs, device: torch.device) -> Iterator[Score]:
+    """Score by workers on Ray, whose threads are together those of the configuration."""
+    # Found by check_backend; a search in this process goes without it.
+    ray_search = importlib.import_module("supernet.ray_search")
+    config, settings = inputs.config, inputs.config.search.ray
+    threads = share_of_threads(config.threads, settings.workers)
+    job = ray_search.Job(
+        config_of_workers(config),
+        inputs.supernet.absolute(),
+        inputs.weights.sha256,
+        inputs.parts,
+        threads,
+    )
+    logger.info("scoring: %d workers on Ray, CPU threads of each: %d", settings.workers, threads)
+    with ray_search.cluster(settings, threads):
+        yield partial(ray_search.score_on_ray, job, inputs.out / "ray")
+
+
+def config_of_workers(config: ExperimentConfig) -> ExperimentConfig:
+    """The same with paths that hold in any working folder, and without GPUs if none are given."""
+    space = str(config.space)
+    if space not in space_names():
+        space = str(Path(space).expanduser().absolute())
+    data = replace(config.data, store=str(Path(config.data.store).absolute()))
+    device = config.device if config.search.ray.gpus else "cpu"
+    return replace(config, space=space, data=data, device=device)
 
 
 def write_results(inputs: Inputs, result: SearchResult) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from hypothesis import settings
 
 from nasgait.cli.main import main
 from nasgait.data.store import StoreWriter
+from nasgait.engine.checkpoint import Checkpoints
 
 # The same examples on every run: what passes today passes tomorrow.  To explore further:
 # pytest --hypothesis-profile=default
@@ -112,6 +113,18 @@ def tiny_config(tiny_store, tmp_path) -> Path:
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY.replace("STORE", str(tiny_store)))
     return path
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, tiny_store) -> tuple[Path, Path]:
+    """A configuration, and the checkpoint of a supernet that was trained by it for a few steps."""
+    folder = tmp_path_factory.mktemp("supernet")
+    config = folder / "tiny.yaml"
+    config.write_text(TINY.replace("STORE", str(tiny_store)))
+    assert main(["supernet", "--config", str(config), "--out", str(folder / "out")]) == 0
+    checkpoint = Checkpoints(folder / "out" / "checkpoints").latest()
+    assert checkpoint is not None
+    return config, checkpoint
 
 
 @pytest.fixture

@@ -72,10 +72,11 @@ def search_lines(config: ExperimentConfig) -> Iterator[str]:
     if search.max_latency is not None:
         asked.append(f"latency <= {1000 * search.max_latency:g} ms")
     limits = ", ".join(asked) or "none"
+    workers = f"; {search.ray.workers} workers on Ray score" if search.backend == "ray" else ""
     yield (
         f"search: at most {search.population * (1 + search.max_epochs)} architectures, "
         f"budget {limits}, for {' and '.join(search.objectives)}; rates are leave-one-out on "
-        "search-val identities"
+        f"search-val identities{workers}"
     )
 
 
@@ -101,7 +102,7 @@ def check_recipes(config: ExperimentConfig, device: torch.device, nproc: int) ->
     for evaluation in evaluations(config):
         autocast(device, evaluation.precision)
     if config.space is not None:
-        autocast(device, config.search.precision)
+        importlib.import_module("supernet.search").check_backend(config)
     for key, recipe in recipes(config).items():
         check_recipe(key, recipe, device)
     for i, baseline in enumerate(config.baselines):

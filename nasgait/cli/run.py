@@ -259,8 +259,9 @@ def flatten(value: Any, path: str = "") -> dict[str, Any]:
 
 
 def refuse_other_config(walk: Walk) -> None:
-    """A run directory belongs to one configuration; only its ``data.workers`` may change.
+    """A run directory belongs to one configuration; only what works on it may change.
 
+    That is ``data.workers``, ``search.backend`` and ``search.ray``.
     Raises ConfigError naming the first lines that differ.
     """
     if not walk.config_file.exists():
@@ -268,10 +269,14 @@ def refuse_other_config(walk: Walk) -> None:
             raise ConfigError(f"--out {walk.out}: is not empty and no run; give another --out")
         return
     before = load_config(walk.config_file)
-    workers = walk.config.data.workers
-    before = replace(before, data=replace(before.data, workers=workers))
-    if before != walk.config:
-        changed = differences(before, walk.config)
+    now = walk.config
+    before = replace(
+        before,
+        data=replace(before.data, workers=now.data.workers),
+        search=replace(before.search, backend=now.search.backend, ray=now.search.ray),
+    )
+    if before != now:
+        changed = differences(before, now)
         more = f" and {len(changed) - 4} more" if changed[4:] else ""
         raise ConfigError(
             f"--out {walk.out}: was run with another configuration ({', '.join(changed[:4])}{more})"

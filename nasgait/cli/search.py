@@ -33,11 +33,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="50ms",
         help="budget of a sequence's time on this machine",
     )
+    parser.add_argument(
+        "--backend", choices=("local", "ray"), help="score in this process, or by workers on Ray"
+    )
+    parser.add_argument(
+        "--ray-address", metavar="HOST:PORT", help="a running Ray cluster, or auto to look for one"
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Search in this process."""
+    """Search; this process breeds and keeps the ledger, whoever scores."""
     return importlib.import_module("supernet.search").run(args)
 
 
@@ -58,13 +64,15 @@ def _in_argparse(reader: Callable[[str], float], text: str) -> float:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def budget_overrides(args: argparse.Namespace) -> list[str]:
+def flag_overrides(args: argparse.Namespace) -> list[str]:
     """The command's own flags as ``key=value`` overrides.
 
     Raises ConfigError when a flag meets an override of the same key.
     """
     max_macs = args.max_flops / 2 if args.max_flops else args.max_macs
     given = {
+        "backend": args.backend,
+        "ray.address": args.ray_address,
         "max_epochs": args.max_epochs,
         "max_macs": max_macs,
         "max_params": args.max_params,

@@ -9,27 +9,13 @@ import time
 
 import pytest
 
-from nasgait.engine.checkpoint import Checkpoints, load_checkpoint, save_checkpoint, sha256_of
+from nasgait.engine.checkpoint import load_checkpoint, save_checkpoint, sha256_of
 from nasgait.search.generations import read_generations
 from nasgait.search.ledger import read_ledger
 from nasgait.search.pareto import read_pareto
 from search_spaces import load_architecture, load_space
 
 SPACE = load_space("nano")
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory, tiny_store):
-    """A supernet of a few steps and the configuration it was made with."""
-    from conftest import TINY
-
-    from nasgait.cli.main import main
-
-    folder = tmp_path_factory.mktemp("supernet")
-    config = folder / "tiny.yaml"
-    config.write_text(TINY.replace("STORE", str(tiny_store)))
-    assert main(["supernet", "--config", str(config), "--out", str(folder / "out")]) == 0
-    return config, Checkpoints(folder / "out" / "checkpoints").latest()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from nasgait.config.schema.bounds import Count
 from nasgait.config.schema.data import DataConfig, SourceConfig, SynthConfig
 from nasgait.config.schema.evaluation import EvaluationConfig
 from nasgait.config.schema.experiment import BaselineConfig, ExperimentConfig
-from nasgait.config.schema.search import CalibrationConfig, SearchConfig
+from nasgait.config.schema.search import CalibrationConfig, RayConfig, SearchConfig
 from nasgait.config.schema.training import (
     AugmentConfig,
     BatchConfig,
@@ -40,6 +40,7 @@ __all__ = [
     "LossConfig",
     "OptimizerConfig",
     "PretrainConfig",
+    "RayConfig",
     "ScheduleConfig",
     "SearchConfig",
     "SourceConfig",

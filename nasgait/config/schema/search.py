@@ -5,7 +5,15 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
-from nasgait.config.schema.bounds import Amount, Count, Duration, Probability, Whole
+from nasgait.config.schema.bounds import (
+    Amount,
+    Count,
+    Duration,
+    NonNegative,
+    Positive,
+    Probability,
+    Whole,
+)
 from nasgait.errors import ConfigError
 from nasgait.search.objectives import Objectives
 
@@ -32,6 +40,23 @@ class CalibrationConfig:
 
 
 @dataclass(frozen=True)
+class RayConfig:
+    """Scoring workers on Ray, for ``backend: ray``."""
+
+    workers: Count = 2
+    """Processes that score, each with a supernet of its own; they share ``threads`` evenly."""
+    cpus: Positive | None = None
+    """CPUs that Ray sets aside for each worker; as many as it has threads by default."""
+    gpus: NonNegative = 0.0
+    """GPUs for each worker, or the part of one: 0.5 puts two workers on a GPU; 0 scores on CPUs."""
+    address: str | None = None
+    """A running cluster to join, ``host:port`` or ``auto``; by default one is started on this
+    machine and ended with the search."""
+    max_failures: Whole = 3
+    """How often each worker is started again after it died."""
+
+
+@dataclass(frozen=True)
 class SearchConfig:
     """Evolution over architectures (published SPOSGait: 50 / 10 / 25 / 25 / 0.1 / 20)."""
 
@@ -55,7 +80,12 @@ class SearchConfig:
     them, so that scoring never waits for a whole generation.  One brood and 1 ahead is the
     published search; the result depends on both, not on the backend."""
     chunk: Count = 64
-    """Architectures scored together, sharing what their paths have in common."""
+    """Architectures scored together at most, sharing what their paths have in common."""
+    backend: Literal["local", "ray"] = "local"
+    """Where architectures are scored: in this process, or by workers on Ray.  The scores are the
+    same at equal threads for each scorer."""
+    ray: RayConfig = RayConfig()
+    """The workers on Ray."""
     max_macs: Amount | None = None
     """Budget in multiply-accumulates for one sequence at ``frames``; 40M is 40e6."""
     max_params: Amount | None = None

@@ -1,0 +1,61 @@
+"""Nothing that a process starts runs on when it is killed, even where it starts daemons.
+
+A process of its own waits at the end of a pipe, which the kernel closes when the other end
+dies, however that happened; then it kills all that was started, known by a mark that every
+child inherits in its environment.  It is run as a script and imports nothing of ours.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+MARK = "NASGAIT_SWEEP"
+"""Environment variable that marks what is to be killed."""
+
+PROCESSES = Path("/proc")
+
+
+@contextmanager
+def swept() -> Iterator[None]:
+    """Kill at the end what was started within and runs on, also when this process is killed.
+
+    Looks processes up in ``/proc``: where there is none, they leave as they please.
+    """
+    mark = uuid.uuid4().hex
+    # In a session of its own, so that Ctrl-C does not reach it.
+    command = [sys.executable, "-S", __file__, mark]
+    sweeper = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+    before = os.environ.get(MARK)
+    os.environ[MARK] = mark
+    try:
+        yield
+    finally:
+        del os.environ[MARK]
+        if before is not None:
+            os.environ[MARK] = before
+        sweeper.communicate()
+
+
+def sweep(mark: str) -> None:
+    """Kill every process that began with the mark in its environment."""
+    entry = f"{MARK}={mark}".encode()
+    # Once more for what was being started meanwhile.
+    for _ in range(2):
+        for folder in PROCESSES.glob("[0-9]*"):
+            try:
+                if entry in (folder / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(folder.name), signal.SIGKILL)
+            except OSError:  # gone by now, or not ours
+                continue
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    sys.stdin.read()
+    sweep(sys.argv[1])

@@ -1,0 +1,296 @@
+"""Scoring on Ray: Tune keeps workers alive, the search breeds and writes the ledger here.
+
+Each of Tune's trials is a long-lived worker (:mod:`supernet.ray_worker`), which takes chunks of
+architectures from the coordinator (:mod:`supernet.coordinator`) until the search is over.
+Between two events of Tune's loop this process collects the scores, records them, and offers
+what they allow to be bred; the order in which they come changes nothing.
+"""
+
+import contextlib
+import io
+import logging
+import math
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from nasgait.config.schema import RayConfig
+from nasgait.engine.sweeper import swept
+from nasgait.errors import ConfigError, NasgaitError, RunFailed
+from nasgait.search.budget import Choices
+from nasgait.search.state import SearchState
+from supernet.coordinator import Coordinator
+from supernet.progress import Progress
+from supernet.ray_worker import Job, first_line, work
+
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # A worker without GPUs keeps to the CPU by itself; Ray is to leave what it sees alone.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+}
+"""How Ray and Tune are to behave, unless the environment says otherwise."""
+
+CONNECT_SECONDS = 10
+"""How long a cluster's address may take to answer."""
+
+EMPTY_SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""A frame of HTTP/2: length 0, type SETTINGS, no flags, stream 0."""
+
+OBJECT_STORE = 100 * 2**20
+"""Bytes of a local cluster's object store, which holds next to nothing here."""
+
+logger = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def cluster(settings: RayConfig, threads: int) -> Iterator[None]:
+    """Join the cluster that the settings name, or start one on this machine and end it after.
+
+    Args:
+        settings: where, and what each worker needs.
+        threads: CPU threads of each worker.
+
+    Raises:
+        ConfigError: nothing answers at the address, or no node is large enough for a worker.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    # Ray and Tune print tables and what befell workers; stdout is for results.
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.ExitStack() as ends:
+        if settings.address is None:
+            # Ray's own processes end with this one, but for agents that take a minute.
+            ends.enter_context(swept())
+        ends.callback(ray.shutdown)
+        connect(settings, threads)
+        check_room(settings, threads)
+        yield
+
+
+def connect(settings: RayConfig, threads: int) -> None:
+    """Connect to the cluster, or start it; ConfigError when there is none."""
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    try:
+        if settings.address is not None:
+            check_address(settings.address)
+            ray.init(address=settings.address, **quiet)
+        else:
+            ray.init(
+                address="local",  # whatever RAY_ADDRESS says
+                num_cpus=math.ceil(settings.workers * cpus(settings, threads)),
+                num_gpus=None if settings.gpus else 0,
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE,
+                **quiet,
+            )
+    except (OSError, RuntimeError, ValueError, RayError) as error:
+        where = "on this machine" if settings.address is None else f"at {settings.address}"
+        raise ConfigError(f"search.ray: no cluster {where}: {first_line(error)}") from error
+
+
+def cpus(settings: RayConfig, threads: int) -> float:
+    """CPUs that Ray sets aside for a worker."""
+    return settings.cpus or threads
+
+
+def check_address(address: str) -> None:
+    """Raise ConfigError unless something answers at ``host:port``; ``auto`` is Ray's to find."""
+    if address == "auto":
+        return
+    host, colon, port = address.rpartition(":")
+    if not colon or "/" in host or not port.isdecimal():
+        raise ConfigError(
+            f"search.ray.address {address}: allowed are auto and host:port of a cluster that this "
+            "machine is a node of, e.g. 10.0.0.1:6379"
+        )
+    try:
+        with socket.create_connection((host, int(port)), CONNECT_SECONDS) as connection:
+            # Left to itself, Ray tries for minutes what is no Ray at all.
+            if os.environ.get("RAY_USE_TLS", "0") == "0" and not speaks_http2(connection):
+                raise OSError("what listens there is no Ray")
+    except (OSError, OverflowError) as error:
+        raise ConfigError(
+            f"search.ray.address {address}: no cluster answers there ({error}); start one with "
+            "ray start --head, or leave the address out"
+        ) from None
+
+
+def speaks_http2(connection: socket.socket) -> bool:
+    """Whether the other end answers a client's preface with settings, as gRPC does (RFC 9113)."""
+    connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + EMPTY_SETTINGS)
+    head = connection.recv(len(EMPTY_SETTINGS), socket.MSG_WAITALL)
+    return len(head) == len(EMPTY_SETTINGS) and head[3] == EMPTY_SETTINGS[3]
+
+
+def check_room(settings: RayConfig, threads: int) -> None:
+    """Raise ConfigError when no node is large enough for a worker; warn if not all fit at once."""
+    need = {"CPU": cpus(settings, threads), "GPU": settings.gpus}
+    fit = 0
+    for node in ray.nodes():
+        if node["Alive"]:
+            has = node["Resources"]
+            fit += int(min(has.get(name, 0) / some for name, some in need.items() if some))
+    words = f"{need['CPU']:g} CPUs" + (f" and {need['GPU']:g} GPUs" if need["GPU"] else "")
+    if not fit:
+        raise ConfigError(
+            f"search.ray: no node has {words} for a worker; lower search.ray.cpus or .gpus"
+        )
+    if fit < settings.workers:
+        logger.warning("%d of %d workers fit at once, with %s each", fit, settings.workers, words)
+
+
+def score_on_ray(
+    job: Job,
+    folder: Path,
+    state: SearchState,
+    progress: Progress,
+) -> None:
+    """Score until the search is done.
+
+    Args:
+        job: what workers score with.
+        folder: where Tune keeps its own files; replaced.
+        state: the search.
+        progress: is told each score.
+
+    Raises:
+        NasgaitError: a worker could not use its input.
+        RunFailed: all workers have died as often as they may.
+    """
+    search, settings = job.config.search, job.config.search.ray
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    coordinator = (
+        ray.remote(Coordinator)
+        .options(num_cpus=0, scheduling_strategy=here)
+        .remote(settings.workers, search.chunk)
+    )
+    watch = Watch(state, coordinator, progress)
+    need = {"cpu": cpus(settings, job.threads), "gpu": settings.gpus}
+    shutil.rmtree(folder, ignore_errors=True)
+    tuner = tune.Tuner(
+        tune.with_resources(
+            tune.with_parameters(work, job=job, coordinator=coordinator),
+            {name: some for name, some in need.items() if some},
+        ),
+        tune_config=tune.TuneConfig(num_samples=settings.workers),
+        run_config=tune.RunConfig(
+            name=folder.name,
+            storage_path=str(folder.parent.absolute()),
+            failure_config=tune.FailureConfig(max_failures=settings.max_failures),
+            callbacks=[watch],
+            stop=Over(watch),
+            verbose=0,
+        ),
+    )
+    watch.look()
+    tuner.fit()
+    if watch.error is not None:
+        raise watch.error
+    if not state.done:
+        raise RunFailed(
+            f"no scoring worker is left ({watch.last_fault}); {state.scored} scores are in "
+            f"{state.ledger.path}, and --resume goes on from there"
+        )
+
+
+class Watch(tune.Callback):
+    """The search's part in Tune's loop: records what has come, offers what is new.
+
+    Attributes:
+        over: whether workers are no longer needed.
+        error: what ended the search, if anything did.
+        last_fault: why a worker died last.
+    """
+
+    def __init__(self, state: SearchState, coordinator: Any, progress: Progress) -> None:
+        self._state = state
+        self._coordinator = coordinator
+        self._progress = progress
+        self._offered: set[Choices] = set()
+        self._faults: dict[str, str] = {}
+        self.error: Exception | None = None
+        self.last_fault = "none began"
+
+    @property
+    def over(self) -> bool:
+        """Whether workers are no longer needed."""
+        return self._state.done or self.error is not None
+
+    def look(self) -> None:
+        """Record the scores that have come and offer what is bred since."""
+        mail = self._call("collect")
+        for worker, place in mail.joined.items():
+            logger.info("worker %s: %s", worker, place)
+        self._faults |= mail.faults
+        if mail.refusals:
+            raise mail.refusals[0]
+        for score in mail.scores:
+            self._state.record(score.choices, score.rates, score.seconds)
+            self._progress.scored(score.seconds, score.peak_memory)
+        new = [choices for choices in self._state.ready() if choices not in self._offered]
+        if new:
+            self._offered.update(new)
+            self._call("offer", new)
+        if self._state.done:
+            self._call("close")
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Tune has handled an event, or waited a moment for one."""
+        # Tune would wrap an error in words of its own: it is raised once Tune has ended.
+        if not self.over:
+            try:
+                self.look()
+            except (NasgaitError, RunFailed) as error:
+                self.error = error
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A worker has died and is started again."""
+        self._lose(trial, "is started again")
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A worker has died for good."""
+        self._lose(trial, "died as often as search.ray.max_failures allows")
+
+    def _lose(self, trial: Any, outcome: str) -> None:
+        self.on_step_end(0, [])
+        self.last_fault = self._faults.pop(trial.trial_id, "its process died")
+        waiting = self._call("release", trial.trial_id)
+        logger.warning(
+            "worker %s: %s; it %s, and %d architectures that it had wait again",
+            trial.trial_id, self.last_fault, outcome, waiting,
+        )  # fmt: skip
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        try:
+            return ray.get(getattr(self._coordinator, method).remote(*arguments))
+        except RayError as error:
+            raise RunFailed(f"the coordinator of the workers died: {first_line(error)}") from error
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune saves its callbacks to go on from, the search has its ledger."""
+        return {}
+
+
+class Over(tune.Stopper):
+    """Tells Tune to end every worker once the search is over."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """No worker ends before the others."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether the search is over."""
+        return self._watch.over

@@ -1,0 +1,92 @@
+"""A scoring worker on Ray: one supernet, loaded once, and chunks of architectures to score."""
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+from ray import tune
+
+from nasgait.config.schema import ExperimentConfig
+from nasgait.data.split import Split
+from nasgait.data.store import GaitStore
+from nasgait.engine.distributed import pick_device
+from nasgait.engine.memory import keep_freed_memory, peak_memory
+from nasgait.errors import CheckpointError, NasgaitError
+from supernet.coordinator import Score
+from supernet.scoring import Scorer
+from supernet.weights import load_supernet
+
+WAIT = 0.05
+"""Seconds until a worker without work asks again."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every worker scores with; the paths hold on every node."""
+
+    config: ExperimentConfig
+    supernet: Path
+    sha256: str
+    """Of the supernet's checkpoint."""
+    parts: Split
+    threads: int
+    """CPU threads of each worker."""
+
+    def scorer(self) -> Scorer:
+        """A scorer in this process.
+
+        Raises NasgaitError when what it needs is not on this node, or not the same.
+        """
+        torch.set_num_threads(self.threads)
+        keep_freed_memory()
+        device = pick_device(self.config.device)
+        weights = load_supernet(self.supernet, str(self.config.space))
+        if weights.sha256 != self.sha256:
+            raise CheckpointError(
+                f"{self.supernet}: is another file on {socket.gethostname()} than where the search "
+                "runs; workers need the same paths, on a shared file system"
+            )
+        return Scorer(
+            self.config, weights, GaitStore.open(self.config.data.store), self.parts, device
+        )
+
+
+def work(settings: Mapping[str, Any], job: Job, coordinator: Any) -> None:
+    """Score chunk after chunk until the search is over: the trainable that Ray Tune runs.
+
+    ``coordinator`` is the handle of a :class:`supernet.coordinator.Coordinator`.
+    """
+    name = tune.get_context().get_trial_id()
+    coordinator.join.remote(name, f"{socket.gethostname()}, pid {os.getpid()}")
+    try:
+        score_chunks(job.scorer(), coordinator, name)
+    except NasgaitError as error:
+        ray.get(coordinator.refuse.remote(error))
+    except Exception as error:
+        ray.get(coordinator.fail.remote(name, f"{type(error).__name__}: {first_line(error)}"))
+        raise
+
+
+def score_chunks(scorer: Scorer, coordinator: Any, name: str) -> None:
+    """Take chunks and give back scores, one by one, while there are any."""
+    done = 0
+    while (chunk := ray.get(coordinator.take.remote(name))) is not None:
+        if not chunk:
+            time.sleep(WAIT)
+            continue
+        for choices, rates, seconds in scorer.score_all(chunk):
+            score = Score(choices, rates, seconds, peak_memory(scorer.device))
+            coordinator.score.remote(score)
+            done += 1
+        tune.report({"scored": done})
+
+
+def first_line(error: Exception) -> str:
+    """What an error says first."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
