@@ -4,7 +4,7 @@ import subprocess
 import sys
 import textwrap
 from contextlib import nullcontext
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +67,16 @@ def store(tmp_path_factory):
     return GaitStore.open(path)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """The plain loop calibrates in a Python thread for each sequence: enough of them."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@cache
 def weights_of(space):
     torch.manual_seed(1)
     network = space.supernet()
