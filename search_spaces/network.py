@@ -12,7 +12,7 @@ from nasgait.nn.heads import BNNecks, SeparateFCs
 from nasgait.nn.init import initialise
 from nasgait.nn.output import GaitNetwork, GaitOutput
 from nasgait.nn.pooling import GeMPyramid, spatial_max, temporal_max
-from nasgait.nn.temporal import check_lengths, repeat_short, valid_mask
+from nasgait.nn.temporal import check_lengths, hide, repeat_short, valid_mask
 from search_spaces.spec import LayerSpec, SpaceSpec, StageSpec
 
 
@@ -25,6 +25,8 @@ class Clip(NamedTuple):
     """Bool [n, 1, s, 1, 1], True on real frames; None when nothing is padded."""
     stage_input: Tensor | None = None
     """What entered the current stage, while its shortcut is still to come."""
+    shortcut: Tensor | None = None
+    """What the current stage's shortcut adds to the block that runs next."""
 
 
 class ChoiceUnit(nn.Module):
@@ -33,7 +35,8 @@ class ChoiceUnit(nn.Module):
     The first layer of a stage remembers the stage's input; the last one adds
     the shortcut and applies ReLU, pooling and temporal aggregation.  A unit
     depends on nothing but the clip and its own choice, so two architectures
-    with the same first choices share the clips up to there.
+    with the same first choices share the clips up to there, and what
+    :meth:`open` makes of them.
     """
 
     def __init__(
@@ -63,22 +66,32 @@ class ChoiceUnit(nn.Module):
     def forward(self, clip: Clip, choice: int) -> Clip:
         """Run the block of this choice and what follows it."""
         clip = self.open(clip)
-        return self.close(self.block(choice)(clip.x, clip.valid), clip)
+        return self.close(clip._replace(x=self.block(choice)(clip.x, clip.valid)))
 
     def block(self, choice: int) -> ChoiceBlock:
         """The candidate block of a choice."""
         return cast(ChoiceBlock, self.options[str(choice)])
 
     def open(self, clip: Clip) -> Clip:
-        """The clip as the block and what follows it see it."""
+        """What all choices have in common: the stage's input kept, its shortcut computed."""
+        clip = self.remember(clip)
+        if self.shortcut is None:
+            return clip
+        return self.with_shortcut(clip, self.shortcut(clip.stage_input, clip.valid))
+
+    def remember(self, clip: Clip) -> Clip:
+        """The clip with the stage's input, if a stage with a shortcut begins here."""
         return clip._replace(stage_input=clip.x) if self.opens else clip
 
-    def close(self, x: Tensor, opened: Clip) -> Clip:
-        """All that follows the block: ``x`` is its output for the ``opened`` clip."""
-        _, valid, stage_input = opened
-        if self.shortcut is not None:
-            x = self.shortcut(stage_input, valid).add_(x)
-            stage_input = None
+    def with_shortcut(self, clip: Clip, shortcut: Tensor) -> Clip:
+        """The clip with what the shortcut made of the stage's input, in place of it."""
+        return clip._replace(stage_input=None, shortcut=shortcut)
+
+    def close(self, clip: Clip) -> Clip:
+        """All that follows the block, whose output the clip holds."""
+        x, valid, stage_input, shortcut = clip
+        if shortcut is not None:
+            x = x + shortcut
         if self.pool:
             x = spatial_max(x)
         if self.relu:
@@ -166,7 +179,8 @@ class ChoiceNetwork(GaitNetwork):
         """The clip that the first unit takes; sequences that are too short are repeated."""
         lengths = check_lengths(silhouettes, lengths)
         silhouettes, lengths = repeat_short(silhouettes, lengths, self.least_frames)
-        return Clip(silhouettes[:, None], valid_mask(lengths, silhouettes.shape[1]))
+        valid = valid_mask(lengths, silhouettes.shape[1])
+        return Clip(hide(silhouettes[:, None], valid), valid)
 
     def leave(self, clip: Clip) -> GaitOutput:
         """Embeddings, and logits if there is a neck, from the last unit's clip."""

@@ -1,83 +1,156 @@
-"""Activations of many batches within a memory budget: kept while they fit, else made again."""
+"""Clips of many batches within a memory budget: kept while they fit, else made again."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any, Generic, TypeVar
 
 from torch import Tensor
 
-T = TypeVar("T")
+from search_spaces.network import Clip
+
+STANDING = 2
+"""Clips of a batch, those furthest from the input, that never make room for others."""
 
 
 class Memory:
-    """Bytes that may be held, and how many are.
+    """Bytes of activations that may be kept, and how many are.
+
+    What several clips share counts once.  Where a clip does not fit, others make room that are
+    needed later: those nearest to the input with enough of their batch kept behind them.
 
     Attributes:
-        limit: bytes that may be held.
-        used: bytes held now.
+        limit: bytes that may be kept.
+        used: bytes kept now.
         peak: the most that were.
     """
 
     def __init__(self, limit: float) -> None:
         self.limit = limit
         self.used = self.peak = 0
+        self._columns: list[Column] = []
+        self._holders: Counter[int] = Counter()
 
-    def take(self, size: int) -> bool:
-        """Take ``size`` bytes if so many are left; a negative size gives bytes back."""
-        if self.used + size > self.limit:
-            return False
-        self.used += size
+    def hold(self, clip: Clip) -> bool:
+        """Count a clip as kept, or return False when it does not fit."""
+        while self.used + self._size(clip, holders=0) > self.limit:
+            if not self._make_room():
+                return False
+        self.used += self._size(clip, holders=0)
         self.peak = max(self.peak, self.used)
+        self._holders.update(storages(clip).keys())
         return True
 
+    def drop(self, clip: Clip) -> None:
+        """Undo :meth:`hold`."""
+        self.used -= self._size(clip, holders=1)
+        self._holders.subtract(storages(clip).keys())
 
-class Column(Generic[T]):
-    """A value for each batch, made when it is asked for.
+    def join(self, column: Column) -> None:
+        """Have a column's clips make room for others; those nearer to the input join first."""
+        self._columns.append(column)
 
-    A value is kept as long as memory is left, and made again whenever it is not, from the
-    columns it is made of, which make theirs again in turn, up to the input if need be.  What
-    comes out is the same.
+    def part(self, column: Column) -> None:
+        """Keep nothing of a column any more."""
+        while column.kept:
+            self.drop(column.kept.popitem()[1])
+        self._columns.remove(column)
+
+    def clear(self) -> None:
+        """Keep nothing any more."""
+        while self._columns:
+            self.part(self._columns[-1])
+
+    def _size(self, clip: Clip, holders: int) -> int:
+        """Bytes of a clip that so many kept clips hold."""
+        return sum(size for key, size in storages(clip).items() if self._holders[key] == holders)
+
+    def _make_room(self) -> bool:
+        """Give up one clip, if one may be given up."""
+        for place, column in enumerate(self._columns):
+            behind = [c for c in self._columns[place + 1 :] if c.root is column.root]
+            for batch in column.kept:
+                if sum(batch in other.kept for other in behind) >= STANDING:
+                    self.drop(column.kept.pop(batch))
+                    return True
+        return False
+
+
+class Column:
+    """The clips of all batches at one place of a network, each made when it is asked for.
+
+    A clip is kept as long as memory is left, and made again whenever it is not, from the clip
+    before it, which is made again in turn, back to the input if need be.  What comes out is the
+    same.
 
     Args:
-        make: gives the value of a batch, always the same.
+        make: gives the clip of a batch, always the same.
         count: batches.
-        held: the tensors that a value holds on to; None: values are never kept.
         memory: the budget that all columns share.
-        consumes: the column whose value nobody needs once this one's is kept.
+        keep: whether clips are kept at all.
+        consumes: the column whose clip nobody needs once this one's is kept.
+        root: the column that all of this chain are made from; itself by default.
     """
 
     def __init__(
         self,
-        make: Callable[[int], T],
+        make: Callable[[int], Clip],
         count: int,
         memory: Memory,
-        held: Callable[[T], list[Tensor]] | None = None,
-        consumes: Column[Any] | None = None,
+        keep: bool = True,
+        consumes: Column | None = None,
+        root: Column | None = None,
     ) -> None:
-        self._make, self._count, self._memory = make, count, memory
-        self._held, self._consumes = held, consumes
-        self._kept: dict[int, tuple[T, int]] = {}
+        self._make, self.count, self._memory = make, count, memory
+        self._keep, self._consumes = keep, consumes
+        self.root = root or self
+        self.kept: dict[int, Clip] = {}
+        if keep:
+            memory.join(self)
 
-    def __getitem__(self, batch: int) -> T:
-        if batch in self._kept:
-            return self._kept[batch][0]
-        value = self._make(batch)
-        if self._held is not None:
-            size = sum(tensor.numel() * tensor.element_size() for tensor in self._held(value))
-            spent = {} if self._consumes is None else self._consumes._kept
-            _, freed = spent.get(batch, (None, 0))
-            if self._memory.take(size - freed):
-                spent.pop(batch, None)
-                self._kept[batch] = value, size
-        return value
+    def then(
+        self, step: Callable[[Clip], Clip], keep: bool = True, consume: bool = False
+    ) -> Column:
+        """The clips one step further; with ``consume`` nobody else needs those here."""
+        return Column(
+            lambda batch: step(self[batch]),
+            self.count,
+            self._memory,
+            keep,
+            self if consume else None,
+            self.root,
+        )
 
-    def __iter__(self) -> Iterator[T]:
-        return (self[batch] for batch in range(self._count))
+    def __getitem__(self, batch: int) -> Clip:
+        if batch in self.kept:
+            return self.kept[batch]
+        clip = self._make(batch)
+        if self._keep:
+            self._hold(batch, clip)
+        return clip
+
+    def __iter__(self) -> Iterator[Clip]:
+        return (self[batch] for batch in range(self.count))
+
+    def _hold(self, batch: int, clip: Clip) -> None:
+        spent = self._consumes.kept.pop(batch, None) if self._consumes else None
+        if spent is not None:
+            self._memory.drop(spent)
+        if self._memory.hold(clip):
+            self.kept[batch] = clip
+        elif spent is not None and self._consumes and self._memory.hold(spent):
+            self._consumes.kept[batch] = spent
 
     def release(self) -> None:
         """Keep nothing any more, nor anything of what this column was to consume."""
+        if self._keep:
+            self._memory.part(self)
         if self._consumes is not None:
             self._consumes.release()
-        self._memory.take(-sum(size for _, size in self._kept.values()))
-        self._kept.clear()
+
+
+def storages(clip: Clip) -> dict[int, int]:
+    """The bytes of each piece of memory behind a clip's tensors, by its address."""
+    tensors: list[Tensor | None] = [clip.x, clip.stage_input, clip.shortcut]
+    held = (tensor.untyped_storage() for tensor in tensors if tensor is not None)
+    return {storage.data_ptr(): storage.nbytes() for storage in held}

@@ -10,11 +10,8 @@ from nasgait.evaluation.embed import PIXELS
 from nasgait.nn.temporal import LTA_STRIDE
 from search_spaces.spec import SpaceSpec
 
-WORKING_SET = 4
+WORKING_SET = 6
 """Tensors as large as the largest activation that exist at once while a batch is computed."""
-
-EMBEDDINGS_SHARE = 4
-"""A budget's share for embeddings is one part in so many."""
 
 
 @dataclass(frozen=True)
@@ -23,18 +20,8 @@ class Plan:
 
     batch_frames: int
     """Frames of a batch, padding included."""
-    group_frames: int
-    """Frames of the batches that go through the layers together when embedded."""
     activations: float
     """Bytes for activations that wait for their next use."""
-    embeddings: float
-    """Bytes for the embeddings of architectures that are scored together."""
-    embedding: int
-    """Bytes of the embedding of one sequence."""
-
-    def architectures(self, sequences: int) -> int:
-        """How many are scored together on so many sequences."""
-        return max(1, int(self.embeddings // (sequences * self.embedding)))
 
 
 @dataclass(frozen=True)
@@ -45,8 +32,6 @@ class Footprint:
     """Of a frame."""
     frame: int
     """Bytes of the largest activation, for each frame of input."""
-    path: int
-    """Bytes of what all layers pass on, for each frame of input."""
     embedding: int
     """Bytes of the embedding of one sequence."""
 
@@ -54,45 +39,42 @@ class Footprint:
     def of(cls, spec: SpaceSpec, dtype: torch.dtype) -> "Footprint":
         """The footprint of any architecture of a space, activations in ``dtype``."""
         height, width = spec.size
-        time, largest, path = Fraction(1), Fraction(0), Fraction(height * width)
+        time, largest = Fraction(1), Fraction(0)
         for stage in spec.stages:
-            for layer in stage.layers:
-                out = layer.channels * height * width * time
-                largest, path = max(largest, out), path + out
+            channels = max(layer.channels for layer in stage.layers)
+            largest = max(largest, channels * height * width * time)
             if stage.pool:
                 height, width = height // 2, width // 2
             if stage.lta:
                 time /= LTA_STRIDE
-            # What the last layer passes on is pooled.
-            path += stage.layers[-1].channels * height * width * time - out
         embedding = spec.head.channels * sum(spec.head.bins) * torch.float32.itemsize
-        return cls(
-            spec.size[0] * spec.size[1],
-            int(largest * dtype.itemsize),
-            int(path * dtype.itemsize),
-            embedding,
-        )
+        return cls(spec.size[0] * spec.size[1], int(largest * dtype.itemsize), embedding)
 
-    def plan(self, memory: float, longest: int, device: torch.device) -> Plan:
-        """Share out ``memory`` bytes for sequences of up to ``longest`` frames.
+    def plan(
+        self, memory: float, longest: int, device: torch.device, calibration: int, scored: int
+    ) -> Plan:
+        """Share out ``memory`` bytes.
 
         Batches are as large as suits the device, or smaller where memory is short.
+
+        Args:
+            memory: bytes.
+            longest: frames of the longest sequence.
+            device: where to compute.
+            calibration: bytes of the calibration set, which stays in memory.
+            scored: sequences that are embedded; all embeddings of one architecture are held.
 
         Raises:
             ConfigError: it is not enough for the longest sequence.
         """
-        embeddings = memory / EMBEDDINGS_SHARE
-        rest = memory - embeddings
-        need = WORKING_SET * self.frame * longest
-        if need > rest:
-            least = need * EMBEDDINGS_SHARE / (EMBEDDINGS_SHARE - 1)
+        held = calibration + scored * self.embedding
+        least = held + WORKING_SET * self.frame * longest
+        if least > memory:
             raise ConfigError(
-                f"search.memory {memory:.3g} is too little for a sequence of {longest} frames, "
-                f"which needs {least:.3g}; raise it, or lower search.max_frames and "
-                "search.calibration.max_frames"
+                f"search.memory {memory:.3g} is too little: a sequence of {longest} frames, the "
+                f"calibration set and the embeddings of {scored} sequences need {least:.3g}; "
+                "raise it, or lower search.max_frames, search.max_sequences or search.calibration"
             )
-        affordable = int(rest / 2 // (WORKING_SET * self.frame))
+        affordable = int((memory - held) / 2 // (WORKING_SET * self.frame))
         batch_frames = max(longest, min(PIXELS[device.type] // self.pixels, affordable))
-        held = WORKING_SET * self.frame * batch_frames
-        group_frames = int((rest - held) // self.path)
-        return Plan(batch_frames, group_frames, rest - held, embeddings, self.embedding)
+        return Plan(batch_frames, memory - held - WORKING_SET * self.frame * batch_frames)

@@ -7,12 +7,13 @@ each would get alone.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from nasgait.config.schema import CalibrationConfig, ExperimentConfig
 from nasgait.data.loader import pad
@@ -25,12 +26,11 @@ from nasgait.errors import DataError
 from nasgait.evaluation.embed import like_lengths
 from nasgait.evaluation.protocols import leave_one_out
 from nasgait.nn.layout import to_channels_last
-from search_spaces.network import Clip
-from supernet.calibration import Batch, Calibration
 from supernet.column import Memory
+from supernet.descent import Descent
 from supernet.footprint import Footprint
 from supernet.network import slice_state
-from supernet.tree import Prefix, Tree, grow
+from supernet.tree import Prefix
 from supernet.weights import Weights
 
 RATES = ("rank1", "map")
@@ -66,8 +66,7 @@ class Scorer:
     ) -> None:
         search, self.space = config.search, weights.space
         self._store, self.device, self._metric = store, device, config.evaluation.metric
-        self._dtype = MIXED.get(search.precision, torch.float32)
-        self._arithmetic = partial(autocast, device, search.precision)
+        dtype = MIXED.get(search.precision, torch.float32)
         self.network = self.space.supernet()
         self.network.load_state_dict(slice_state(weights.state, self.network))
         to_channels_last(self.network.to(device)).eval()
@@ -79,88 +78,53 @@ class Scorer:
         drawn = calibration_sequences(store, parts, search.calibration, config.seed)
         self.calibrated_on = len(drawn)
         longest = max([int(self._lengths.max()), *map(len, drawn)])
-        self._plan = Footprint.of(self.space.spec, self._dtype).plan(search.memory, longest, device)
-        batches = [
-            self._padded([drawn[i] for i in batch])
-            for batch in like_lengths([len(frames) for frames in drawn], self._plan.batch_frames)
-        ]
-        self.memory = Memory(self._plan.activations - sum(x.nbytes for x, _ in batches))
-        self._calibration = Calibration(self.network, batches, self.memory, self._arithmetic)
+        set_aside = sum(frames.nbytes for frames in drawn)
+        footprint = Footprint.of(self.space.spec, dtype)
+        plan = footprint.plan(search.memory, longest, device, set_aside, len(self.indices))
+        self.memory = Memory(plan.activations)
+        self._batches = list(like_lengths(self._lengths, plan.batch_frames))
+        self._descent = Descent(
+            self.network,
+            [
+                partial(self._padded, [drawn[i] for i in batch])
+                for batch in like_lengths([len(frames) for frames in drawn], plan.batch_frames)
+            ],
+            [partial(self._read, batch) for batch in self._batches],
+            self.memory,
+            partial(autocast, device, search.precision),
+            dtype,
+        )
 
     def score_all(
-        self, architectures: Sequence[Prefix]
+        self, architectures: Iterable[Prefix]
     ) -> Iterator[tuple[Prefix, dict[str, float], float]]:
         """Score architectures, those that begin alike side by side.
 
-        Yields, in the given order:
+        Yields, in the order of their choices and each as soon as it is known:
             The choices; leave-one-out ``rank1`` and ``map`` in percent on search-val
-            identities; the seconds it took, an equal share of the common work.
+            identities; the seconds since the one before.
         """
-        ordered = sorted(set(architectures))
-        together = self._plan.architectures(len(self.indices))
-        scored: dict[Prefix, tuple[dict[str, float], float]] = {}
-        for start in range(0, len(ordered), together):
+        began = time.perf_counter()
+        for choices, embeddings in self.embed(architectures):
+            found = leave_one_out(embeddings, self.labels, self._metric).rates()
+            seconds = time.perf_counter() - began
+            yield choices, {name: found[name] for name in RATES}, seconds
             began = time.perf_counter()
-            rates = {
-                choices: self._rates(embeddings)
-                for choices, embeddings in self.embed(ordered[start : start + together]).items()
-            }
-            share = (time.perf_counter() - began) / len(rates)
-            scored |= {choices: (found, share) for choices, found in rates.items()}
-        yield from ((choices, *scored[choices]) for choices in architectures)
 
-    def score(self, choices: Prefix) -> dict[str, float]:
-        """The rates of one architecture."""
-        return next(self.score_all([choices]))[1]
-
-    def embed(self, architectures: Sequence[Prefix]) -> dict[Prefix, NDArray[np.float32]]:
-        """What each architecture makes of the scored sequences: [n, c, p], in their order."""
-        self._calibration.measure(architectures)
-        tree, head = grow(architectures), self.space.spec.head
-        shape = (len(self.indices), head.channels, sum(head.bins))
-        found = {choices: np.empty(shape, np.float32) for choices in architectures}
-        for group in self._groups():
-            batches = [self._padded([self._read(i) for i in batch]) for batch in group]
-            with torch.inference_mode(), self._arithmetic():
-                clips = [self.network.enter(*batch) for batch in batches]
-                for choices, embeddings in self._embed_below(tree, (), clips):
-                    found[choices][np.concatenate(group)] = embeddings
-        return found
-
-    def _groups(self) -> Iterator[list[list[int]]]:
-        """The scored sequences in batches, as many together as memory holds along a path."""
-        group: list[list[int]] = []
-        frames = 0
-        for batch in like_lengths(self._lengths, self._plan.batch_frames):
-            padded = len(batch) * int(self._lengths[batch[0]])
-            if group and frames + padded > self._plan.group_frames:
-                yield group
-                group, frames = [], 0
-            group.append(batch)
-            frames += padded
-        yield group
-
-    def _rates(self, embeddings: NDArray[np.float32]) -> dict[str, float]:
-        rates = leave_one_out(embeddings, self.labels, self._metric).rates()
-        return {name: rates[name] for name in RATES}
-
-    def _embed_below(
-        self, tree: Tree, prefix: Prefix, clips: list[Clip]
+    def embed(
+        self, architectures: Iterable[Prefix]
     ) -> Iterator[tuple[Prefix, NDArray[np.float32]]]:
-        """The architectures of a tree, and their embeddings of all clips behind ``prefix``."""
-        if not tree:
-            rows = [self.network.leave(clip).embeddings.float() for clip in clips]
-            yield prefix, torch.cat(rows).cpu().numpy()
-        for choice, below in tree.items():
-            path = (*prefix, choice)
-            self._calibration.fold(path, self._dtype)
-            unit = self.network.units[len(prefix)]
-            yield from self._embed_below(below, path, [unit(clip, choice) for clip in clips])
+        """What each architecture makes of the scored sequences: [n, c, p], in their order."""
+        order = np.argsort(np.concatenate(self._batches))
+        for choices, embeddings in self._descent.embeddings(architectures):
+            yield choices, embeddings.cpu().numpy()[order]
 
-    def _read(self, i: int) -> NDArray[np.uint8]:
-        return self._store.read(self.indices[i], np.arange(self._lengths[i]))
+    def _read(self, batch: Sequence[int]) -> tuple[Tensor, Tensor]:
+        return self._padded(
+            [self._store.read(self.indices[i], np.arange(self._lengths[i])) for i in batch]
+        )
 
-    def _padded(self, sequences: list[NDArray[np.uint8]]) -> Batch:
+    def _padded(self, sequences: Sequence[NDArray[np.uint8]]) -> tuple[Tensor, Tensor]:
         frames, lengths = pad(sequences)
         return fit(frames.to(self.device), self.space.size), lengths.to(self.device)
 

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ from nasgait.engine.memory import keep_freed_memory
 from nasgait.engine.rng import generator
 from nasgait.evaluation.protocols import leave_one_out
 from nasgait.evaluation.statistics import kendall
-from nasgait.nn import blocks
+from nasgait.nn.blocks import ConvBN, JoiningConv
+from nasgait.nn.convolution import Conv3d
 from nasgait.nn.norm import BatchNorm
 from search_spaces import load_space
 from search_spaces.network import ChoiceNetwork, ChoiceUnit, Clip
@@ -45,7 +47,7 @@ from search_spaces.space import SearchSpace
 from supernet.network import slice_state
 from supernet.scoring import Scorer, calibration_sequences
 from supernet.tree import Prefix
-from supernet.weights import Weights
+from supernet.weights import Weights, load_supernet
 
 SEQUENCES_OF_AN_IDENTITY = 4
 
@@ -69,11 +71,9 @@ class PlainNorm(nn.BatchNorm3d):
 class PlainUnit(ChoiceUnit):
     """A unit whose ReLU and pooling are torch's own, in the published order."""
 
-    def close(self, x: Tensor, opened: Clip) -> Clip:
+    def close(self, clip: Clip) -> Clip:
         """What follows the block."""
-        if self.shortcut is not None:
-            x = x + self.shortcut(opened.stage_input)
-        return self.finish(x)
+        return self.finish(clip.x if clip.shortcut is None else clip.x + clip.shortcut)
 
     def finish(self, x: Tensor) -> Clip:
         """What follows the sum."""
@@ -84,7 +84,7 @@ class PlainUnit(ChoiceUnit):
 
 PLAIN: dict[type, type] = {
     BatchNorm: PlainNorm,
-    blocks.Conv3d: nn.Conv3d,
+    Conv3d: nn.Conv3d,
     ChoiceUnit: PlainUnit,
 }
 
@@ -146,7 +146,11 @@ class Bench:
         )
         self.parts = split_as(self.store, data)
         torch.manual_seed(0)
-        self.weights = Weights(self.space.supernet().state_dict(), self.space, "")
+        self.weights = (
+            load_supernet(args.supernet, args.space)
+            if args.supernet
+            else Weights(self.space.supernet().state_dict(), self.space, "")
+        )
         rng, chosen = generator(0, "population"), set()
         while len(chosen) < min(args.archs, self.space.paths):
             chosen.add(self.space.sample(rng).choices)
@@ -169,14 +173,14 @@ def run_side(args: argparse.Namespace) -> None:
     if args.side == "shared":
         keep_freed_memory()
         scorer = Scorer(bench.config, bench.weights, bench.store, bench.parts, torch.device("cpu"))
-        work = count_macs(scorer)
+        work = count_macs()
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     began = time.perf_counter()
     with torch.inference_mode():
         if args.side == "plain":
             found = score_plainly(args, bench)
         else:
-            found = scorer.embed(bench.architectures)
+            found = dict(scorer.embed(bench.architectures))
     labels = [bench.store.sequences[i].label for i in bench.parts.search_val]
     rates = {c: leave_one_out(found[c], labels).rates() for c in bench.architectures}
     figures["seconds"] = time.perf_counter() - began
@@ -189,16 +193,27 @@ def run_side(args: argparse.Namespace) -> None:
     print(json.dumps(figures))
 
 
-def count_macs(scorer: Scorer) -> list[int]:
-    """A counter of the multiply-accumulates of all convolutions that run from now on."""
+def count_macs() -> list[int]:
+    """A counter of the multiply-accumulates of all convolutions that run from now on.
+
+    They are those of plain sums, however they are computed.
+    """
     done = [0]
 
-    def add(module: nn.Module, inputs: object, output: Tensor) -> None:
-        done[0] += module.weight.numel() * (output.numel() // output.shape[1])
+    def counted(convolve: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def count(self: ConvBN, *args: Any) -> Tensor:
+            y = convolve(self, *args)
+            done[0] += self.conv.weight.numel() * (y.numel() // y.shape[1])
+            return y
 
-    for module in scorer.network.modules():
-        if isinstance(module, nn.Conv3d):
-            module.register_forward_hook(add)
+        return count
+
+    def joined(module: nn.Module, inputs: object, y: Tensor) -> None:
+        if isinstance(module, JoiningConv):
+            done[0] += module.weight.numel() * (y.numel() // y.shape[1])
+
+    ConvBN.convolve = counted(ConvBN.convolve)  # type: ignore[method-assign]
+    nn.modules.module.register_module_forward_hook(joined)
     return done
 
 
@@ -226,13 +241,20 @@ def write_store(args: argparse.Namespace, folder: str) -> str:
     path = str(Path(folder) / "store")
     with StoreWriter(path) as writer:
         for subset, count in (("search-val", args.sequences), ("train", max(args.calibrate, 4))):
-            for number in range(count):
-                frames = source[number if subset == "search-val" else len(source) - 1 - number]
+            for i in few_of_each_identity(source, subset)[:count]:
                 length = int(rng.integers(30, 121))
-                walk = np.resize(frames, (length, *frames.shape[1:]))
-                label = f"{subset}-{number // SEQUENCES_OF_AN_IDENTITY:03d}"
-                writer.add(label, "nm", f"{number:03d}", subset, walk)
+                walk = np.resize(source[i], (length, *source[i].shape[1:]))
+                writer.add(source.sequences[i].label, "nm", f"{i}", subset, walk)
     return path
+
+
+def few_of_each_identity(source: GaitStore, subset: str) -> list[int]:
+    """The first sequences of each identity of a subset."""
+    groups: dict[str, list[int]] = {}
+    for i, sequence in enumerate(source.sequences):
+        if sequence.subset == subset:
+            groups.setdefault(sequence.label, []).append(i)
+    return [i for group in groups.values() for i in group[:SEQUENCES_OF_AN_IDENTITY]]
 
 
 def compare(args: argparse.Namespace) -> dict[str, Any]:
@@ -289,6 +311,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--space", default="sposgait-small")
     parser.add_argument("--store", default="data/wild-mini", help="where silhouettes come from")
+    parser.add_argument("--supernet", help="a trained checkpoint; random weights without")
     parser.add_argument("--archs", type=int, default=50)
     parser.add_argument("--sequences", type=int, default=40)
     parser.add_argument("--calibrate", type=int, default=0, help="calibration sequences")

@@ -45,21 +45,26 @@ def moments(x: Tensor, valid: Tensor | None = None) -> Moments:
 
     ``valid`` is bool, broadcastable to x with channel dimension 1; all by default.
     """
+    if valid is not None:
+        return moments(_valid_rows(x, valid))
     channels = x.shape[1]
-    if valid is None:
-        count = x.numel() // channels
-        grouped, groups = _regroup(x)
-        # Wide running statistics make the kernel accumulate half precision in float32.
-        unused = x.new_zeros(groups * channels, dtype=_wide(x))
-        mean, var = torch.batch_norm_update_stats(grouped, unused, unused.clone(), 0.0)
-        means, variances = mean.view(groups, -1).double(), var.view(groups, -1).double()
-        mean = means.mean(0)
-        return Moments(count, mean, (variances + (means - mean).square()).sum(0) * count / groups)
-    wide, dims = x.to(_wide(x)), [d for d in range(x.dim()) if d != 1]
-    real = float(valid.expand(x.shape[0], 1, *x.shape[2:]).sum())
-    mean = wide.masked_fill(~valid, 0).sum(dims) / real
-    apart = (wide - _across(mean, x)).masked_fill(~valid, 0)
-    return Moments(real, mean.double(), apart.square().sum(dims).double())
+    count = x.numel() // channels
+    grouped, groups = _regroup(x)
+    # Wide running statistics make the kernel accumulate half precision in float32.
+    unused = x.new_zeros(groups * channels, dtype=_wide(x))
+    mean, var = torch.batch_norm_update_stats(grouped, unused, unused.clone(), 0.0)
+    means, variances = mean.view(groups, -1).double(), var.view(groups, -1).double()
+    mean = means.mean(0)
+    return Moments(count, mean, (variances + (means - mean).square()).sum(0) * count / groups)
+
+
+def _valid_rows(x: Tensor, valid: Tensor) -> Tensor:
+    """The valid positions of x [n, c, ...], as [1, c, positions] with channels last in memory."""
+    rows, mask = x.movedim(1, -1), valid[:, 0]
+    while mask.dim() > 1 and mask.shape[-1] == 1:
+        mask = mask[..., 0]  # whole frames are taken at once
+    mask = mask.expand(rows.shape[: mask.dim()])
+    return rows[mask].flatten(0, -2).T[None]
 
 
 class BatchNorm(_BatchNorm):
@@ -101,9 +106,11 @@ class BatchNorm(_BatchNorm):
             self.adopt(self.calibrate(moments(x.detach(), valid)))
         elif self.training and not self.frozen:
             return self._train(x, valid)
-        return F.batch_norm(
-            x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
-        )
+        return self.normalise(x, self.running_mean, self.running_var)
+
+    def normalise(self, x: Tensor, mean: Tensor, var: Tensor) -> Tensor:
+        """Normalise x [n, c, ...] by a mean and variance [c], with this weight and bias."""
+        return F.batch_norm(x, mean, var, self.weight, self.bias, False, 0.0, self.eps)
 
     def adopt(self, found: Moments) -> None:
         """Take moments as running statistics (biased variance)."""
@@ -234,8 +241,3 @@ def pool_ranks(own: Moments, ranks: int) -> Moments:
     dist.all_gather(gathered, packed)
     channels = own.mean.numel()
     return pool([Moments(float(g[0]), g[1 : channels + 1], g[channels + 1 :]) for g in gathered])
-
-
-def _across(per_channel: Tensor, x: Tensor) -> Tensor:
-    """View [c] so that it broadcasts over x [n, c, ...]."""
-    return per_channel.view(1, -1, *[1] * (x.dim() - 2))

@@ -77,6 +77,18 @@ def hide(x: Tensor, valid: Tensor | None) -> Tensor:
     return x if valid is None else x.masked_fill(~valid, 0)
 
 
+def hide_(x: Tensor, valid: Tensor | None) -> Tensor:
+    """The same in place, for activations without gradients that are the network's own."""
+    if valid is None:
+        return x
+    if x.is_cuda:
+        return x.masked_fill_(~valid, 0)
+    # On a CPU only the frames from the shortest sequence's end on are touched.
+    shortest = int(valid.all(0).sum())
+    x[:, :, shortest:].masked_fill_(~valid[:, :, shortest:], 0)
+    return x
+
+
 def pack(silhouettes: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
     """The real frames of all sequences, one after another, for networks that see each alone.
 

@@ -1,49 +1,90 @@
-"""Values that are kept while memory lasts, and made again where it does not."""
+"""Clips that are kept while memory lasts, and made again where it does not."""
 
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from search_spaces.network import Clip
 from supernet.column import Column, Memory
+
+FLOAT = 4
+"""Bytes."""
+
+
+def clip(*values):
+    return Clip(torch.tensor(values, dtype=torch.float32), None)
 
 
 def chain(memory, made):
-    """Three columns of four values, each made of the one before and taking its place."""
+    """Three columns of four clips, each made of the one before; the last two take its place."""
 
-    def make(name, change, source, consumes):
-        def value(i):
-            made.append((name, i))
-            return change(source[i])
+    def counted(name, change):
+        def step(before):
+            made.append(name)
+            return Clip(change(before.x), None)
 
-        return Column(value, 4, memory, lambda x: [x], consumes)
+        return step
 
-    inputs = [torch.full((size,), float(size)) for size in (1, 2, 3, 4)]
-    first = make("first", lambda x: x + 1, inputs, None)
-    second = make("second", lambda x: torch.cat([x, x]), first, first)
-    return first, second, make("third", lambda x: x[:1] * 2, second, second)
+    def enter(batch):
+        made.append("first")
+        return clip(*[float(batch)] * (batch + 1))
+
+    first = Column(enter, 4, memory)
+    second = first.then(counted("second", lambda x: torch.cat([x, x])))
+    return first, second, second.then(counted("third", lambda x: x[:1] * 2), consume=True)
 
 
-def test_kept_values_are_made_once():
-    made: list[tuple[str, int]] = []
+def test_kept_clips_are_made_once():
+    made: list[str] = []
     memory = Memory(1e6)
-    first, _, third = chain(memory, made)
-    assert [x.item() for x in third] == [4, 6, 8, 10]
-    assert sorted(made) == sorted(
-        (name, i) for name in ("first", "second", "third") for i in range(4)
-    )
+    first, second, third = chain(memory, made)
+    assert [c.x.item() for c in third] == [0, 2, 4, 6]
+    assert [made.count(name) for name in ("first", "second", "third")] == [4, 4, 4]
     assert list(third) and len(made) == 12
-    assert memory.used == 4 * 4, "the last column's alone: it took the place of the others"
-    assert first[0].item() == 2 and len(made) == 13, "consumed, so made again"
+    assert memory.used == (1 + 2 + 3 + 4 + 4) * FLOAT, "the second's were consumed"
+    assert second[1].x.tolist() == [1] * 4 and len(made) == 13, "so it is made again"
+    third.release()
+    first.release()
+    assert memory.used == 0
 
 
-@given(limit=st.integers(0, 120), asked=st.lists(st.integers(0, 3), max_size=12))
+def test_what_several_clips_share_counts_once():
+    memory = Memory(5 * FLOAT)
+    first = Column(lambda batch: clip(1, 2, 3), 1, memory)
+    behind = first.then(lambda c: Clip(c.x[:2] + 1, None, stage_input=c.x))
+    assert behind[0].stage_input is first[0].x
+    assert memory.used == 5 * FLOAT
+    first.release()
+    assert memory.used == 5 * FLOAT
+    behind.release()
+    assert memory.used == 0
+
+
+def test_room_is_made_by_what_is_needed_last():
+    memory = Memory(3 * FLOAT)
+    columns = [Column(lambda batch: clip(float(batch)), 2, memory)]
+    for _ in range(4):
+        columns.append(columns[-1].then(lambda c: Clip(c.x + 1, None)))
+    assert [c.x.item() for c in columns[-1]] == [4, 5]
+    held = [list(column.kept) for column in columns]
+    assert held == [[1], [], [], [0], [0]], "the last two of the first batch stand"
+
+
+@given(limit=st.integers(0, 160), asked=st.lists(st.integers(0, 3), max_size=12))
 def test_any_memory_gives_the_same_and_is_never_exceeded(limit, asked):
     memory = Memory(limit)
     columns = chain(memory, [])
     for i in asked:
-        values = [i + 2] * (i + 1), [i + 2] * 2 * (i + 1), [2 * i + 4]
+        values = [i] * (i + 1), [i] * 2 * (i + 1), [2 * i]
         for column, expected in zip(columns, values, strict=True):
-            assert column[i].tolist() == expected
+            assert column[i].x.tolist() == expected
             assert 0 <= memory.used <= limit
-    columns[-1].release()
+    memory.clear()
     assert memory.used == 0 and memory.peak <= limit
+
+
+def test_without_memory_each_clip_is_made_of_those_before_it_once():
+    made: list[str] = []
+    _, _, third = chain(Memory(0), made)
+    list(third)
+    assert [made.count(name) for name in ("first", "second", "third")] == [4, 4, 4]

@@ -22,11 +22,12 @@ from nasgait.errors import ConfigError
 from nasgait.evaluation.protocols import leave_one_out
 from nasgait.evaluation.statistics import kendall
 from nasgait.nn.blocks import ConvBN
+from nasgait.nn.winograd import Winograd
 from search_spaces import load_space
 from search_spaces.space import SearchSpace
 from search_spaces.spec import HeadSpec, LayerSpec, SpaceSpec, StageSpec
-from supernet.calibration import Calibration
 from supernet.column import Memory
+from supernet.descent import Descent
 from supernet.network import slice_state
 from supernet.recalibrate import recalibrate
 from supernet.scoring import Scorer, calibration_sequences
@@ -96,6 +97,10 @@ def scorer_of(space, store, **search):
     return Scorer(config, weights_of(space), store, split_as(store, config.data), CPU)
 
 
+def embedded(scorer, architectures):
+    return dict(scorer.embed(architectures))
+
+
 def plain_loop(space, store, architectures, precision="float32", **search):
     """Each architecture and each sequence alone: [n, c, p] by choices."""
     config = experiment(store, **search)
@@ -128,9 +133,9 @@ def test_fifty_together_are_each_alone(store):
     assert len(chosen) == 50
     scorer = scorer_of(space, store)
     plain = plain_loop(space, store, chosen)
-    agree(scorer.embed(chosen), plain)
+    agree(embedded(scorer, chosen), plain)
     scored = list(scorer.score_all(chosen[::-1]))
-    assert [choices for choices, _, _ in scored] == chosen[::-1]
+    assert [choices for choices, _, _ in scored] == chosen
     for choices, rates, seconds in scored:
         expected = leave_one_out(plain[choices], scorer.labels).rates()
         assert rates == {name: expected[name] for name in ("rank1", "map")} and seconds > 0
@@ -141,7 +146,7 @@ paths = {space: st.tuples(*[st.integers(0, n - 1) for n in space.choices])
 
 
 @settings(max_examples=25)
-@given(data=st.data(), megabytes=st.floats(3.2, 30), longest=st.integers(1, 13))
+@given(data=st.data(), megabytes=st.floats(4.8, 30), longest=st.integers(1, 13))
 @pytest.mark.parametrize("space", paths, ids=lambda space: space.name)
 def test_whatever_the_population_lengths_batches_and_memory(space, store, data, megabytes, longest):
     chosen = data.draw(st.lists(paths[space], min_size=1, max_size=6, unique=True))
@@ -152,7 +157,7 @@ def test_whatever_the_population_lengths_batches_and_memory(space, store, data, 
         "memory": megabytes * 1e6,
     }
     scorer = scorer_of(space, store, **search)
-    found = scorer.embed(chosen)
+    found = embedded(scorer, chosen)
     assert scorer.memory.used == 0 and scorer.memory.peak <= scorer.memory.limit
     if sequences:
         cut = truncated(store, longest)
@@ -175,18 +180,62 @@ def test_the_same_bits_whatever_is_scored_beside_and_in_whatever_memory(store):
     space = load_space("nano")
     chosen = [(0, a, b, c) for a, b in ((0, 4), (3, 1), (3, 5)) for c in (2, 3)]
     roomy = scorer_of(space, store)
-    together = roomy.embed(chosen)
-    again = roomy.embed(chosen[::-1])
+    together = embedded(roomy, chosen)
+    again = embedded(roomy, chosen[::-1])
     tight = scorer_of(space, store)
     tight.memory.limit = 0
-    recomputed = tight.embed(chosen)
+    recomputed = embedded(tight, chosen)
     assert roomy.memory.peak > 0 == tight.memory.peak
     later = scorer_of(space, store)
-    later.embed(chosen[:1])
+    embedded(later, chosen[:1])
     for choices in chosen[1::2]:
-        alone = scorer_of(space, store).embed([choices])[choices]
-        for other in (together, again, recomputed, later.embed([choices])):
+        alone = embedded(scorer_of(space, store), [choices])[choices]
+        for other in (together, again, recomputed, embedded(later, [choices])):
             assert np.array_equal(alone, other[choices]), choices
+
+
+WIDE = SearchSpace(
+    SpaceSpec(
+        name="wide",
+        size=(16, 11),
+        frames=16,
+        blocks=("3x3x3", "3x3x1+3x1x3", "3x1x1+1x3x3"),
+        stages=(
+            StageSpec((LayerSpec(64, True),)),
+            StageSpec((LayerSpec(64, False),), pool=True),
+            StageSpec((LayerSpec(64, False),)),
+        ),
+        head=HeadSpec((4, 2), 32),
+    ),
+    "wide",
+)
+"""Wide enough for convolutions by Winograd's way."""
+
+
+def test_wide_layers_agree_with_the_plain_loop(store):
+    assert Winograd.suits(torch.empty(64, 64, 3, 1, 3))
+    chosen = [(0, a, b) for a in range(3) for b in range(3)]
+    agree(embedded(scorer_of(WIDE, store), chosen), plain_loop(WIDE, store, chosen), 1e-4)
+
+
+@pytest.mark.parametrize("share", [0, 0.3, 0.6])
+def test_recomputing_costs_no_more_than_each_step_from_the_input_again(store, share, monkeypatch):
+    calls = []
+    convolve = ConvBN.convolve
+    monkeypatch.setattr(
+        ConvBN, "convolve", lambda *args: calls.append(len(args[1])) or convolve(*args)
+    )
+    chosen = [(0, 1, 2, 1, 1, 0), (0, 1, 1, 2, 2, 0), (0, 1, 1, 2, 2, 1)]
+    roomy = scorer_of(DEEP, store)
+    expected = embedded(roomy, chosen)
+    once = len(calls)
+    calls.clear()
+    tight = scorer_of(DEEP, store)
+    tight.memory.limit = share * roomy.memory.peak
+    found = embedded(tight, chosen)
+    assert all(np.array_equal(found[choices], expected[choices]) for choices in chosen)
+    longest = 2 * len(chosen[0]) + 2  # convolutions and shortcuts of a path
+    assert once < len(calls) < once * longest / 2
 
 
 def test_without_a_calibration_set_the_statistics_of_training_hold(store):
@@ -194,7 +243,7 @@ def test_without_a_calibration_set_the_statistics_of_training_hold(store):
     scorer = scorer_of(space, store, calibration=CalibrationConfig(0))
     assert scorer.calibrated_on == 0
     state = weights_of(space).state
-    for choices, embeddings in scorer.embed(chosen).items():
+    for choices, embeddings in embedded(scorer, chosen).items():
         model = space.build(choices)
         model.load_state_dict(slice_state(state, model))
         with torch.inference_mode():
@@ -205,8 +254,8 @@ def test_without_a_calibration_set_the_statistics_of_training_hold(store):
 def test_bfloat16_orders_architectures_as_float32_does(store):
     space = load_space("nano")
     chosen = [(0, a, b, c) for a in range(6) for b in (0, 2, 5) for c in (1, 4)]
-    exact = scorer_of(space, store).embed(chosen)
-    close = scorer_of(space, store, precision="bfloat16").embed(chosen)
+    exact = embedded(scorer_of(space, store), chosen)
+    close = embedded(scorer_of(space, store, precision="bfloat16"), chosen)
     agree(close, exact, 0.05)
     apart = [np.linalg.norm(exact[c][0] - exact[c][1]) for c in chosen]
     apart_close = [np.linalg.norm(close[c][0] - close[c][1]) for c in chosen]
@@ -214,10 +263,13 @@ def test_bfloat16_orders_architectures_as_float32_does(store):
 
 
 def test_memory_too_little_for_a_single_sequence(store):
-    with pytest.raises(ConfigError, match=r"search\.memory .* needs"):
+    with pytest.raises(ConfigError, match=r"search\.memory .* need") as refused:
         scorer_of(load_space("nano"), store, memory=1e6)
-    needed = 4 * 16 * 32 * 22 * 4 * 13 * 4 / 3
-    assert scorer_of(load_space("nano"), store, memory=needed + 1e6).embed([(0, 0, 0, 0)])
+    needed = float(str(refused.value).split(" need ")[1].split(";")[0])
+    assert needed > 6 * 16 * 32 * 22 * 4 * 12, "room for the largest activations"
+    assert embedded(scorer_of(load_space("nano"), store, memory=1.01 * needed), [(0, 0, 0, 0)])
+    with pytest.raises(ConfigError, match="need"):
+        scorer_of(load_space("nano"), store, memory=0.99 * needed)
 
 
 RANKS = textwrap.dedent(
@@ -236,21 +288,18 @@ RANKS = textwrap.dedent(
 
 
 def measured(rank, ranks):
-    """The folded weights of a path, calibrated on this rank's share of ten sequences."""
+    """Embeddings of noise by two paths, calibrated on this rank's share of ten sequences."""
     network = DEEP.supernet().eval()
     network.load_state_dict(weights_of(DEEP).state)
     generator = torch.Generator().manual_seed(3)
     batches = [
         (torch.rand(1, int(length), 16, 11, generator=generator), torch.tensor([int(length)]))
-        for length in torch.randint(1, 12, (10,), generator=generator)
+        for length in torch.randint(1, 12, (11,), generator=generator)
     ]
-    calibration = Calibration(network, batches[rank::ranks], Memory(1e9), nullcontext)
-    path = (0, 1, 2, 1, 0, 2)
-    calibration.measure([path])
-    for length in range(1, len(path) + 1):
-        calibration.fold(path[:length], torch.float32)
-    folded = (module.folded for module in network.modules() if isinstance(module, ConvBN))
-    return [tensor for pair in folded if pair is not None for tensor in pair]
+    calibration, scored = ([partial(tuple, batch) for batch in part]
+                           for part in (batches[rank:10:ranks], batches[10:]))  # fmt: skip
+    descent = Descent(network, calibration, scored, Memory(1e9), nullcontext, torch.float32)
+    return [found for _, found in descent.embeddings([(0, 1, 2, 1, 0, 2), (0, 1, 1, 2, 2, 0)])]
 
 
 def test_statistics_are_pooled_over_ranks(tmp_path):
@@ -260,7 +309,7 @@ def test_statistics_are_pooled_over_ranks(tmp_path):
     command += [str(script), str(tmp_path), str(Path(__file__).parent)]
     subprocess.run(command, check=True, capture_output=True)
     whole = measured(0, 1)
-    assert len(whole) == 2 * 10
+    assert len(whole) == 2
     for rank in range(2):
         shared = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         for mine, expected in zip(shared, whole, strict=True):

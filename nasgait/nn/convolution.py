@@ -1,0 +1,147 @@
+"""Convolutions without bias and with same padding, by the fastest way that torch has."""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nasgait.nn.winograd import Winograd
+
+Kernel = tuple[int, int, int]
+"""Time x height x width."""
+
+Convolution = Callable[[Tensor], Tensor]
+"""Maps [n, c, s, h, w] to [n, out, s, h, w]."""
+
+FEW = 20_480
+"""Channels x frames x rows of one float32 sequence up to which torch 2.13 convolves in three
+dimensions by itself, half as fast as oneDNN, to which it gives larger ones and batches."""
+
+
+class Conv3d(nn.Conv3d):
+    """Convolution without bias and with same padding, by the fastest way that torch has.
+
+    On a CPU all channels of a position should lie side by side (``channels_last_3d``), as they
+    do in what comes out here; then nothing is copied but where it says so.
+
+    Args:
+        in_channels, out_channels: as ever.
+        kernel: time x height x width.
+        stride: in height and width; needs more than one input channel.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: Kernel, stride: int = 1
+    ) -> None:
+        t, h, w = kernel
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel,
+            stride=(1, stride, stride),
+            padding=(t // 2, h // 2, w // 2),
+            bias=False,
+        )
+
+    def forward(
+        self, x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None
+    ) -> Tensor:
+        """Convolve x [n, c, s, h, w] to [n, out, s, h', w']; by ``weight`` in place of its own."""
+        weight = self.weight if weight is None else weight
+        if self.in_channels == 1:
+            return self._from_one_channel(x, weight, bias)
+        if x.is_cuda:
+            return self._conv_forward(x, weight, bias)
+        frames, (window, *area) = x.shape[2], self.kernel_size
+        if window == 1:
+            return self._frame_by_frame(x, weight, bias)
+        if frames < window and x.device.type == "cpu" and torch.is_grad_enabled():
+            # With fewer frames than the kernel is long, the gradient of bfloat16 weights on a
+            # CPU comes out as whatever the memory held before (torch 2.13 with oneDNN).
+            # Frames of zeros behind the last one are what the kernel sees there anyway.
+            longer = F.pad(x, (0, 0, 0, 0, 0, window - frames))
+            return self.forward(longer, weight, bias)[:, :, :frames]
+        if area == [1, 1] and self.stride == (1, 1, 1):
+            # Frame axis and pixels as two dimensions: up to twice as fast.
+            y = F.conv2d(x.flatten(3), weight[..., 0], bias, padding=(window // 2, 0))
+            return y.unflatten(3, x.shape[3:])
+        if len(x) == 1 and x.dtype == torch.float32 and x[..., 0].numel() <= FEW:
+            for axis in (2, 3, 4):
+                if x.shape[axis] % 2 == 0 and self.stride[axis - 2] == 1:
+                    return self._in_halves(x, axis, weight, bias)
+        return self._conv_forward(x, weight, bias)
+
+    def by(self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> Convolution:
+        """This convolution by another weight and bias, computed in ``dtype``, without gradients.
+
+        Many inputs may go through it: the weight is put in order once.
+        """
+        plain = partial(
+            self, weight=weight.to(dtype), bias=None if bias is None else bias.to(dtype)
+        )
+        if weight.is_cuda or max(self.stride) > 1 or not Winograd.suits(weight):
+            return plain
+        fast = Winograd(weight, bias, dtype)
+        return lambda x: fast(x) if fast.pays(x) else plain(x)
+
+    def _frame_by_frame(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """A kernel of one frame: in two dimensions, or a matrix product for one pixel."""
+        if self.kernel_size == (1, 1, 1):
+            _, up, left = self.stride
+            pixels = x[..., ::up, ::left].movedim(1, -1)
+            return F.linear(pixels, weight.flatten(1), bias).movedim(-1, 1)
+        images = x.transpose(1, 2).flatten(0, 1)
+        y = F.conv2d(images, weight[:, :, 0], bias, self.stride[1:], self.padding[1:])
+        return y.unflatten(0, (len(x), -1)).transpose(1, 2)
+
+    def _in_halves(self, x: Tensor, axis: int, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """One sequence as a batch of two, each half with what the kernel sees of the other."""
+        half, reach = x.shape[axis] // 2, self.kernel_size[axis - 2] // 2
+        margin, padding = [0] * 6, [side // 2 for side in self.kernel_size]
+        last = 2 * (4 - axis)
+        margin[last : last + 2] = [reach, reach]
+        padding[axis - 2] = 0
+        halves = F.pad(x, margin).unfold(axis, half + 2 * reach, half)
+        batch = halves.squeeze(0).movedim(axis - 1, 0).movedim(-1, axis)
+        y = F.conv3d(batch, weight, bias, self.stride, padding)
+        return torch.cat(y.chunk(2), dim=axis)
+
+    def _from_one_channel(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Take the frames under the kernel as channels of a 2-D convolution.
+
+        The same sum.  Convolutions of a single channel are six times slower in
+        bfloat16 on a CPU, and come out with channels outermost.
+        """
+        n, _, s, h, w = x.shape
+        t, up, left = self.kernel_size
+        if (t, up, left) == (1, 1, 1):
+            return F.linear(x.movedim(1, -1), weight.flatten(1), bias).movedim(-1, 1)
+        frames = F.pad(x[:, 0], (0, 0, 0, 0, t // 2, t // 2)) if t > 1 else x[:, 0]
+        window = frames.unfold(1, t, 1).reshape(n * s, h, w, t).permute(0, 3, 1, 2)
+        y = F.conv2d(window, weight[:, 0], bias, padding=(up // 2, left // 2))
+        return y.view(n, s, *y.shape[1:]).transpose(1, 2)
+
+
+class Conv2d(nn.Conv2d):
+    """2-D convolution without bias and with same padding, fast also on a single input channel."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> None:
+        super().__init__(
+            in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, bias=False
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve x [f, c, h, w] to [f, out, h', w']."""
+        (size, _), (step, _) = self.kernel_size, self.stride
+        if size == 1 and step > 1:
+            # The pixels that it sees, and no others: oneDNN writes beyond its memory for the
+            # gradient of few-channel bfloat16 weights with a stride (torch 2.13, two threads).
+            return F.conv2d(x[:, :, ::step, ::step], self.weight)
+        if self.in_channels > 1 or step > 1:
+            return super().forward(x)
+        # The columns under the kernel become channels: see Conv3d.
+        columns = F.pad(x[:, 0], (size // 2, size // 2)).unfold(2, size, 1).contiguous()
+        kernel = self.weight[:, 0].transpose(1, 2)[..., None].contiguous()
+        return F.conv2d(columns.permute(0, 3, 1, 2), kernel, padding=(size // 2, 0))

@@ -1,0 +1,204 @@
+"""Many paths of a supernet walked together: each prefix they share is computed once.
+
+The scored clips and the clips of the calibration set go down the tree of architectures side by
+side.  Shared weights see the outputs of many different layers below, so the running statistics
+gathered in training fit none of the paths.  Here each BatchNorm of a path gets the mean and
+variance of its own input, pooled over every valid position of all calibration batches (and
+ranks), layer by layer: the inputs of a layer have passed through calibrated layers.  So the
+statistics of a layer depend on the choices up to it and on nothing else, and paths that begin
+alike share them exactly.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import cache
+from typing import NamedTuple, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from nasgait.nn.blocks import ChoiceBlock, ConvBN
+from nasgait.nn.convolution import Convolution
+from nasgait.nn.norm import BatchNorm, moments, pool, pool_ranks
+from search_spaces.network import ChoiceNetwork, ChoiceUnit, Clip
+from supernet.column import Column, Memory
+from supernet.tree import Prefix, Tree, grow
+
+Batch = Callable[[], tuple[Tensor, Tensor]]
+"""Gives silhouettes [n, s, h, w] and lengths [n]."""
+
+Statistics = tuple[Tensor, Tensor]
+"""Mean and biased variance of each channel, [c]."""
+
+Arithmetic = Callable[[], AbstractContextManager[None]]
+"""Gives the context of a forward pass, e.g. autocast."""
+
+
+class Clips(NamedTuple):
+    """What has come to a place in the tree."""
+
+    calibration: Column
+    scored: Column
+
+
+class Descent:
+    """Embeds scored sequences by many architectures, each with statistics of its own.
+
+    Statistics are remembered.  The same numbers come out whatever else is embedded, in whatever
+    order and memory.
+
+    Args:
+        network: the supernet, in eval mode; it is left as it is.
+        calibration: the calibration set; without one the statistics of training hold.
+        scored: what to embed.
+        memory: for activations along a path; what does not fit is computed again.
+        arithmetic: of the forward passes.
+        dtype: of the convolutions.
+    """
+
+    def __init__(
+        self,
+        network: ChoiceNetwork,
+        calibration: Sequence[Batch],
+        scored: Sequence[Batch],
+        memory: Memory,
+        arithmetic: Arithmetic,
+        dtype: torch.dtype,
+    ) -> None:
+        self._network, self._calibration, self._scored = network, calibration, scored
+        self._memory, self._arithmetic, self._dtype = memory, arithmetic, dtype
+        self._known: dict[tuple[ConvBN, Prefix], Statistics] = {}
+
+    def embeddings(self, architectures: Iterable[Prefix]) -> Iterator[tuple[Prefix, Tensor]]:
+        """Each architecture with its embeddings, float32 [n, c, p], batch after batch.
+
+        They come in the order of their choices, each as soon as it is known.
+        """
+        inputs = Clips(self._entering(self._calibration), self._entering(self._scored))
+        try:
+            yield from self._descend(grow(architectures), (), inputs)
+        finally:
+            self._memory.clear()
+
+    def _descend(self, tree: Tree, prefix: Prefix, clips: Clips) -> Iterator[tuple[Prefix, Tensor]]:
+        if not tree:
+            yield prefix, self._leaving(clips.scored)
+            return
+        opened = self._opened(prefix, clips)
+        for choice, below in tree.items():
+            behind = self._behind((*prefix, choice), opened, last=not below)
+            yield from self._descend(below, (*prefix, choice), behind)
+            release(behind)
+        release(opened)
+
+    def _opened(self, prefix: Prefix, clips: Clips) -> Clips:
+        """The clips behind a prefix as every choice of the next layer finds them."""
+        unit = self._unit(prefix)
+        calibration, scored = (column.then(unit.remember, keep=False) for column in clips)
+        conv = unit.shortcut
+        if conv is None:
+            return Clips(calibration, scored)
+
+        def short_cut(by: Convolution) -> Callable[[Clip], Clip]:
+            return lambda clip: unit.with_shortcut(
+                clip, conv.convolve(cast(Tensor, clip.stage_input), clip.valid, by)
+            )
+
+        y = calibration.then(short_cut(self._prepared(conv)))
+        found = self._statistics(conv, self._before_stage(prefix), y, shortcut_of)
+        calibration = y.then(
+            lambda clip: clip._replace(shortcut=conv.norm.normalise(shortcut_of(clip), *found)),
+            consume=True,
+        )
+        return Clips(calibration, scored.then(short_cut(conv.fold(*found, self._dtype))))
+
+    def _behind(self, path: Prefix, opened: Clips, last: bool) -> Clips:
+        """The clips behind the last layer of a path.
+
+        It is the ``last`` layer of all when nobody wants its calibration clips.
+        """
+        unit = self._unit(path[:-1])
+        block, calibration, folded = unit.block(path[-1]), opened.calibration, []
+        for number, conv in enumerate(block.steps()):
+            wanted = not last or number < len(block.convs) - 1
+            y = self._convolved(calibration, conv, keep=wanted, consume=number > 0)
+            found = self._statistics(conv, path, y, lambda clip: clip.x)
+            calibration = self._normalised(y, block, number, found)
+            folded.append(conv.fold(*found, self._dtype))
+
+        def run(clip: Clip) -> Clip:
+            return unit.close(clip._replace(x=block.run(clip.x, clip.valid, folded)))
+
+        calibration = calibration.then(unit.close, consume=True)
+        return Clips(calibration, opened.scored.then(run, keep=not last))
+
+    def _convolved(self, clips: Column, conv: ConvBN, keep: bool, consume: bool) -> Column:
+        by = self._prepared(conv)
+        return clips.then(
+            lambda clip: clip._replace(x=conv.convolve(clip.x, clip.valid, by)), keep, consume
+        )
+
+    @staticmethod
+    def _normalised(clips: Column, block: ChoiceBlock, number: int, found: Statistics) -> Column:
+        norm = block.steps()[number].norm
+
+        def step(clip: Clip) -> Clip:
+            return clip._replace(x=block.activate(number, norm.normalise(clip.x, *found)))
+
+        return clips.then(step, consume=True)
+
+    def _prepared(self, conv: ConvBN) -> Convolution:
+        """A convolution without BatchNorm, prepared when it first runs: it may be known."""
+        prepared = cache(lambda: conv.prepared(self._dtype))
+        return lambda x: prepared()(x)
+
+    def _statistics(
+        self, conv: ConvBN, inputs: Prefix, y: Column, of: Callable[[Clip], Tensor]
+    ) -> Statistics:
+        """The statistics of a BatchNorm behind a prefix, from the outputs ``y`` of its conv."""
+        if not y.count:
+            return trained(conv.norm)
+        if (conv, inputs) not in self._known:
+            with torch.inference_mode(), self._arithmetic():
+                parts = [moments(of(clip), clip.valid) for clip in y]
+            ranks = dist.get_world_size() if dist.is_initialized() else 1
+            found = pool_ranks(pool(parts), ranks)
+            like = trained(conv.norm)[0]
+            self._known[conv, inputs] = found.mean.to(like), (found.m2 / found.count).to(like)
+        return self._known[conv, inputs]
+
+    def _entering(self, batches: Sequence[Batch]) -> Column:
+        return Column(lambda i: self._network.enter(*batches[i]()), len(batches), self._memory)
+
+    def _leaving(self, clips: Column) -> Tensor:
+        with torch.inference_mode(), self._arithmetic():
+            return torch.cat([self._network.leave(clip).embeddings.float() for clip in clips])
+
+    def _before_stage(self, prefix: Prefix) -> Prefix:
+        """The choices before the stage that the layer behind a prefix belongs to."""
+        layer = len(prefix)
+        while not self._unit(prefix[:layer]).opens:
+            layer -= 1
+        return prefix[:layer]
+
+    def _unit(self, prefix: Prefix) -> ChoiceUnit:
+        """The layer behind a prefix."""
+        return cast(ChoiceUnit, self._network.units[len(prefix)])
+
+
+def trained(norm: BatchNorm) -> Statistics:
+    """The running statistics of a norm."""
+    assert norm.running_mean is not None and norm.running_var is not None
+    return norm.running_mean, norm.running_var
+
+
+def shortcut_of(clip: Clip) -> Tensor:
+    """What the shortcut has made, where there is one."""
+    return cast(Tensor, clip.shortcut)
+
+
+def release(clips: Clips) -> None:
+    """Keep nothing of them any more."""
+    for column in clips:
+        column.release()
