@@ -26,7 +26,7 @@ from nasgait.config.load import load_config
 from nasgait.search.budget import Budget, Choices
 from nasgait.search.evolution import Evolution, EvolutionConfig
 from nasgait.search.hypervolume import hypervolume
-from nasgait.search.ledger import Entry, Ledger, read_ledger
+from nasgait.search.ledger import Entry, read_ledger
 from nasgait.search.state import SearchState, search
 from search_spaces import load_space
 from supernet.search import evolution_of

@@ -119,6 +119,7 @@ class Kept(Ledger):
     """A ledger without a file: what is written is not what is studied."""
 
     def append(self, entry: Entry) -> None:
+        """Keep the entry in memory."""
         self._entries[entry.choices] = entry
 
 

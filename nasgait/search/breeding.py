@@ -106,14 +106,18 @@ class Children:
         )
 
     def _first(self, attempt: Callable[[], Choices]) -> Choices | None:
-        screen = None if self.screen is None or self.screen.skips(self.rng) else self.screen
+        screen = self.screen
+        if screen is not None and screen.skips(self.rng):
+            screen = None
+        count = 1 if screen is None else screen.proposals
         for source in (attempt, lambda: self.budget.sample(self.rng)):
             proposals = self._proposals(source)
-            while some := list(islice(proposals, 1 if screen is None else screen.proposals)):
-                for child in some if screen is None else screen.forecast.best_first(some):
-                    if self._admits(child):
-                        self.passed_over += len(some) - 1
-                        return child
+            while some := list(islice(proposals, count)):
+                ordered = some if screen is None else screen.forecast.best_first(some)
+                child = next(filter(self._admits, ordered), None)
+                if child is not None:
+                    self.passed_over += len(some) - 1
+                    return child
         # Each costs a measurement, where there is a limit on one: a large space is never tried out.
         most = None if self._limit is None else TRIES
         passed = self._seen | self._refused.keys()

@@ -118,7 +118,8 @@ class Forecast:
         sizes: Sequence[int],
         known: Callable[[Choices], Mapping[str, float]],
     ) -> None:
-        vectors = np.array(objectives.vectors(scored), dtype=np.float64)
+        minimised = objectives.vectors(scored)
+        vectors = np.array(minimised, dtype=np.float64)
         self._known, self._names = known, objectives.names
         seen = [entry.choices for entry in scored]
         self._fits = {
@@ -128,7 +129,7 @@ class Forecast:
         }
         reach = np.ptp(vectors, axis=0)
         self._unit = np.where(reach > 0, reach, 1.0)
-        self._front = vectors[next(fronts(vectors))] / self._unit
+        self._front = vectors[next(fronts(minimised))] / self._unit
 
     def best_first(self, children: Sequence[Choices]) -> list[Choices]:
         """The children, the most promising first; equal ones in the order given."""
