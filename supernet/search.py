@@ -149,6 +149,7 @@ def evolution_of(
         objectives=search.objectives,
         broods=search.broods,
         ahead=search.ahead,
+        proposals=search.proposals,
     )
     return Evolution(budget_of(space, search), settings, config.seed, measure)
 

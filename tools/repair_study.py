@@ -58,13 +58,16 @@ class _Kept(Ledger):
 
 
 def problem(
-    seed: int, share: float, layers: int, choices: int
+    seed: int, share: float, layers: int, choices: int, interaction: float = 1.0
 ) -> tuple[Budget, Callable[[Choices], float]]:
-    """A table's budget, met by ``share`` of its architectures, and its scores."""
+    """A table's budget, met by ``share`` of its architectures, and its scores.
+
+    ``interaction`` is the standard deviation of what each pair of choices adds.
+    """
     rng = np.random.default_rng([seed, 5])
     prices = rng.gamma(2.0, 1e6, (layers, choices)).astype(int)
     single = rng.normal(size=(layers, choices)) + prices / 1e6
-    pairs = rng.normal(size=(layers - 1, choices, choices))
+    pairs = interaction * rng.normal(size=(layers - 1, choices, choices))
     costs = Costs(("macs",), (0,), tuple(tuple((int(p),) for p in layer) for layer in prices))
     drawn = rng.integers(choices, size=(200_000, layers))
     totals = prices[np.arange(layers), drawn].sum(1)

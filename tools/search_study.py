@@ -115,10 +115,11 @@ def table(seed: int, objectives: int, layers: int = 10, choices: int = 6) -> Toy
     return Toy(f"table-{objectives}", costs, rates, (*most, 0.0), (*least, -top))
 
 
-class _Kept(Ledger):
+class Kept(Ledger):
     """A ledger without a file: what is written is not what is studied."""
 
     def append(self, entry: Entry) -> None:
+        """Keep the entry in memory."""
         self._entries[entry.choices] = entry
 
 
@@ -137,7 +138,7 @@ def ours(
         mutation_prob=1 / layers, max_epochs=epochs, broods=broods, ahead=ahead,
         objectives=(*toy.rate_names, *toy.costs.names),
     )  # fmt: skip
-    state = SearchState(Evolution(Budget(toy.costs), config, seed), _Kept(Path("none"), []))
+    state = SearchState(Evolution(Budget(toy.costs), config, seed), Kept(Path("none"), []))
     result = search(
         state,
         lambda chunk: [

@@ -1,6 +1,7 @@
 """Children of an evolution: mutation, crossover, and the way to one that is new and affordable."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
@@ -8,8 +9,10 @@ import numpy as np
 
 from nasgait.errors import BudgetError
 from nasgait.search.budget import Budget, Choices
+from nasgait.search.predictor import Forecast
 
 TRIES = 100  # attempts at a new, affordable child before another way is taken
+UNSCREENED = 0.2  # share of children that are bred whatever a forecast says
 
 
 class Measure(Protocol):
@@ -40,8 +43,24 @@ def cross(first: Choices, second: Choices, rng: np.random.Generator) -> Choices:
     return tuple(map(int, np.where(from_first, first, second)))
 
 
+@dataclass(frozen=True)
+class Screen:
+    """Chooses among children before they are scored."""
+
+    forecast: Forecast
+    proposals: int
+    """Children proposed for each one that is bred."""
+
+    def skips(self, rng: np.random.Generator) -> bool:
+        """Whether the next child is bred without it: where a forecast errs, others go on."""
+        return bool(rng.random() < UNSCREENED)
+
+
 class Children:
-    """The children of one brood: affordable, and unlike each other and all ``before``."""
+    """The children of one brood: affordable, and unlike each other and all ``before``.
+
+    With ``screen`` a child is the most promising of so many that are proposed.
+    """
 
     def __init__(
         self,
@@ -49,11 +68,15 @@ class Children:
         measure: Measure | None,
         before: set[Choices],
         rng: np.random.Generator,
+        screen: Screen | None = None,
     ) -> None:
         self.budget, self.measure, self.rng = budget, measure, rng
+        self.screen = screen
         self.choices: list[Choices] = []
         self.repeats = 0
         """Affordable children that were proposed and had come before."""
+        self.passed_over = 0
+        """Affordable new children that were proposed beside a more promising one."""
         self._seen = set(before)
         self._refused: dict[Choices, float] = {}
 
@@ -83,20 +106,34 @@ class Children:
         )
 
     def _first(self, attempt: Callable[[], Choices]) -> Choices | None:
+        screen = self.screen
+        if screen is not None and screen.skips(self.rng):
+            screen = None
+        count = 1 if screen is None else screen.proposals
         for source in (attempt, lambda: self.budget.sample(self.rng)):
-            for _ in range(TRIES):
-                child = source()
-                if not self.budget.affordable(child):
-                    continue
-                if child in self._seen:
-                    self.repeats += 1
-                elif self._admits(child):
+            proposals = self._proposals(source)
+            while some := list(islice(proposals, count)):
+                ordered = some if screen is None else screen.forecast.best_first(some)
+                child = next(filter(self._admits, ordered), None)
+                if child is not None:
+                    self.passed_over += len(some) - 1
                     return child
         # Each costs a measurement, where there is a limit on one: a large space is never tried out.
         most = None if self._limit is None else TRIES
         passed = self._seen | self._refused.keys()
         unseen = islice(self.budget.enumerate_unseen(passed, self.rng), most)
         return next((child for child in unseen if self._admits(child)), None)
+
+    def _proposals(self, source: Callable[[], Choices]) -> Iterator[Choices]:
+        """The affordable new children among ``TRIES`` of a source."""
+        for _ in range(TRIES):
+            child = source()
+            if not self.budget.affordable(child):
+                continue
+            if child in self._seen:
+                self.repeats += 1
+            else:
+                yield child
 
     @property
     def _limit(self) -> float | None:

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from nasgait.errors import ConfigError
-from nasgait.search.breeding import Children, Measure, cross, mutate
+from nasgait.search.breeding import Children, Measure, Screen, cross, mutate
 from nasgait.search.budget import Budget, Choices
 from nasgait.search.ledger import Entry
 from nasgait.search.objectives import Objectives
+from nasgait.search.predictor import Forecast
 from nasgait.search.selection import NSGA2, Pool, Selection, TopK
 
 
@@ -45,12 +46,17 @@ class EvolutionConfig:
     ahead: int = 3
     """A brood waits for the scores of those that come so many before it, and of all before
     them.  One brood and 1 ahead is the published search, generation by generation."""
+    proposals: int = 1
+    """Children proposed for each that is scored: from when a population is scored on, a regression
+    on all scores picks the most promising one.  1 goes without, as published."""
 
     def __post_init__(self) -> None:
         if self.population < 1 or self.top_k < 1:
             raise ConfigError("search: population and top_k must be at least 1")
         if self.broods < 1 or self.ahead < 1:
             raise ConfigError("search: broods and ahead must be at least 1")
+        if self.proposals < 1:
+            raise ConfigError("search: proposals must be at least 1")
         if min(self.mutations, self.crossovers, self.max_epochs) < 0:
             raise ConfigError("search: mutations, crossovers and max_epochs must not be negative")
         if self.mutations + self.crossovers > self.population:
@@ -73,6 +79,8 @@ class Brood:
     """Its architectures in the order they were bred."""
     repeats: int = 0
     """Affordable children that were proposed on the way and had been bred before."""
+    passed_over: int = 0
+    """Affordable new children that were proposed beside a more promising one."""
     short: str | None = None
     """Why it is smaller than its share, if it is; then it is the last."""
 
@@ -131,12 +139,27 @@ class Evolution:
         keeps a measured limit.
         """
         rng = np.random.default_rng([self.seed, number])
-        children = Children(self.budget, self.measure, before, rng)
+        children = Children(self.budget, self.measure, before, rng, self._screen(scored))
         pool = self.selection.pool(self.rank(scored))
         attempts = self._attempts(number % self.config.broods, pool, rng)
         short = next(filter(None, map(children.add, attempts)), None)
         generation = number // self.config.broods
-        return Brood(number, generation, tuple(children.choices), children.repeats, short)
+        return Brood(
+            number,
+            generation,
+            tuple(children.choices),
+            children.repeats,
+            children.passed_over,
+            short,
+        )
+
+    def _screen(self, scored: Sequence[Entry]) -> Screen | None:
+        """What chooses among proposals, where it is asked for and enough is scored."""
+        if self.config.proposals == 1 or len(scored) < max(2, self.config.population):
+            return None
+        costs = self.budget.costs
+        forecast = Forecast(scored, self.objectives, costs.choices, costs.total)
+        return Screen(forecast, self.config.proposals)
 
     def _attempts(
         self, share: int, pool: Pool, rng: np.random.Generator

@@ -43,6 +43,7 @@ class Generations:
         rates = [entry.values[rate] for entry in entries]
         low, median, high = np.percentile(rates, [25, 50, 75])
         frequencies = choice_frequencies(entries, self._evolution.budget.costs.choices)
+        proposed = len(entries) + generation.passed_over  # those that were new
         line = {
             "generation": generation.number,
             "architectures": len(entries),
@@ -51,7 +52,7 @@ class Generations:
             "generation_median": float(median),
             "spread": float(high - low),
             "diversity": diversity(frequencies, len(entries)),
-            "new": len(entries) / (len(entries) + generation.repeats),
+            "new": proposed / (proposed + generation.repeats),
         }
         if self._coverage is not None:
             line["hypervolume"] = self._coverage.share(self._scored)

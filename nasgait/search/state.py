@@ -28,6 +28,8 @@ class Generation:
     """Its architectures in the order they were bred."""
     repeats: int = 0
     """Affordable children that breeding proposed and that had been bred before."""
+    passed_over: int = 0
+    """Affordable new children that it proposed beside more promising ones."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,8 @@ class SearchState:
             if not entries:  # the end came between two generations
                 return
             repeats = sum(brood.repeats for brood in broods)
-            self._generations.append(Generation(number, tuple(entries), repeats))
+            passed_over = sum(brood.passed_over for brood in broods)
+            self._generations.append(Generation(number, tuple(entries), repeats, passed_over))
             self._announce(self._generations[-1])
 
 

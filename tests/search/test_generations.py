@@ -57,6 +57,11 @@ def test_hypervolume_is_of_all_so_far(tmp_path):
     assert records.add(Generation(1, SECOND))["hypervolume"] == share([*FIRST, *SECOND])
 
 
+def test_children_passed_over_count_as_new(tmp_path):
+    line = Generations(tmp_path / "g.jsonl", evolution("map")).add(Generation(0, FIRST, 2, 3))
+    assert line["new"] == 6 / 8
+
+
 def test_diversity_is_the_mean_over_pairs():
     choices = np.random.default_rng(0).integers(0, 3, (12, 5))
     pairs = [np.mean(a != b) for a, b in combinations(choices, 2)]

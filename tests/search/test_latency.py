@@ -68,18 +68,19 @@ def test_holds_beside_exact_budgets(tmp_path):
     assert {e.choices for e in result.ranking} == both
 
 
-def test_each_is_measured_once_and_resumed_alike(tmp_path):
+@pytest.mark.parametrize("proposals", [1, 4])
+def test_each_is_measured_once_and_resumed_alike(tmp_path, proposals):
     """Measurements that drift would breed another search if they were made again."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     whole.mkdir(), broken.mkdir()
-    objectives = ("map", "latency")
+    changes = {"objectives": ("map", "latency"), "proposals": proposals}
     clock = Clock(jitter=1e-4)
-    expected = run(whole, clock, 0.016, objectives=objectives)
+    expected = run(whole, clock, 0.016, **changes)
     assert len(clock.calls) == len(set(clock.calls))
     again = Clock(jitter=1e-4)
     for _ in range(30):
         state = SearchState(
-            evolution(broken, again, 0.016, objectives=objectives),
+            evolution(broken, again, 0.016, **changes),
             Ledger.open(broken / "ledger.jsonl"),
         )
         if state.done:

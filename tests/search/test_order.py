@@ -37,6 +37,7 @@ def test_neither_order_nor_kills_matter(tmp_path_factory, data):
         broods=data.draw(st.integers(1, 7), "broods"),
         ahead=data.draw(st.integers(1, 5), "ahead"),
         objectives=data.draw(st.sampled_from(OBJECTIVES), "objectives"),
+        proposals=data.draw(st.sampled_from([1, 4]), "proposals"),
     )
     limits = data.draw(st.sampled_from([{}, {"macs": 190}]), "limits")
     evolution = Evolution(Budget(TOY, limits), config, data.draw(st.integers(0, 99), "seed"))

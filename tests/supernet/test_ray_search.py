@@ -69,12 +69,18 @@ def same_result(one, other):
         assert (one / name).read_text() == (other / name).read_text(), name
 
 
-@pytest.mark.parametrize("objectives", ["[map]", "[map, macs]"])
-def test_the_local_result(nasgait, words, address, tmp_path, objectives):
-    goal = f"search.objectives={objectives}"
-    code, local, err = nasgait(*words(tmp_path / "local", goal, "--json"))
+@pytest.mark.parametrize(
+    "goal",
+    [
+        ["search.objectives=[map]"],
+        ["search.objectives=[map, macs]"],
+        ["search.objectives=[map, macs]", "search.proposals=4"],
+    ],
+)
+def test_the_local_result(nasgait, words, address, tmp_path, goal):
+    code, local, err = nasgait(*words(tmp_path / "local", *goal, "--json"))
     assert code == 0, err
-    code, stdout, err = nasgait(*words(tmp_path / "ray", goal, "--json", *on_ray(address)))
+    code, stdout, err = nasgait(*words(tmp_path / "ray", *goal, "--json", *on_ray(address)))
     assert code == 0, err
     assert stdout == local, "stdout is the result and nothing else"
     assert "deprecat" not in err.lower() and "warning" not in err.lower()

@@ -79,6 +79,10 @@ class SearchConfig:
     """A brood is bred from the scores of those that come so many before it, and of all before
     them, so that scoring never waits for a whole generation.  One brood and 1 ahead is the
     published search; the result depends on both, not on the backend."""
+    proposals: Count = 1
+    """Children proposed for each one that is scored: once a population is scored, a regression on
+    all scores so far picks the most promising one.  1, as published, goes without; 8 saves
+    evaluations in large spaces (docs/benchmarks.md)."""
     chunk: Count = 64
     """Architectures scored together at most, sharing what their paths have in common."""
     backend: Literal["local", "ray"] = "local"

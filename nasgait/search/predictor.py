@@ -1,0 +1,147 @@
+"""Which children may be good, guessed from the scores so far.
+
+Ridge regression (Hoerl and Kennard, "Ridge Regression: Biased Estimation for Nonorthogonal
+Problems", Technometrics 12(1), 1970) on the choices of an architecture.  A guess decides only what
+is scored next; it is never a score.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasgait.search.budget import Choices
+from nasgait.search.domination import fronts
+from nasgait.search.ledger import Entry
+from nasgait.search.objectives import Objectives
+
+Floats = NDArray[np.float64]
+
+STRENGTHS = np.geomspace(1e-3, 1e3, 13)
+"""Ridge strengths that are tried."""
+
+DECIMALS = 6  # of guesses that are compared: what linear algebra leaves open decides nothing
+
+
+class Ridge:
+    """A value of architectures: a mean, and an effect of each choice of each layer.
+
+    The mean is free; effects are held small by the strength that guesses left-out values best.
+
+    Args:
+        architectures: n different ones, at least two.
+        values: [n].
+        sizes: the number of choices of each layer.
+        pairs: each pair of choices of successive layers has an effect besides.
+
+    Attributes:
+        strength: the ridge strength taken, of ``STRENGTHS``.
+        error: mean squared error in leave-one-out, in squares of the values' unit.
+    """
+
+    def __init__(
+        self,
+        architectures: Sequence[Choices],
+        values: Floats,
+        sizes: Sequence[int],
+        pairs: bool = False,
+    ) -> None:
+        self._sizes, self._pairs = sizes, pairs
+        features = indicators(architectures, sizes, pairs)
+        self._centre, self._mean = features.mean(0), float(values.mean())
+        centred = features - self._centre
+        squares, basis = np.linalg.eigh(centred @ centred.T)
+        along = basis.T @ (values - self._mean)
+        errors = self._left_out(values, squares, basis, along)
+        best = int(errors.argmin())
+        self.strength, self.error = float(STRENGTHS[best]), float(errors[best])
+        self._effects = centred.T @ (basis @ (along / (squares + self.strength)))
+
+    def __call__(self, architectures: Sequence[Choices]) -> Floats:
+        """The values [m] guessed for m architectures."""
+        features = indicators(architectures, self._sizes, self._pairs)
+        return self._mean + (features - self._centre) @ self._effects
+
+    def _left_out(self, values: Floats, squares: Floats, basis: Floats, along: Floats) -> Floats:
+        """Mean squared error of each strength when each value in turn is guessed from the others.
+
+        From the fit to all: an error grows by the value's leverage when it is left out (Golub,
+        Heath and Wahba, Technometrics 21(2), 1979).
+        """
+        kept = squares / (squares + STRENGTHS[:, None])
+        fitted = self._mean + (kept * along) @ basis.T
+        leverage = 1 / len(values) + kept @ basis.T**2
+        return (((values - fitted) / (1 - leverage)) ** 2).mean(1)
+
+
+def indicators(architectures: Sequence[Choices], sizes: Sequence[int], pairs: bool) -> Floats:
+    """A column of 0 and 1 for each choice of each layer; with ``pairs`` of successive ones too."""
+    singles = [
+        np.eye(size)[list(column)]
+        for size, column in zip(sizes, zip(*architectures, strict=True), strict=True)
+    ]
+    if not pairs:
+        return np.hstack(singles)
+    both = [
+        np.einsum("ni,nj->nij", first, second).reshape(len(first), -1)
+        for first, second in pairwise(singles)
+    ]
+    return np.hstack(singles + both)
+
+
+def best_ridge(architectures: Sequence[Choices], values: Floats, sizes: Sequence[int]) -> Ridge:
+    """The better of the fits without and with pairs, by leave-one-out."""
+    fits = [Ridge(architectures, values, sizes, pairs) for pairs in (False, True)]
+    return min(fits, key=lambda fit: fit.error)
+
+
+class Forecast:
+    """Orders children by how far they are expected to lie beyond what is scored.
+
+    That is, by the least that all of the front would have to be improved for the child to be no
+    gain: the additive epsilon of Zitzler et al., "Performance Assessment of Multiobjective
+    Optimizers" (IEEE Transactions on Evolutionary Computation 7(2), 2003), with each objective in
+    units of its range.  By one objective it is the order of the guesses.
+
+    Args:
+        scored: at least two entries.
+        objectives: what is optimised.
+        sizes: the number of choices of each layer.
+        known: an architecture's exact costs by name; every other objective is guessed.
+    """
+
+    def __init__(
+        self,
+        scored: Sequence[Entry],
+        objectives: Objectives,
+        sizes: Sequence[int],
+        known: Callable[[Choices], Mapping[str, float]],
+    ) -> None:
+        minimised = objectives.vectors(scored)
+        vectors = np.array(minimised, dtype=np.float64)
+        self._known, self._names = known, objectives.names
+        seen = [entry.choices for entry in scored]
+        self._fits = {
+            name: best_ridge(seen, column, sizes)
+            for name, column in zip(objectives.names, vectors.T, strict=True)
+            if name not in known(seen[0])
+        }
+        reach = np.ptp(vectors, axis=0)
+        self._unit = np.where(reach > 0, reach, 1.0)
+        self._front = vectors[next(fronts(minimised))] / self._unit
+
+    def best_first(self, children: Sequence[Choices]) -> list[Choices]:
+        """The children, the most promising first; equal ones in the order given."""
+        lead = self._front - self._expected(children)[:, None] / self._unit
+        gains = lead.max(2).min(1).round(DECIMALS)
+        return [children[index] for index in np.argsort(-gains, kind="stable")]
+
+    def _expected(self, children: Sequence[Choices]) -> Floats:
+        """Their objectives [n, m], all to be minimised."""
+        costs = [self._known(child) for child in children]
+        columns = [
+            self._fits[name](children) if name in self._fits else [cost[name] for cost in costs]
+            for name in self._names
+        ]
+        return np.array(columns, dtype=np.float64).T

@@ -1,0 +1,154 @@
+"""Racing, simulated exactly: what breaking off scores would save, and whether it finds the same.
+
+Every architecture of a small space is embedded once.  Searches then run on the table twice from the
+same seeds: with whole scores, and with each chunk scored first on a quarter, then on half of the
+identities, in an order drawn for each seed.  After each of these an architecture is dropped if it
+is worse than the last parent on the same identities, with the stated one-sided confidence (t
+interval of paired differences of each identity's mean average precision).  It then counts as that
+parent less the difference, and does not breed.
+
+    nasgait supernet --config demo --out SUPERNET
+    python tools/racing_study.py --config demo --supernet SUPERNET/checkpoints/step-002000.pt
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+
+import numpy as np
+import torch
+from scipy.stats import t as student
+from search_study import Kept
+
+from nasgait.config.load import load_config
+from nasgait.data.split import split_as
+from nasgait.data.store import GaitStore
+from nasgait.evaluation.distance import blocks
+from nasgait.evaluation.metrics import retrieve
+from nasgait.search.budget import Choices
+from nasgait.search.evolution import Evolution
+from nasgait.search.state import SearchState, search
+from search_spaces import load_space
+from supernet.scoring import Scorer
+from supernet.search import evolution_of
+from supernet.weights import load_supernet
+
+
+@dataclass(frozen=True)
+class Table:
+    """Distances between all scored sequences, [n, n] for each architecture, and labels [n]."""
+
+    distances: dict[Choices, np.ndarray]
+    labels: np.ndarray
+
+    @cached_property
+    def whole(self) -> dict[Choices, float]:
+        """The mAP of each architecture on all identities, in percent: its score."""
+        square, names = self.distances, self.labels
+        return {c: 100 * retrieve(square[c], names, names, True).ap.mean() for c in square}
+
+    def by_identity(self, choices: Choices, identities: np.ndarray) -> np.ndarray:
+        """Mean average precision of each identity among these alone, in percent."""
+        among = np.isin(self.labels, identities)
+        square, names = self.distances[choices][np.ix_(among, among)], self.labels[among]
+        codes = np.unique(names, return_inverse=True)[1]
+        return (
+            100 * np.bincount(codes, retrieve(square, names, names, True).ap) / np.bincount(codes)
+        )
+
+
+def scored_table(config_name: str, supernet: str) -> Table:
+    """Embed by every architecture of the configuration's space, as the search would."""
+    config = load_config(config_name)
+    store, metric = GaitStore.open(config.data.store), config.evaluation.metric
+    weights = load_supernet(supernet, str(config.space))
+    scorer = Scorer(config, weights, store, split_as(store, config.data), torch.device("cpu"))
+    every = list(product(*map(range, weights.space.choices)))
+    distances = {}
+    for start in range(0, len(every), 36):
+        embedded = scorer.embed(every[start : start + 36])
+        distances |= {c: np.concatenate([d for _, d in blocks(e, e, metric)])
+                      for c, e in embedded.items()}  # fmt: skip
+    return Table(distances, np.array(scorer.labels))
+
+
+class Race:
+    """Scores chunks of a search in stages; ``spent`` and ``asked`` count units of the supernet.
+
+    A unit is a layer of all scored sequences, counted once for all paths that begin alike.
+    """
+
+    def __init__(self, table: Table, evolution: Evolution, confidence: float) -> None:
+        self.table, self.parents = table, evolution.config.top_k
+        self.confidence = confidence
+        self.order = np.random.default_rng([evolution.seed, 9]).permutation(np.unique(table.labels))
+        self.whole: list[tuple[float, Choices]] = []
+        self.spent = self.asked = 0.0
+
+    def score_all(self, chunk: Sequence[Choices]) -> list[tuple[Choices, dict[str, float], float]]:
+        """As a search wants it: the choices, their mAP, no seconds."""
+        last = sorted(self.whole)[-self.parents] if len(self.whole) >= self.parents else None
+        alive, scores, begun = list(chunk), {}, 0.0
+        for stage in (0.25, 0.5):
+            self.spent += units(alive) * (stage - begun)
+            begun = stage
+            for choices in list(alive) if last else ():
+                behind, surely = self._behind(choices, last[1], stage)
+                if surely:
+                    alive.remove(choices)
+                    scores[choices] = last[0] - behind
+        self.spent += units(alive) * (1 - begun)
+        self.asked += units(chunk)
+        scores |= {choices: self.table.whole[choices] for choices in alive}
+        self.whole += [(scores[choices], choices) for choices in alive]
+        return [(choices, {"map": scores[choices]}, 0.0) for choices in chunk]
+
+    def _behind(self, choices: Choices, parent: Choices, stage: float) -> tuple[float, bool]:
+        """By how much an architecture is worse than a parent, and whether that is sure."""
+        some = self.order[: round(stage * len(self.order))]
+        lead = self.table.by_identity(parent, some) - self.table.by_identity(choices, some)
+        error = lead.std(ddof=1) / len(lead) ** 0.5
+        return lead.mean(), lead.mean() > student.ppf(self.confidence, len(lead) - 1) * error
+
+
+def units(architectures: Sequence[Choices]) -> int:
+    """Layers that are computed when all that begin alike share them."""
+    return len({path[: i + 1] for path in architectures for i in range(len(path))})
+
+
+def main() -> None:
+    """Print a row for each confidence; 100 % never drops anything."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", default="demo")
+    parser.add_argument("--supernet", required=True)
+    parser.add_argument("--seeds", type=int, default=100)
+    args = parser.parse_args()
+    config = load_config(args.config)
+    table = scored_table(args.config, args.supernet)
+    settings, n = evolution_of(config, load_space(str(config.space))), len(table.labels)
+    print("confidence, layers saved in scoring, with 64 and 128 calibration sequences, same, gain")
+    for confidence in (0.99, 0.95, 0.9, 0.8):
+        rows = []
+        for seed in range(args.seeds):
+            evolution = Evolution(settings.budget, settings.config, seed)
+            races = [Race(table, evolution, sure) for sure in (1.0, confidence)]
+            whole, raced = (
+                search(
+                    SearchState(evolution, Kept("none", [])), race.score_all, config.search.chunk
+                )
+                for race in races
+            )
+            gain = raced.best.values["map"] - whole.best.values["map"]
+            same = raced.best.choices == whole.best.choices
+            rows.append((1 - races[1].spent / races[1].asked, same, gain))
+        saved, same, gain = np.mean(rows, axis=0)
+        errors = 1.96 * np.std(rows, axis=0, ddof=1) / args.seeds**0.5
+        shares = " ".join(f"{saved * n / (n + count):.1%}" for count in (64, 128))
+        print(f"{confidence:.0%} | {saved:.1%} +- {errors[0]:.1%} | {shares} | {same:.0%} "
+              f"| {gain:+.3f} +- {errors[2]:.3f}", flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
