@@ -178,8 +178,9 @@ def test_scores_do_not_depend_on_what_was_scored_before(trained, tiny_store):
     parts = split(store, config.data.search_val, config.data.split_seed)
     scorer = Scorer(config, load_supernet(trained[1], "nano"), store, parts, torch.device("cpu"))
     a, b = (SPACE.parse(text).choices for text in ("0-1-2-3", "0-5-4-0"))
-    first, _, _ = [rates for choices in (a, b, a) for _, rates, _ in scorer.score_all([choices])]
-    assert [rates for _, rates, _ in scorer.score_all([b, a])][0] == first
+    first, _, again = [rates for c in (a, b, a) for _, rates, _ in scorer.score_all([c])]
+    together = {choices: rates for choices, rates, _ in scorer.score_all([b, a])}
+    assert first == again == together[a]
     test_identities = {store.sequences[i].label for i in parts.test}
     assert not test_identities & set(scorer.labels), "test identities are never scored"
 
