@@ -132,10 +132,11 @@ class Evolution:
         """
         rng = np.random.default_rng([self.seed, number])
         children = Children(self.budget, self.measure, before, rng)
-        pool = self.selection.pool(self.rank(scored))
-        attempts = self._attempts(number % self.config.broods, pool, rng)
+        generation, share = divmod(number, self.config.broods)
+        # The first generation is random, whatever of it is scored by the time a brood is bred.
+        pool = self.selection.pool(self.rank(scored)) if generation else Pool(())
+        attempts = self._attempts(share, pool, rng)
         short = next(filter(None, map(children.add, attempts)), None)
-        generation = number // self.config.broods
         return Brood(number, generation, tuple(children.choices), children.repeats, short)
 
     def _attempts(

@@ -134,6 +134,21 @@ def test_breeds_from_the_best_of_all_generations(tmp_path, monkeypatch, broods, 
     assert mean[1] > mean[0] + 1 and mean[3] > mean[1] + 0.5
 
 
+@pytest.mark.parametrize(("broods", "ahead"), [(1, 1), (2, 1), (5, 1), (5, 3)])
+def test_no_score_has_a_say_in_the_first_generation(tmp_path, broods, ahead):
+    config = dataclasses.replace(SMALL, max_epochs=1, broods=broods, ahead=ahead)
+
+    def generations(sign):
+        ledger = Ledger.open(tmp_path / f"{sign}.jsonl")
+        result = run(
+            Evolution(Budget(TOY), config), lambda c, g: {"map": sign * float(sum(c))}, ledger
+        )
+        return [[e.choices for e in g.entries] for g in result.generations]
+
+    first, other = generations(1), generations(-1)
+    assert first[0] == other[0] and first[1] != other[1]
+
+
 def test_seed_decides_everything(tmp_path):
     def keys(seed, name):
         evolution = Evolution(Budget(TOY, {}), SMALL, seed)
