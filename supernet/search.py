@@ -219,7 +219,8 @@ def evolve(inputs: Inputs, device: torch.device, score: Score) -> SearchResult:
     evolution = with_latency(inputs, device)
     scorers = settings.ray.workers if settings.backend == "ray" else 1
     with Progress(inputs.out, evolution, scorers) as progress:
-        state = SearchState(evolution, ledger, progress.generation)
+        state = SearchState(evolution, ledger)
+        state.follow(progress.generation)
         progress.begin(state.scored)
         if not state.done:
             score(state, progress)

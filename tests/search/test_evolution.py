@@ -26,7 +26,9 @@ def quality(choices, generation=0):
 
 def run(evolution, score, ledger, on_generation=None, chunk=4):
     """Score one architecture after the other by ``score(choices, generation)``."""
-    state = SearchState(evolution, ledger, on_generation)
+    state = SearchState(evolution, ledger)
+    if on_generation:
+        state.follow(on_generation)
 
     def score_all(chunk):
         for choices in chunk:
