@@ -3,9 +3,10 @@
 Guo et al., "Single Path One-Shot Neural Architecture Search with Uniform
 Sampling" (ECCV 2020), with the budget met by construction and every architecture
 scored at most once.  Architectures are bred in broods, the even shares of a
-generation.  A brood is a function of the seed, its number, the scores of the
-broods at least ``ahead`` before it and what was bred before it: so scores may
-come in any order, and a resumed search breeds the same broods again.
+generation.  Those of the first are random.  Any other is a function of the seed,
+its number, the scores of the broods at least ``ahead`` before it and what was
+bred before it: so scores may come in any order, and a resumed search breeds the
+same broods again.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -43,7 +44,7 @@ class EvolutionConfig:
     broods: int = 5
     """Shares of each generation that are bred one after the other."""
     ahead: int = 3
-    """A brood waits for the scores of those that come so many before it, and of all before
+    """A brood bred from scores waits for those that come so many before it, and for all before
     them.  One brood and 1 ahead is the published search, generation by generation."""
 
     def __post_init__(self) -> None:

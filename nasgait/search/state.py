@@ -164,13 +164,18 @@ class SearchState:
     def _advance(self) -> None:
         """Breed every brood whose parents are scored; announce what is complete."""
         while not self._all_bred:
-            parents = max(0, len(self._broods) + 1 - self.evolution.config.ahead)
+            parents = self._parents(len(self._broods))
             if self._leading_scored() < parents:
                 break
             self._breed(self._broods[:parents])
         self._refuse_strangers()
         self._leading_scored()
         self._announce_complete()
+
+    def _parents(self, number: int) -> int:
+        """From how many of the first broods the one of a number is bred; a random one from none."""
+        config = self.evolution.config
+        return 0 if number < config.broods else max(0, number + 1 - config.ahead)
 
     def _breed(self, parents: Sequence[Brood]) -> None:
         scored = [self._scored[choices] for brood in parents for choices in brood.choices]

@@ -100,7 +100,7 @@ def test_removed_lines_are_scored_again_alone(tmp_path_factory, data):
 @settings(max_examples=100, deadline=None)
 @given(st.integers(1, 6), st.integers(1, 5), st.integers(0, 9), st.randoms())
 def test_a_brood_waits_for_those_far_enough_before_it_alone(broods, ahead, seed, random):
-    """Whatever is scored, exactly the broods whose parents are scored are bred."""
+    """Whatever is scored, exactly the random broods and those whose parents are scored are bred."""
     config = dataclasses.replace(SMALL, broods=broods, ahead=ahead, max_epochs=2)
     evolution = Evolution(Budget(TOY), config, seed)
     state = SearchState(evolution, Forgetful())
@@ -110,7 +110,7 @@ def test_a_brood_waits_for_those_far_enough_before_it_alone(broods, ahead, seed,
         complete = 0
         while complete < len(shares) and sum(shares[: complete + 1]) <= _leading(state, done):
             complete += 1
-        bred = min(len(shares), complete + ahead)
+        bred = min(len(shares), max(broods, complete + ahead))
         # An empty share is scored once it is bred, and so counts as complete above.
         assert len(done) + len(state.ready()) == sum(shares[:bred])
         choices = random.choice(state.ready())
