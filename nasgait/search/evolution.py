@@ -24,7 +24,11 @@ from nasgait.search.selection import NSGA2, Pool, Selection, TopK
 
 @dataclass(frozen=True)
 class EvolutionConfig:
-    """How to breed (the defaults are those published with SPOSGait, but for the broods)."""
+    """How to breed (the defaults are those published with SPOSGait, but for the broods).
+
+    The configuration's schema bounds each number; raises ConfigError for children that do not
+    fit the population.
+    """
 
     population: int = 50
     """Architectures in each generation."""
@@ -48,19 +52,11 @@ class EvolutionConfig:
     them.  One brood and 1 ahead is the published search, generation by generation."""
 
     def __post_init__(self) -> None:
-        if self.population < 1 or self.top_k < 1:
-            raise ConfigError("search: population and top_k must be at least 1")
-        if self.broods < 1 or self.ahead < 1:
-            raise ConfigError("search: broods and ahead must be at least 1")
-        if min(self.mutations, self.crossovers, self.max_epochs) < 0:
-            raise ConfigError("search: mutations, crossovers and max_epochs must not be negative")
         if self.mutations + self.crossovers > self.population:
             raise ConfigError(
                 f"search: {self.mutations} mutations and {self.crossovers} crossovers do not fit "
                 f"a population of {self.population}; raise population or lower them"
             )
-        if not 0 <= self.mutation_prob <= 1:
-            raise ConfigError(f"search: mutation_prob {self.mutation_prob} is not within 0..1")
 
 
 @dataclass(frozen=True)
