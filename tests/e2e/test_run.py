@@ -111,6 +111,7 @@ def test_dry_run_starts_nothing(nasgait, config, tmp_path):
         ("supernet.batch.ids=9", "8 training identities"),
         ("retrain.batch.ids=13", "12 training identities"),
         ("search.population=2", "population"),
+        ("search.max_latency=50ms & random=2", "random=0"),
         ("search.max_sequences=4", "leave-one-out needs 2"),
         ("search.precision=float16", "float16 needs a GPU"),
         ("evaluation.gallery_ids=1", "gallery_ids"),
