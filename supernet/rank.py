@@ -76,7 +76,7 @@ def read_table(path: Path, space: SearchSpace, objective: str) -> dict[Architect
         for column in ("arch", objective):
             if column not in row:
                 raise DataError(f"--truth {path}, {place}: has no {column}")
-        arch, rate = space.parse(row["arch"]), as_rate(row[objective])
+        arch, rate = space.parse(str(row["arch"])), as_rate(row[objective])
         if rate is None:
             raise DataError(
                 f"--truth {path}, {place}: {objective} {row[objective]} is not a number"
