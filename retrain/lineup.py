@@ -29,11 +29,17 @@ def lineup(config: ExperimentConfig, best: str | None = None) -> list[Entry]:
 
     Without a search space those are the baselines.
 
-    Raises ConfigError for an unknown baseline, or for networks of a space where there is
-    none; BudgetError for a budget that nothing meets.
+    Raises ConfigError for an unknown baseline, for networks of a space where there is none, or
+    for random ones beside a latency budget, which they could break; BudgetError for a budget
+    that nothing meets.
     """
     if config.space is None:
         check_without_space(config)
+    if config.random and config.search.max_latency is not None:
+        raise ConfigError(
+            f"random: {config.random} networks would be drawn without search.max_latency, which is "
+            "held by measuring in the search alone; give random=0, or leave search.max_latency out"
+        )
     entries = [Entry("searched", "searched", "--arch", best)] if best else []
     for baseline in config.baselines:
         registry.build(baseline.model, **baseline.settings)

@@ -4,6 +4,7 @@ import argparse
 import csv
 import json
 import logging
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -64,28 +65,58 @@ def read_table(path: Path, space: SearchSpace, objective: str) -> dict[Architect
     its score, and a chosen extreme is no fair witness of agreement.
 
     Raises:
-        DataError: no such table, or fewer than four architectures in it.
+        DataError: no such table, a row without its architecture or rate, an architecture with two
+            rates, or fewer than four architectures.
         ConfigError: an architecture that the space does not have.
     """
-    try:
-        if path.suffix == ".json":
-            networks = json.loads(path.read_text(encoding="utf-8"))["networks"]
-            rows = [n for n in networks if n["arch"] and n["kind"] != "searched"]
-        else:
-            with path.open(encoding="utf-8", newline="") as file:
-                rows = list(csv.DictReader(file))
-        pairs = [(row["arch"], float(row[objective])) for row in rows]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"--truth {path}: not a results.json or a CSV with the columns arch,{objective} "
-            f"({type(error).__name__}: {error})"
-        ) from error
-    truth = {space.parse(arch): rate for arch, rate in pairs}
+    truth: dict[Architecture, float] = {}
+    for place, row in rows_of(path, objective):
+        if row.get("kind") == "searched" or row.get("arch", "") is None:
+            continue
+        for column in ("arch", objective):
+            if column not in row:
+                raise DataError(f"--truth {path}, {place}: has no {column}")
+        arch, rate = space.parse(str(row["arch"])), as_rate(row[objective])
+        if rate is None:
+            raise DataError(
+                f"--truth {path}, {place}: {objective} {row[objective]} is not a number"
+            )
+        if truth.setdefault(arch, rate) != rate:
+            raise DataError(
+                f"--truth {path}, {place}: {arch} is there twice, with {objective} "
+                f"{truth[arch]:g} and {rate:g}; leave one of them"
+            )
     if len(truth) < LEAST:
         raise DataError(
             f"--truth {path}: {len(truth)} architectures; an order needs {LEAST} or more"
         )
     return truth
+
+
+def rows_of(path: Path, objective: str) -> list[tuple[str, dict[str, Any]]]:
+    """The rows of the table, each with its place in words; DataError if it is none."""
+    try:
+        if path.suffix == ".json":
+            networks = json.loads(path.read_text(encoding="utf-8"))["networks"]
+            return [(f"networks.{i}", dict(network)) for i, network in enumerate(networks)]
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            return [(f"line {reader.line_num}", row) for row in reader]
+    except OSError as error:
+        raise DataError(f"--truth {path}: cannot be read ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        raise DataError(
+            f"--truth {path}: not a results.json, nor a CSV with the columns arch,{objective}"
+        ) from error
+
+
+def as_rate(value: Any) -> float | None:
+    """A rate, None if it is no finite number."""
+    try:
+        rate = float(value)
+    except (ValueError, TypeError):
+        return None
+    return rate if math.isfinite(rate) else None
 
 
 def agreement(

@@ -232,11 +232,11 @@ class Watch(tune.Callback):
         for worker, place in mail.joined.items():
             logger.info("worker %s: %s", worker, place)
         self._faults |= mail.faults
-        if mail.refusals:
-            raise mail.refusals[0]
         for score in mail.scores:
             self._state.record(score.choices, score.rates, score.seconds)
             self._progress.scored(score.seconds, score.peak_memory)
+        if mail.refusals:
+            raise mail.refusals[0]
         new = [choices for choices in self._state.ready() if choices not in self._offered]
         if new:
             self._offered.update(new)
@@ -246,12 +246,9 @@ class Watch(tune.Callback):
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Tune has handled an event, or waited a moment for one."""
-        # Tune would wrap an error in words of its own: it is raised once Tune has ended.
         if not self.over:
-            try:
+            with self._errors_kept():
                 self.look()
-            except (NasgaitError, RunFailed) as error:
-                self.error = error
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker has died and is started again."""
@@ -263,12 +260,23 @@ class Watch(tune.Callback):
 
     def _lose(self, trial: Any, outcome: str) -> None:
         self.on_step_end(0, [])
+        if self.error is not None:
+            return
         self.last_fault = self._faults.pop(trial.trial_id, "its process died")
-        waiting = self._call("release", trial.trial_id)
-        logger.warning(
-            "worker %s: %s; it %s, and %d architectures that it had wait again",
-            trial.trial_id, self.last_fault, outcome, waiting,
-        )  # fmt: skip
+        with self._errors_kept():
+            waiting = self._call("release", trial.trial_id)
+            logger.warning(
+                "worker %s: %s; it %s, and %d architectures that it had wait again",
+                trial.trial_id, self.last_fault, outcome, waiting,
+            )  # fmt: skip
+
+    @contextlib.contextmanager
+    def _errors_kept(self) -> Iterator[None]:
+        """Tune would wrap an error in words of its own: it is raised once Tune has ended."""
+        try:
+            yield
+        except (NasgaitError, RunFailed) as error:
+            self.error = error
 
     def _call(self, method: str, *arguments: Any) -> Any:
         try:

@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,26 +18,26 @@ from nasgait.cli import stage
 from nasgait.cli.search import flag_overrides
 from nasgait.config.load import load_config
 from nasgait.config.schema import ExperimentConfig
-from nasgait.data.split import Split, fingerprint, split_as
+from nasgait.data.split import Split, split_as
 from nasgait.data.store import GaitStore
 from nasgait.engine.distributed import joined, pick_device, share_of_threads
-from nasgait.engine.files import write_atomically
 from nasgait.engine.memory import peak_memory
 from nasgait.engine.outdir import claim, locked, record
 from nasgait.engine.precision import autocast
-from nasgait.errors import CheckpointError, ConfigError
+from nasgait.errors import ConfigError
 from nasgait.profiling.latency import device_name, latency
 from nasgait.search.breeding import Measure
 from nasgait.search.budget import Choices
 from nasgait.search.evolution import Evolution, EvolutionConfig
 from nasgait.search.latency import Latencies
-from nasgait.search.ledger import Ledger
+from nasgait.search.ledger import Ledger, read_ledger
 from nasgait.search.pareto import write_pareto
 from nasgait.search.state import SearchResult, SearchState, search
 from search_spaces import load_space
 from search_spaces.architecture import save_architecture
 from search_spaces.budget import budget_of
 from search_spaces.space import SearchSpace, space_names
+from supernet.conditions import Conditions
 from supernet.progress import Progress
 from supernet.scoring import Scorer, scored_sequences
 from supernet.weights import Weights, load_supernet
@@ -56,6 +56,7 @@ class Inputs:
     store: GaitStore
     parts: Split
     evolution: Evolution
+    conditions: Conditions
 
     @property
     def space(self) -> SearchSpace:
@@ -74,10 +75,11 @@ def check(args: argparse.Namespace) -> Inputs:
     weights = load_supernet(args.supernet, space)
     check_backend(config, args.ray_address is not None)
     out = stage.default_out(args, config, "search")
+    conditions = Conditions.of(config, weights, store, parts)
     claim(out, args.resume)
-    inputs = Inputs(config, out, Path(args.supernet), weights, store, parts, evolution)
-    refuse_other_scores(inputs)
-    return inputs
+    if read_ledger(out / "ledger.jsonl"):
+        conditions.compare(out)
+    return Inputs(config, out, Path(args.supernet), weights, store, parts, evolution, conditions)
 
 
 def check_backend(config: ExperimentConfig, address_given: bool = False) -> None:
@@ -105,35 +107,6 @@ def check_backend(config: ExperimentConfig, address_given: bool = False) -> None
         ) from error
 
 
-def refuse_other_scores(inputs: Inputs) -> None:
-    """A ledger holds scores that were measured alike; refuse to add others to it.
-
-    Raises CheckpointError naming what differs.
-    """
-    config, parts = inputs.config, inputs.parts
-    settings = ("objectives", "calibration", "max_sequences", "max_frames", "precision")
-    measured = {
-        "supernet": inputs.weights.sha256,
-        "data": fingerprint(inputs.store, [*parts.train, *parts.search_val]),
-        "search_val": fingerprint(inputs.store, parts.search_val),
-        "seed": config.seed,
-        "metric": config.evaluation.metric,
-        **{name: asdict(config.search)[name] for name in settings},
-    }
-    measured = json.loads(json.dumps(measured))  # as the note will read: tuples are lists
-    note = inputs.out / "scoring.json"
-    if not note.exists():
-        write_atomically(note, json.dumps(measured, indent=1) + "\n")
-        return
-    before = json.loads(note.read_text())
-    changed = [name for name, value in measured.items() if before.get(name) != value]
-    if changed:
-        raise CheckpointError(
-            f"{inputs.out}: its scores were measured with another {', '.join(changed)}; resume "
-            "with the same, or give another --out"
-        )
-
-
 def evolution_of(
     config: ExperimentConfig, space: SearchSpace, measure: Measure | None = None
 ) -> Evolution:
@@ -154,7 +127,7 @@ def evolution_of(
     return Evolution(budget_of(space, search), settings, config.seed, measure)
 
 
-def with_latency(inputs: Inputs, device: torch.device) -> Evolution:
+def with_latency(inputs: Inputs, device: torch.device, ledger: Ledger) -> Evolution:
     """The search, with latencies measured on ``device`` where they are asked for.
 
     Raises DataError when those already in ``latency.jsonl`` were measured otherwise.
@@ -175,22 +148,16 @@ def with_latency(inputs: Inputs, device: torch.device) -> Evolution:
         "frames": frames,
     }
     path = inputs.out / "latency.jsonl"
-    measure = Latencies(path, measured, conditions, search.max_latency)
+    measure = Latencies(path, measured, conditions, search.max_latency, ledger.entries)
     return evolution_of(config, space, measure)
 
 
 def run(args: argparse.Namespace) -> int:
     """Search, rank every generation, write the winner and the front."""
     inputs = check(args)
-    config, out = inputs.config, inputs.out
-    backend = on_ray if config.search.backend == "ray" else in_this_process
-    with (
-        joined(config.device, config.threads) as world,
-        locked(out),
-        backend(inputs, world.device) as score,
-    ):
-        record(out, config)
-        result = evolve(inputs, world.device, score)
+    config = inputs.config
+    with joined(config.device, config.threads) as world, locked(inputs.out):
+        result = evolve(inputs, world.device)
     best = write_results(inputs, result)
     if result.ended_early:
         logger.info("ended early: %s", result.ended_early)
@@ -205,10 +172,12 @@ Score = Callable[[SearchState, Progress], None]
 """Scores what a search breeds until it is done, and tells the progress."""
 
 
-def evolve(inputs: Inputs, device: torch.device, score: Score) -> SearchResult:
+def evolve(inputs: Inputs, device: torch.device) -> SearchResult:
     """Run the search behind a progress bar; each score is in the ledger at once.
 
-    ``device`` is where latencies are measured.
+    ``device`` is where latencies are measured, and scores in this process.  The folder's logs and
+    results stay as they are until the ledger is found to be this search's and there is something
+    to score with.
     """
     settings = inputs.config.search
     ledger = Ledger.open(inputs.out / "ledger.jsonl")
@@ -217,14 +186,36 @@ def evolve(inputs: Inputs, device: torch.device, score: Score) -> SearchResult:
         settings.population * (1 + settings.max_epochs),
         len(ledger.entries),
     )
-    evolution = with_latency(inputs, device)
+    state = SearchState(with_latency(inputs, device, ledger), ledger)
+    backend = on_ray if settings.backend == "ray" else in_this_process
     scorers = settings.ray.workers if settings.backend == "ray" else 1
-    with Progress(inputs.out, evolution, scorers) as progress:
-        state = SearchState(evolution, ledger, progress.generation)
+    with (
+        (no_scoring if state.done else backend)(inputs, device) as score,
+        Progress(inputs.out, state.evolution, scorers) as progress,
+    ):
+        take_possession(inputs, state)
+        state.follow(progress.generation)
         progress.begin(state.scored)
-        if not state.done:
-            score(state, progress)
+        score(state, progress)
         return state.result()
+
+
+def take_possession(inputs: Inputs, state: SearchState) -> None:
+    """Note in the folder which search it is, and remove results that it is to go beyond."""
+    out = inputs.out
+    if not state.scored:  # what an attempt before the first score left does not bind
+        (out / "config.yaml").unlink(missing_ok=True)
+        inputs.conditions.write(out)
+    record(out, inputs.config)
+    if not state.done:
+        for result in ("best.yaml", "pareto.json"):
+            (out / result).unlink(missing_ok=True)
+
+
+@contextmanager
+def no_scoring(inputs: Inputs, device: torch.device) -> Iterator[Score]:
+    """For a search that is done: no supernet is loaded, no cluster started."""
+    yield lambda state, progress: None
 
 
 @contextmanager

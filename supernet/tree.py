@@ -1,6 +1,6 @@
 """Architectures that begin alike, as a tree of their choices."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 Prefix = tuple[int, ...]
 """The first choices of an architecture."""
@@ -17,11 +17,3 @@ def grow(architectures: Iterable[Prefix]) -> Tree:
         for choice in choices:
             node = node.setdefault(choice, {})
     return root
-
-
-def leaves(tree: Tree, prefix: Prefix = ()) -> Iterator[Prefix]:
-    """The architectures of a tree below ``prefix``, in order."""
-    if not tree:
-        yield prefix
-    for choice, below in tree.items():
-        yield from leaves(below, (*prefix, choice))

@@ -7,8 +7,11 @@ float32, contiguous, one sequence at a time; with ``--calibrate`` it measures Ba
 statistics layer by layer over the whole calibration set, like ours.  Each side runs in a
 process of its own, in turn; ratios are those of each round.
 
-    python tools/bench_scoring.py --archs 50 --calibrate 0
-    python tools/bench_scoring.py --archs 50 --calibrate 40 --precision bfloat16
+    python tools/bench_scoring.py --supernet CKPT
+    python tools/bench_scoring.py --supernet CKPT --calibrate 16 --precisions bfloat16
+
+With ``--published``, a checkout of SPOSGait, a few of the architectures also run in the published
+supernet, so that one sees that the plain loop is no straw man.
 """
 
 import argparse
@@ -19,13 +22,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from bench_forward import pair
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -50,6 +54,9 @@ from supernet.tree import Prefix
 from supernet.weights import Weights, load_supernet
 
 SEQUENCES_OF_AN_IDENTITY = 4
+PRECISIONS = ("float32", "bfloat16")
+FEW = 10
+"""The published supernet runs one architecture in so many."""
 
 
 class PlainNorm(nn.BatchNorm3d):
@@ -114,17 +121,25 @@ def calibrate_plainly(model: ChoiceNetwork, sequences: list[Tensor]) -> None:
         xs = [unit.finish(x).x for x in xs]
 
 
-def score_plainly(args: argparse.Namespace, bench: "Bench") -> dict[Prefix, NDArray[np.float32]]:
+def score_plainly(bench: "Bench") -> Iterator[tuple[Prefix, NDArray[np.float32]]]:
     """One architecture after another, one sequence after another."""
-    size, store, found = bench.space.size, bench.store, {}
-    scored = [fit(store[i][None], size) for i in bench.parts.search_val]
-    drawn = calibration_sequences(store, bench.parts, bench.config.search.calibration, 0)
+    scored = [fit(x[None], bench.space.size) for x in bench.scored]
+    drawn = [fit(x[None], bench.space.size) for x in bench.drawn]
     for choices in bench.architectures:
         model = plain_network(bench.space, choices, bench.weights.state)
         if drawn:
-            calibrate_plainly(model, [fit(frames[None], size) for frames in drawn])
-        found[choices] = np.concatenate([model(x).embeddings.numpy() for x in scored])
-    return found
+            calibrate_plainly(model, drawn)
+        yield choices, np.concatenate([model(x).embeddings.numpy() for x in scored])
+
+
+def score_published(bench: "Bench", folder: Path) -> Iterator[tuple[Prefix, NDArray[np.float32]]]:
+    """Some of the architectures by the published supernet, without recalibration."""
+    scored = [fit(x[None], bench.space.size) for x in bench.scored]
+    for choices in bench.architectures[::FEW]:
+        name = f"{bench.space.name}:{'-'.join(map(str, choices))}"
+        _, _, published = pair(name, [folder])
+        assert published is not None, f"{folder} is no checkout of SPOSGait"
+        yield choices, np.concatenate([published(x).numpy() for x in scored])
 
 
 class Bench:
@@ -140,7 +155,7 @@ class Bench:
             space=args.space,
             search=SearchConfig(
                 calibration=CalibrationConfig(sequences=args.calibrate),
-                precision=args.precision,
+                precision=args.side if args.side in PRECISIONS else "float32",
                 memory=args.memory,
             ),
         )
@@ -155,13 +170,15 @@ class Bench:
         while len(chosen) < min(args.archs, self.space.paths):
             chosen.add(self.space.sample(rng).choices)
         self.architectures = sorted(chosen)
+        self.scored = [self.store[i] for i in self.parts.search_val]
+        self.labels = [self.store.sequences[i].label for i in self.parts.search_val]
+        self.drawn = calibration_sequences(
+            self.store, self.parts, self.config.search.calibration, 0
+        )
 
     def macs(self) -> int:
         """Multiply-accumulates of the scored sequences and the calibration set, unshared."""
-        drawn = calibration_sequences(self.store, self.parts, self.config.search.calibration, 0)
-        lengths = [self.store.sequences[i].length for i in self.parts.search_val]
-        lengths += [len(frames) for frames in drawn]
-        tables = [self.space.cost_table(length) for length in lengths]
+        tables = [self.space.cost_table(len(x)) for x in [*self.scored, *self.drawn]]
         return sum(table.total(choices).macs for table in tables for choices in self.architectures)
 
 
@@ -169,28 +186,34 @@ def run_side(args: argparse.Namespace) -> None:
     """Score in this process; embeddings go to a file, figures to stdout."""
     torch.set_num_threads(args.threads)
     bench = Bench(args)
-    figures: dict[str, Any] = {}
-    if args.side == "shared":
+    figures: dict[str, Any] = {"macs_unshared": bench.macs()}
+    if args.side == "plain":
+        found = score_plainly(bench)
+    elif args.side == "published":
+        found = score_published(bench, args.published)
+    else:
         keep_freed_memory()
         scorer = Scorer(bench.config, bench.weights, bench.store, bench.parts, torch.device("cpu"))
         work = count_macs()
-    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    began = time.perf_counter()
+        found = scorer.embed(bench.architectures)
+    before = memory()
+    rows, rates, seconds, began = [], [], [], time.perf_counter()
     with torch.inference_mode():
-        if args.side == "plain":
-            found = score_plainly(args, bench)
-        else:
-            found = dict(scorer.embed(bench.architectures))
-    labels = [bench.store.sequences[i].label for i in bench.parts.search_val]
-    rates = {c: leave_one_out(found[c], labels).rates() for c in bench.architectures}
-    figures["seconds"] = time.perf_counter() - began
-    figures["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - base
-    figures["macs_unshared"] = bench.macs()
-    if args.side == "shared":
+        for _, embeddings in found:
+            rows.append(embeddings)
+            rates.append(leave_one_out(embeddings, bench.labels).rates()["map"])
+            seconds.append(time.perf_counter() - began)
+    figures |= {"seconds": seconds[-1], "peak_bytes": memory() - before, "map": rates}
+    figures["each"] = np.diff(seconds, prepend=0.0).tolist()
+    if args.side in PRECISIONS:
         figures |= {"macs": work[0], "activations_peak": scorer.memory.peak}
-    figures["map"] = [rates[c]["map"] for c in bench.architectures]
-    np.save(args.embeddings, np.stack([found[c] for c in bench.architectures]))
+    np.save(args.embeddings, np.stack(rows))
     print(json.dumps(figures))
+
+
+def memory() -> int:
+    """The most bytes that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def count_macs() -> list[int]:
@@ -258,51 +281,63 @@ def few_of_each_identity(source: GaitStore, subset: str) -> list[int]:
 
 
 def compare(args: argparse.Namespace) -> dict[str, Any]:
-    """Run both sides in turn, each in a process of its own."""
-    sides: dict[str, list[dict[str, Any]]] = {"plain": [], "shared": []}
-    gaps = []
+    """Run all sides in turn, each in a process of its own."""
+    names = ["plain", *args.precisions, *(["published"] if args.published else [])]
+    sides: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as folder:
         work = write_store(args, folder)
         for _ in range(args.rounds):
-            embeddings = {}
-            for side, found in sides.items():
+            for side, rounds in sides.items():
                 file = f"{folder}/{side}.npy"
                 command = [sys.executable, __file__, *sys.argv[1:], "--side", side]
                 command += ["--work", work, "--embeddings", file]
                 done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-                found.append(json.loads(done.stdout))
-                embeddings[side] = np.load(file)
-                print(f"{side}: {found[-1]['seconds']:.1f} s", file=sys.stderr)
-            gap = np.abs(embeddings["plain"] - embeddings["shared"]).max()
-            gaps.append(float(gap / np.abs(embeddings["plain"]).max()))
-    plain, shared = sides["plain"], sides["shared"]
-    ratios = [a["seconds"] / b["seconds"] for a, b in zip(plain, shared, strict=True)]
-    last, seconds = shared[-1], statistics.median(side["seconds"] for side in shared)
-    dtype = torch.bfloat16 if args.precision == "bfloat16" else torch.float32
-    rate = convolution_rate(args.threads, dtype)
-    return {
+                rounds.append(json.loads(done.stdout) | {"embeddings": np.load(file)})
+                print(f"{side}: {rounds[-1]['seconds']:.1f} s", file=sys.stderr)
+    plain = sides["plain"]
+    result: dict[str, Any] = {
         "space": args.space,
-        "architectures": len(last["map"]),
+        "architectures": len(plain[0]["map"]),
         "sequences": args.sequences,
         "calibration_sequences": args.calibrate,
         "threads": args.threads,
-        "precision": args.precision,
+        "memory_budget": args.memory,
+        "macs_unshared": plain[0]["macs_unshared"],
         "plain_seconds": statistics.median(side["seconds"] for side in plain),
-        "shared_seconds": seconds,
+        "plain_peak_bytes": plain[-1]["peak_bytes"],
+    }
+    if args.published:
+        few = [seconds for side in plain for seconds in side["each"][::FEW]]
+        theirs = [seconds for side in sides["published"] for seconds in side["each"]]
+        result["published_seconds_of_an_architecture"] = statistics.median(theirs)
+        result["plain_over_published"] = statistics.median(np.divide(few, theirs))
+    for precision in args.precisions:
+        result[precision] = beside_plain(plain, sides[precision], precision, args.threads)
+    return result
+
+
+def beside_plain(
+    plain: list[dict[str, Any]], shared: list[dict[str, Any]], precision: str, threads: int
+) -> dict[str, Any]:
+    """How the shared side in one precision compares."""
+    ratios = [a["seconds"] / b["seconds"] for a, b in zip(plain, shared, strict=True)]
+    last, seconds = shared[-1], statistics.median(side["seconds"] for side in shared)
+    expected = plain[-1]["embeddings"]
+    gap = np.abs(expected - last["embeddings"]).max() / np.abs(expected).max()
+    rate = convolution_rate(threads, getattr(torch, precision))
+    return {
+        "seconds": seconds,
         "ratio": statistics.median(ratios),
         "ratios": [round(ratio, 2) for ratio in ratios],
-        "largest_relative_gap_of_embeddings": max(gaps),
+        "largest_relative_gap_of_embeddings": float(gap),
         "architectures_with_equal_map": int(np.sum(np.equal(plain[-1]["map"], last["map"]))),
         "kendall_tau_of_map": kendall(plain[-1]["map"], last["map"]),
-        "macs_unshared": last["macs_unshared"],
         "macs": last["macs"],
         "macs_saved": round(1 - last["macs"] / last["macs_unshared"], 3),
         "gflops": round(2e-9 * last["macs"] / seconds, 1),
         "best_convolution_gflops": round(2e-9 * rate, 1),
-        "memory_budget": args.memory,
         "activations_peak": last["activations_peak"],
         "peak_bytes": last["peak_bytes"],
-        "plain_peak_bytes": plain[-1]["peak_bytes"],
     }
 
 
@@ -315,7 +350,8 @@ def main() -> None:
     parser.add_argument("--archs", type=int, default=50)
     parser.add_argument("--sequences", type=int, default=40)
     parser.add_argument("--calibrate", type=int, default=0, help="calibration sequences")
-    parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
+    parser.add_argument("--precisions", nargs="+", default=PRECISIONS, choices=PRECISIONS)
+    parser.add_argument("--published", type=Path, help="a checkout of SPOSGait")
     parser.add_argument("--memory", type=float, default=4e9, help="search.memory")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)

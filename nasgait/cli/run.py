@@ -26,6 +26,9 @@ HELP = "walk the whole way: data, supernet, search, retraining, evaluation, repo
 
 logger = logging.getLogger(__name__)
 
+OF_A_STAGE = ("result.json", "ledger.jsonl", "checkpoints")
+"""What lies at the top of a single stage's folder, and never at that of a run."""
+
 RANKED = 4
 """Random and uniform architectures from which on the supernet's order is judged."""
 
@@ -262,8 +265,14 @@ def refuse_other_config(walk: Walk) -> None:
     """A run directory belongs to one configuration; only what works on it may change.
 
     That is ``data.workers``, ``search.backend`` and ``search.ray``.
-    Raises ConfigError naming the first lines that differ.
+    Raises ConfigError naming the first lines that differ, and for a folder of a single stage.
     """
+    for name in OF_A_STAGE:
+        if (walk.out / name).exists():
+            raise ConfigError(
+                f"--out {walk.out}: is the folder of a single stage ({name}), no run; give another "
+                "--out"
+            )
     if not walk.config_file.exists():
         if walk.out.exists() and (not walk.out.is_dir() or is_used(walk.out)):
             raise ConfigError(f"--out {walk.out}: is not empty and no run; give another --out")

@@ -18,6 +18,10 @@ from pathlib import Path
 MARK = "NASGAIT_SWEEP"
 """Environment variable that marks what is to be killed."""
 
+REPEATS = 64
+"""How often the mark is in it: a process that gives itself a longer title, as Ray's agents do,
+writes over the beginning of its environment, some hundred bytes."""
+
 PROCESSES = Path("/proc")
 
 
@@ -32,7 +36,7 @@ def swept() -> Iterator[None]:
     command = [sys.executable, "-S", __file__, mark]
     sweeper = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
     before = os.environ.get(MARK)
-    os.environ[MARK] = mark
+    os.environ[MARK] = mark * REPEATS
     try:
         yield
     finally:
@@ -44,12 +48,11 @@ def swept() -> Iterator[None]:
 
 def sweep(mark: str) -> None:
     """Kill every process that began with the mark in its environment."""
-    entry = f"{MARK}={mark}".encode()
     # Once more for what was being started meanwhile.
     for _ in range(2):
         for folder in PROCESSES.glob("[0-9]*"):
             try:
-                if entry in (folder / "environ").read_bytes().split(b"\0"):
+                if mark.encode() in (folder / "environ").read_bytes():
                     os.kill(int(folder.name), signal.SIGKILL)
             except OSError:  # gone by now, or not ours
                 continue

@@ -29,7 +29,7 @@ def search_progress(entries: Sequence[Entry], objective: str, label: str) -> Fig
     numbers = sorted({entry.generation for entry in entries})
     scores = [[e.values[objective] for e in entries if e.generation == n] for n in numbers]
     for number, values in zip(numbers, scores, strict=True):
-        # In the order they were bred, side by side instead of on top of each other.
+        # In the order of the ledger, side by side instead of on top of each other.
         spots = number + np.linspace(-0.3, 0.3, len(values)) * (len(values) > 1)
         axes[0].plot(spots, values, "o", color=SKY, markersize=5, alpha=0.7, zorder=2)
     medians = [float(np.median(values)) for values in scores]

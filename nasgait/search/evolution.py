@@ -3,9 +3,10 @@
 Guo et al., "Single Path One-Shot Neural Architecture Search with Uniform
 Sampling" (ECCV 2020), with the budget met by construction and every architecture
 scored at most once.  Architectures are bred in broods, the even shares of a
-generation.  A brood is a function of the seed, its number, the scores of the
-broods at least ``ahead`` before it and what was bred before it: so scores may
-come in any order, and a resumed search breeds the same broods again.
+generation.  Those of the first are random.  Any other is a function of the seed,
+its number, the scores of the broods at least ``ahead`` before it and what was
+bred before it: so scores may come in any order, and a resumed search breeds the
+same broods again.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +25,11 @@ from nasgait.search.selection import NSGA2, Pool, Selection, TopK
 
 @dataclass(frozen=True)
 class EvolutionConfig:
-    """How to breed (the defaults are those published with SPOSGait, but for the broods)."""
+    """How to breed (the defaults are those published with SPOSGait, but for the broods).
+
+    The configuration's schema bounds each number; raises ConfigError for children that do not
+    fit the population.
+    """
 
     population: int = 50
     """Architectures in each generation."""
@@ -44,28 +49,18 @@ class EvolutionConfig:
     broods: int = 5
     """Shares of each generation that are bred one after the other."""
     ahead: int = 3
-    """A brood waits for the scores of those that come so many before it, and of all before
+    """A brood bred from scores waits for those that come so many before it, and for all before
     them.  One brood and 1 ahead is the published search, generation by generation."""
     proposals: int = 1
     """Children proposed for each that is scored: from when a population is scored on, a regression
     on all scores picks the most promising one.  1 goes without, as published."""
 
     def __post_init__(self) -> None:
-        if self.population < 1 or self.top_k < 1:
-            raise ConfigError("search: population and top_k must be at least 1")
-        if self.broods < 1 or self.ahead < 1:
-            raise ConfigError("search: broods and ahead must be at least 1")
-        if self.proposals < 1:
-            raise ConfigError("search: proposals must be at least 1")
-        if min(self.mutations, self.crossovers, self.max_epochs) < 0:
-            raise ConfigError("search: mutations, crossovers and max_epochs must not be negative")
         if self.mutations + self.crossovers > self.population:
             raise ConfigError(
                 f"search: {self.mutations} mutations and {self.crossovers} crossovers do not fit "
                 f"a population of {self.population}; raise population or lower them"
             )
-        if not 0 <= self.mutation_prob <= 1:
-            raise ConfigError(f"search: mutation_prob {self.mutation_prob} is not within 0..1")
 
 
 @dataclass(frozen=True)
@@ -140,10 +135,11 @@ class Evolution:
         """
         rng = np.random.default_rng([self.seed, number])
         children = Children(self.budget, self.measure, before, rng, self._screen(scored))
-        pool = self.selection.pool(self.rank(scored))
-        attempts = self._attempts(number % self.config.broods, pool, rng)
+        generation, share = divmod(number, self.config.broods)
+        # The first generation is random, whatever of it is scored by the time a brood is bred.
+        pool = self.selection.pool(self.rank(scored)) if generation else Pool(())
+        attempts = self._attempts(share, pool, rng)
         short = next(filter(None, map(children.add, attempts)), None)
-        generation = number // self.config.broods
         return Brood(
             number,
             generation,

@@ -5,11 +5,12 @@ architectures it bred: the file makes a resumed search breed the same.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from nasgait.errors import DataError
 from nasgait.search.budget import Choices
+from nasgait.search.ledger import Entry
 from nasgait.search.lines import append_line, complete_lines, cut_to
 
 
@@ -17,8 +18,10 @@ class Latencies:
     """Seconds that one sequence takes, by architecture; a line for each in the file ``path``.
 
     ``time`` measures an architecture [s] under ``conditions`` (device, threads, frames), which
-    are noted with every line.  ``limit`` is the largest latency that the search admits.  Raises
-    DataError for a faulty line and for one that was measured under other conditions.
+    are noted with every line.  ``limit`` is the largest latency that the search admits.
+    ``scored`` are the ledger's entries: their latencies are put back where lines were removed from
+    the file, unless all were, as nothing then tells their conditions.  Raises DataError for a
+    faulty line and for one that was measured under other conditions.
     """
 
     name = "latency"
@@ -30,6 +33,7 @@ class Latencies:
         time: Callable[[Choices], float],
         conditions: Mapping[str, int | str],
         limit: float | None = None,
+        scored: Iterable[Entry] = (),
     ) -> None:
         self.path = Path(path)
         self.limit = limit
@@ -38,15 +42,20 @@ class Latencies:
         lines = complete_lines(self.path)
         self._seconds = dict(self._parse(number, line) for number, line in enumerate(lines, 1))
         cut_to(self.path, lines)
+        for entry in scored if lines else ():
+            if entry.choices not in self._seconds and self.name in entry.values:
+                self._keep(entry.choices, entry.values[self.name])
 
     def value(self, choices: Choices) -> float:
         """Seconds for one sequence, measured now unless it is known."""
         if choices not in self._seconds:
-            seconds = self._time(choices)
-            key = "-".join(map(str, choices))
-            append_line(self.path, {"key": key, "seconds": seconds, **self._conditions})
-            self._seconds[choices] = seconds
+            self._keep(choices, self._time(choices))
         return self._seconds[choices]
+
+    def _keep(self, choices: Choices, seconds: float) -> None:
+        key = "-".join(map(str, choices))
+        append_line(self.path, {"key": key, "seconds": seconds, **self._conditions})
+        self._seconds[choices] = seconds
 
     def _parse(self, number: int, text: bytes) -> tuple[Choices, float]:
         try:

@@ -1,7 +1,7 @@
 """The search's only state: a JSON line for each scored architecture.
 
-A line is on disk before the next architecture is scored, so a search killed at
-any moment loses at most the score it was working on.
+A line is on disk as soon as its score is known, so a search killed at any moment
+loses the scores that were not finished, and no other.
 """
 
 import json
@@ -72,10 +72,6 @@ class Ledger:
     def entries(self) -> list[Entry]:
         """The entries in the order they were scored."""
         return list(self._entries.values())
-
-    def get(self, choices: tuple[int, ...]) -> Entry | None:
-        """The entry of an architecture, if it was scored."""
-        return self._entries.get(choices)
 
     def append(self, entry: Entry) -> None:
         """Add an entry and see it safely on disk; ``DataError`` if it was scored before."""

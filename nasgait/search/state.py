@@ -2,10 +2,11 @@
 
 The same for every backend: take what is :meth:`SearchState.ready`, score it anywhere and in any
 order, :meth:`~SearchState.record` each score.  The ledger is the only thing kept; a search that
-goes on from it replays its lines as if they were recorded now.
+goes on from it breeds again, and takes the scores of what is bred from its lines, in any order.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -52,30 +53,31 @@ class SearchResult:
 class SearchState:
     """The state of ``evolution`` that ``ledger`` tells, and its way on.
 
-    ``on_generation`` is called with each generation, in turn, once it is complete, those of the
-    ledger included.  Raises DataError when the ledger was written by another search (seed,
-    budget, settings or costs differ), and leaves it untouched.
+    Lines may have been removed from the ledger: their architectures are scored again, and the
+    lines that depend on them wait until it is known what is bred.  Raises DataError as soon as a
+    line proves to be another search's (seed, budget, settings or costs differ); all of a ledger
+    that lacks no line is held against this search here, and left untouched.
     """
 
-    def __init__(
-        self,
-        evolution: Evolution,
-        ledger: Ledger,
-        on_generation: Callable[[Generation], None] | None = None,
-    ) -> None:
+    def __init__(self, evolution: Evolution, ledger: Ledger) -> None:
         self.evolution = evolution
         self.ledger = ledger
-        self._announce = on_generation or (lambda generation: None)
+        self._announce: Callable[[Generation], None] = lambda generation: None
         self._broods: list[Brood] = []
         self._home: dict[Choices, Brood] = {}  # everything bred, in breeding order
         self._scored: dict[Choices, Entry] = {}
+        # A longer search may be asked for less: what came later is not this search's.
+        last = evolution.config.max_epochs
+        self._unbred = {e.choices: e for e in ledger.entries if e.generation <= last}
         self._complete = 0  # leading broods that are scored
         self._generations: list[Generation] = []
         self._advance()
-        for entry in ledger.entries:
-            # A longer search may be asked for less: what came later is not this search's.
-            if entry.generation <= evolution.config.max_epochs:
-                self._replay(entry)
+
+    def follow(self, announce: Callable[[Generation], None]) -> None:
+        """Call ``announce`` with each generation that is complete, and with each that will be."""
+        for generation in self._generations:
+            announce(generation)
+        self._announce = announce
 
     @property
     def done(self) -> bool:
@@ -84,8 +86,8 @@ class SearchState:
 
     @property
     def scored(self) -> int:
-        """The number of architectures scored."""
-        return len(self._scored)
+        """The number of architectures that have their score in the ledger."""
+        return len(self._scored) + len(self._unbred)
 
     def ready(self) -> list[Choices]:
         """What is bred and not scored, in breeding order; never empty until the search is done."""
@@ -132,17 +134,29 @@ class SearchState:
         bred = self._broods
         return bool(bred) and (bred[-1].short is not None or len(bred) == self.evolution.total)
 
-    def _replay(self, entry: Entry) -> None:
-        """Take over a line of the ledger; DataError unless this search can have written it."""
-        home = self._home.get(entry.choices)
-        if home is None or home.generation != entry.generation or not self._agrees(entry):
-            raise DataError(
-                f"{self.ledger.path}: {entry.key} of generation {entry.generation} was written by "
-                "another search (its seed, space, budget, latencies or settings differ from those "
-                "now given); search into a new folder"
-            )
+    def _take_over(self, entry: Entry) -> None:
+        """Take the score of what is bred now from its line in the ledger."""
+        if self.generation(entry.choices) != entry.generation or not self._agrees(entry):
+            raise self._strange(entry)
         self._scored[entry.choices] = entry
-        self._advance()
+
+    def _refuse_strangers(self) -> None:
+        """DataError when the ledger tells more of a generation than is left to be bred of it."""
+        if not self._unbred:
+            return
+        population = 0 if self._all_bred else self.evolution.config.population
+        bred = Counter(brood.generation for brood in self._home.values())
+        told = Counter(entry.generation for entry in self._unbred.values())
+        for entry in self._unbred.values():
+            if told[entry.generation] > max(0, population - bred[entry.generation]):
+                raise self._strange(entry)
+
+    def _strange(self, entry: Entry) -> DataError:
+        return DataError(
+            f"{self.ledger.path}: {entry.key} of generation {entry.generation} was written by "
+            "another search (its seed, space, budget, latencies or settings differ from those "
+            "now given); search into a new folder"
+        )
 
     def _agrees(self, entry: Entry) -> bool:
         """Whether the entry has the objectives' rates and the costs known here."""
@@ -152,18 +166,27 @@ class SearchState:
     def _advance(self) -> None:
         """Breed every brood whose parents are scored; announce what is complete."""
         while not self._all_bred:
-            parents = max(0, len(self._broods) + 1 - self.evolution.config.ahead)
+            parents = self._parents(len(self._broods))
             if self._leading_scored() < parents:
                 break
             self._breed(self._broods[:parents])
+        self._refuse_strangers()
         self._leading_scored()
         self._announce_complete()
+
+    def _parents(self, number: int) -> int:
+        """From how many of the first broods the one of a number is bred; a random one from none."""
+        config = self.evolution.config
+        return 0 if number < config.broods else max(0, number + 1 - config.ahead)
 
     def _breed(self, parents: Sequence[Brood]) -> None:
         scored = [self._scored[choices] for brood in parents for choices in brood.choices]
         brood = self.evolution.breed(len(self._broods), scored, set(self._home))
         self._broods.append(brood)
         self._home |= dict.fromkeys(brood.choices, brood)
+        for choices in brood.choices:
+            if choices in self._unbred:
+                self._take_over(self._unbred.pop(choices))
 
     def _leading_scored(self) -> int:
         """How many broods are scored with all broods before them."""

@@ -48,6 +48,16 @@ def test_exponents_without_a_dot_are_numbers(write):
     assert config.search.max_macs == 2e7
 
 
+@pytest.mark.parametrize(
+    "setting",
+    ["population: 0", "top_k: 0", "broods: 0", "ahead: 0", "proposals: 0", "mutations: -1",
+     "crossovers: -1", "max_epochs: -1", "mutation_prob: 1.5"],
+)  # fmt: skip
+def test_numbers_of_the_search_are_bounded(write, setting):
+    key = setting.partition(":")[0]
+    assert f"search.{key}" in fault(write(SMALL + f"search: {{{setting}}}"))
+
+
 @pytest.mark.parametrize("number", ["1", "-1.5", "1e4", "+1E-4", ".5e3", "1.e2", "-2.5e+07"])
 def test_numbers_read_as_python_reads_them(write, number):
     assert read_yaml(write(f"x: {number}"))["x"] == float(number)

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from nasgait.config.load import read_yaml
-from nasgait.engine.outdir import locked
+from nasgait.config.load import load_config, read_yaml
+from nasgait.engine.outdir import locked, record
 
 ALL = ["random=1", "uniform=true", "jobs=2", "retrain.steps=4", "supernet.steps=4"]
 
@@ -111,6 +111,7 @@ def test_dry_run_starts_nothing(nasgait, config, tmp_path):
         ("supernet.batch.ids=9", "8 training identities"),
         ("retrain.batch.ids=13", "12 training identities"),
         ("search.population=2", "population"),
+        ("search.max_latency=50ms & random=2", "random=0"),
         ("search.max_sequences=4", "leave-one-out needs 2"),
         ("search.precision=float16", "float16 needs a GPU"),
         ("evaluation.gallery_ids=1", "gallery_ids"),
@@ -188,6 +189,17 @@ def test_a_folder_that_is_no_run_is_left_alone(nasgait, config, tmp_path):
     (tmp_path / "out" / "thesis.tex").write_text("precious")
     code, _, err = nasgait("run", config, "--out", tmp_path / "out")
     assert code == 2 and "not empty" in err
+
+
+@pytest.mark.parametrize("name", ["result.json", "ledger.jsonl", "checkpoints/1.pt"])
+def test_the_folder_of_a_stage_is_left_alone(nasgait, config, tmp_path, name):
+    """A stage's folder holds the same config.yaml as that of a run."""
+    out = tmp_path / "out"
+    (out / name).parent.mkdir(parents=True)
+    (out / name).write_text("")
+    record(out, load_config(config))
+    code, _, err = nasgait("run", config, "--out", out, "--dry-run")
+    assert code == 2 and name.split("/")[0] in err and err.count("\n") == 1, err
 
 
 def test_a_failing_network_says_where_its_log_is(nasgait, config, tmp_path):

@@ -21,11 +21,43 @@ with swept():
 """
 
 
+RETITLED = """
+import os, subprocess, sys
+from nasgait.engine.sweeper import MARK, swept
+with swept():
+    first = {MARK: os.environ[MARK], **os.environ}
+    child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], env=first, stdout=subprocess.PIPE)
+    child.stdout.readline()
+    print(child.pid, flush=True)
+"""
+
+OVERWRITE = """
+import time
+begin = int(open("/proc/self/stat").read().rpartition(")")[2].split()[47])
+with open("/proc/self/mem", "wb", buffering=0) as memory:
+    memory.seek(begin)
+    memory.write(bytes(400))
+print(flush=True)
+time.sleep(120)
+"""
+
+
 def running(process: int) -> bool:
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_a_process_that_wrote_over_its_environment_is_gone():
+    """As setproctitle does for a long title."""
+    command = [sys.executable, "-c", RETITLED, OVERWRITE]
+    retitled = int(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    try:
+        assert not running(retitled)
+    finally:
+        if running(retitled):
+            os.kill(retitled, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("way", [signal.SIGKILL, signal.SIGTERM, None])

@@ -85,7 +85,8 @@ def write_search(path, rng):
     settings = EvolutionConfig(population=20, top_k=6, mutations=8, crossovers=8, max_epochs=4)
     evolution = Evolution(Budget(COSTS, LIMITS), settings)
     generations = Generations(path / "search" / "generations.jsonl", evolution)
-    state = SearchState(evolution, ledger, generations.add)
+    state = SearchState(evolution, ledger)
+    state.follow(generations.add)
     result = search(state, score_all, chunk=20)
     write_pareto(path / "search" / "pareto.json", result.ranking, ["map"], ["macs", "params"])
     return result.best.choices

@@ -73,7 +73,8 @@ def test_share_of_new_counts_what_had_been_bred(tmp_path):
     """27 architectures: the more are bred, the more often breeding proposes one of them."""
     config = EvolutionConfig(population=9, top_k=3, mutations=4, crossovers=4, max_epochs=2)
     records = Generations(tmp_path / "g.jsonl", Evolution(Budget(TOY), config))
-    state = SearchState(records._evolution, Ledger.open(tmp_path / "l.jsonl"), records.add)
+    state = SearchState(records._evolution, Ledger.open(tmp_path / "l.jsonl"))
+    state.follow(records.add)
     search(state, lambda chunk: [(c, {"map": float(sum(c))}, 0.0) for c in chunk], 9)
     new = [line["new"] for line in read_generations(tmp_path / "g.jsonl")]
     assert len(new) == 3 and 1 > new[0] > new[1] > new[2] > 0

@@ -43,7 +43,8 @@ def score_all(architectures):
 
 
 def evolution(folder, clock, limit=None, limits=None, **changes):
-    measure = Latencies(folder / "latency.jsonl", clock, HERE, limit)
+    scored = read_ledger(folder / "ledger.jsonl")
+    measure = Latencies(folder / "latency.jsonl", clock, HERE, limit, scored)
     return Evolution(Budget(TOY, limits or {}), dataclasses.replace(SMALL, **changes), 3, measure)
 
 
@@ -94,6 +95,16 @@ def test_each_is_measured_once_and_resumed_alike(tmp_path, proposals):
     assert (
         (broken / "latency.jsonl").read_bytes().startswith((whole / "latency.jsonl").read_bytes())
     )
+
+
+def test_a_removed_line_comes_back_from_the_ledger(tmp_path):
+    expected = run(tmp_path, Clock(jitter=1e-4), objectives=("map", "latency"))
+    path = tmp_path / "latency.jsonl"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(lines[:5] + lines[6:]) + "\n")
+    again = Clock(jitter=1e-3)
+    assert run(tmp_path, again, objectives=("map", "latency")) == expected
+    assert again.calls == [] and sorted(path.read_text().splitlines()) == sorted(lines)
 
 
 def test_a_limit_that_nothing_keeps_names_the_smallest_measured(tmp_path):

@@ -45,14 +45,18 @@ def test_neither_order_nor_kills_matter(tmp_path_factory, data):
     whole, path = folder / "whole.jsonl", folder / "ledger.jsonl"
     records = Generations(folder / "whole", evolution)
     chunk = data.draw(st.integers(1, 20), "chunk")
-    expected = search(SearchState(evolution, Ledger.open(whole), records.add), score_all, chunk)
 
-    def begin():
-        return SearchState(
-            evolution, Ledger.open(path), Generations(folder / "generations", evolution).add
-        )
+    def begin(path, records):
+        state = SearchState(evolution, Ledger.open(path))
+        state.follow(records.add)
+        return state
 
-    state = begin()
+    expected = search(begin(whole, records), score_all, chunk)
+
+    def again():
+        return begin(path, Generations(folder / "generations", evolution))
+
+    state = again()
     while not state.done:
         ready = state.ready()
         choices = ready[data.draw(st.integers(0, len(ready) - 1), "next")]
@@ -60,17 +64,44 @@ def test_neither_order_nor_kills_matter(tmp_path_factory, data):
         if data.draw(st.integers(0, 5), "killed") == 0:
             with path.open("ab") as file:
                 file.write(b'{"key": "0-1')
-            state = begin()
+            state = again()
     assert state.result() == expected
     assert len(read_ledger(path)) == len(read_ledger(whole))
     assert {e.choices: e for e in read_ledger(path)} == {e.choices: e for e in read_ledger(whole)}
     assert (folder / "generations").read_bytes() == (folder / "whole").read_bytes()
 
 
+@patch("os.fsync", lambda file: None)
+@settings(max_examples=80, deadline=None)
+@given(data=st.data())
+def test_removed_lines_are_scored_again_alone(tmp_path_factory, data):
+    config = dataclasses.replace(
+        SMALL,
+        broods=data.draw(st.integers(1, 7), "broods"),
+        ahead=data.draw(st.integers(1, 5), "ahead"),
+    )
+    evolution = Evolution(Budget(TOY), config, data.draw(st.integers(0, 99), "seed"))
+    path = tmp_path_factory.mktemp("removed") / "ledger.jsonl"
+    expected = search(SearchState(evolution, Ledger.open(path)), score_all, 4)
+    lines = data.draw(st.permutations(path.read_text().splitlines(keepends=True)), "lines")
+    removed = data.draw(st.integers(0, 6), "removed")
+    path.write_text("".join(lines[removed:]))
+    state = SearchState(evolution, Ledger.open(path))
+    assert state.scored == len(lines) - removed
+    scored = []
+
+    def score_removed(architectures):
+        scored.extend(architectures)
+        return score_all(architectures)
+
+    assert search(state, score_removed, 4) == expected
+    assert len(scored) == removed
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.integers(1, 6), st.integers(1, 5), st.integers(0, 9), st.randoms())
 def test_a_brood_waits_for_those_far_enough_before_it_alone(broods, ahead, seed, random):
-    """Whatever is scored, exactly the broods whose parents are scored are bred."""
+    """Whatever is scored, exactly the random broods and those whose parents are scored are bred."""
     config = dataclasses.replace(SMALL, broods=broods, ahead=ahead, max_epochs=2)
     evolution = Evolution(Budget(TOY), config, seed)
     state = SearchState(evolution, Forgetful())
@@ -80,7 +111,7 @@ def test_a_brood_waits_for_those_far_enough_before_it_alone(broods, ahead, seed,
         complete = 0
         while complete < len(shares) and sum(shares[: complete + 1]) <= _leading(state, done):
             complete += 1
-        bred = min(len(shares), complete + ahead)
+        bred = min(len(shares), max(broods, complete + ahead))
         # An empty share is scored once it is bred, and so counts as complete above.
         assert len(done) + len(state.ready()) == sum(shares[:bred])
         choices = random.choice(state.ready())

@@ -9,7 +9,6 @@ from cost_tables import TOY, all_architectures
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nasgait.errors import ConfigError
 from nasgait.search.budget import Budget, Costs
 from nasgait.search.evolution import Evolution, EvolutionConfig
 from nasgait.search.latency import Latencies
@@ -183,8 +182,3 @@ def test_one_proposal_is_the_search_without(tmp_path):
     assert plain._screen([*few, *few]) is None
     assert led._screen(few) is None  # fewer than a population
     assert led.breed(1, few, set()) == plain.breed(1, few, set())
-
-
-def test_no_proposals_are_refused():
-    with pytest.raises(ConfigError, match="proposals must be at least 1"):
-        EvolutionConfig(proposals=0)

@@ -9,10 +9,14 @@ import sys
 import time
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from nasgait.engine.outdir import is_used
+from nasgait.errors import DataError, RunFailed
 from nasgait.search.ledger import read_ledger
+from supernet.coordinator import Mail, Score
 
 cluster_utils = pytest.importorskip("ray.cluster_utils")
 needs_proc = pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="looks into /proc")
@@ -114,6 +118,75 @@ def marked(mark):
     return found
 
 
+class Mailbox:
+    """What a watch asks of its coordinator, answered here; an answer that is an error is raised."""
+
+    def __init__(self, **answers):
+        self.answers = answers
+
+    def __call__(self, method, *arguments):
+        answer = self.answers.get(method)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+class Recorder:
+    """A search that is never done, and its progress."""
+
+    done = False
+
+    def __init__(self):
+        self.recorded = []
+
+    def ready(self):
+        return []
+
+    def record(self, choices, rates, seconds):
+        self.recorded.append(choices)
+
+    def scored(self, seconds, peak_memory):
+        pass
+
+
+def watching(monkeypatch, **answers):
+    from supernet.ray_search import Watch
+
+    recorder = Recorder()
+    watch = Watch(recorder, None, recorder)
+    monkeypatch.setattr(watch, "_call", Mailbox(**answers))
+    return watch, recorder
+
+
+@pytest.mark.parametrize("deaf", ["collect", "release"])
+def test_a_worker_that_dies_with_the_coordinator(monkeypatch, deaf):
+    answers = {"collect": Mail(), "release": 0} | {deaf: RunFailed("the coordinator died")}
+    if deaf == "collect":
+        answers["release"] = RunFailed("told once is enough")
+    watch, _ = watching(monkeypatch, **answers)
+    watch.on_trial_recover(0, [], SimpleNamespace(trial_id="a"))
+    watch.on_trial_error(0, [], SimpleNamespace(trial_id="b"))
+    assert watch.over and str(watch.error) == "the coordinator died"
+
+
+def test_scores_that_come_with_a_refusal_are_recorded(monkeypatch):
+    mail = Mail([Score((0, 1), {"map": 1.0}, 1.0, 0)], refusals=[DataError("no store here")])
+    watch, recorder = watching(monkeypatch, collect=mail)
+    watch.on_step_end(0, [])
+    assert str(watch.error) == "no store here" and recorder.recorded == [(0, 1)]
+
+
+def test_no_cluster_for_a_search_that_is_done(nasgait, words, tmp_path, monkeypatch):
+    def forbidden(*args):
+        raise AssertionError("nothing is left to score")
+
+    out = tmp_path / "out"
+    assert nasgait(*words(out, "--max-epochs=0"))[0] == 0
+    monkeypatch.setattr("supernet.ray_search.cluster", forbidden)
+    code, _, err = nasgait(*words(out, "--max-epochs=0", "--resume", *on_ray()))
+    assert code == 0 and "measured with" not in err, err
+
+
 @needs_proc
 @pytest.mark.slow
 @pytest.mark.parametrize("way", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
@@ -185,7 +258,7 @@ def test_what_workers_cannot_use_is_wrong_input(nasgait, words, address, tmp_pat
 def test_a_cluster_without_room(nasgait, words, address, tmp_path):
     code, _, err = nasgait(*words(tmp_path / "out", "search.ray.cpus=64", *on_ray(address)))
     assert code == 2 and "64 CPUs" in err and "Traceback" not in err
-    assert not (tmp_path / "out" / "ledger.jsonl").exists()
+    assert not is_used(tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -201,7 +274,7 @@ def test_a_cluster_without_room(nasgait, words, address, tmp_path):
 def test_wrong_input(nasgait, words, tmp_path, more, expected):
     code, _, err = nasgait(*words(tmp_path / "out", *more))
     assert code == 2 and expected in err and "Traceback" not in err
-    assert not (tmp_path / "out" / "ledger.jsonl").exists()
+    assert not is_used(tmp_path / "out"), "the same command may come again, mended"
 
 
 def test_an_address_where_something_else_listens(nasgait, words, tmp_path, monkeypatch):

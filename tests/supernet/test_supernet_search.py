@@ -10,6 +10,7 @@ import time
 import pytest
 
 from nasgait.engine.checkpoint import load_checkpoint, save_checkpoint, sha256_of
+from nasgait.errors import RunFailed
 from nasgait.search.generations import read_generations
 from nasgait.search.ledger import read_ledger
 from nasgait.search.pareto import read_pareto
@@ -138,7 +139,7 @@ def test_several_objectives(search, tmp_path):
     covered = [line["hypervolume"] for line in read_generations(out / "generations.jsonl")]
     assert len(covered) == 3 and 0 < covered[0] <= covered[1] <= covered[2] < 1
     code, _, err = search(out, "--resume", "search.objectives=[rank1]")
-    assert code == 2 and "another objectives" in err
+    assert code == 2 and "another broods, objectives" in err
 
 
 def test_latency_is_measured_once_and_limits(search, tmp_path, monkeypatch):
@@ -185,6 +186,105 @@ def test_scores_do_not_depend_on_what_was_scored_before(trained, tiny_store):
     assert not test_identities & set(scorer.labels), "test identities are never scored"
 
 
+def contents(out):
+    return {path.name: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
+def forbidden(*args):
+    raise AssertionError("nothing is left to score")
+
+
+def test_a_refused_resume_leaves_everything_as_it_was(search, tmp_path):
+    out = tmp_path / "out"
+    assert search(out, "--max-epochs=1")[0] == 0
+    ledger = out / "ledger.jsonl"
+    first, *rest = ledger.read_text().splitlines(keepends=True)
+    line = json.loads(first)
+    ledger.write_text(json.dumps(line | {"macs": line["macs"] + 1}) + "\n" + "".join(rest))
+    before = contents(out)
+    code, _, err = search(out, "--resume", "--max-epochs=1")
+    assert code == 2 and "another search" in err
+    after = contents(out)
+    del before[".lock"], after[".lock"]
+    assert after == before
+
+
+def test_a_removed_line_is_scored_again(search, tmp_path):
+    out = tmp_path / "out"
+    assert search(out)[0] == 0
+    before, best = scores(out), (out / "best.yaml").read_bytes()
+    ledger = out / "ledger.jsonl"
+    lines = ledger.read_text().splitlines(keepends=True)
+    ledger.write_text("".join(lines[:1] + lines[2:]))
+    code, _, err = search(out, "--resume")
+    assert code == 0, err
+    assert sorted(scores(out)) == sorted(before) and (out / "best.yaml").read_bytes() == best
+
+
+def test_a_start_that_fails_claims_nothing(search, tmp_path):
+    out = tmp_path / "out"
+    code, _, err = search(out, "search.memory=1000")
+    assert code == 2 and "search.memory" in err
+    code, _, err = search(out, "search.max_frames=4", "--max-epochs=0")
+    assert code == 0, err
+    assert search(out, "--resume", "search.max_frames=4", "--max-epochs=0")[0] == 0
+
+
+def test_conditions_bind_from_the_first_score_on(search, tmp_path):
+    out = tmp_path / "out"
+    assert search(out, "--max-epochs=0")[0] == 0
+    (out / "ledger.jsonl").write_text("")
+    code, _, err = search(out, "--resume", "--max-epochs=0", "seed=1")
+    assert code == 0, err
+    assert json.loads((out / "scoring.json").read_text())["seed"] == 1
+    assert "seed: 1" in (out / "config.yaml").read_text()
+
+
+def test_nothing_is_loaded_for_a_search_that_is_done(search, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    code, stdout, err = search(out, "--json")
+    assert code == 0, err
+    before = contents(out)
+    monkeypatch.setattr("supernet.search.Scorer", forbidden)
+    code, again, err = search(out, "--resume", "--json")
+    assert (code, again) == (0, stdout), err
+    for name in ("ledger.jsonl", "metrics.jsonl", "generations.jsonl", "best.yaml", "pareto.json"):
+        assert (out / name).read_bytes() == before[name]
+
+
+def test_results_are_gone_while_a_search_is_extended(search, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    assert search(out, "--max-epochs=0")[0] == 0
+
+    def interrupted(*args):
+        raise RunFailed("power cut")
+
+    monkeypatch.setattr("supernet.search.search", interrupted)
+    assert search(out, "--resume")[0] == 1
+    assert not (out / "best.yaml").exists() and not (out / "pareto.json").exists()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "\x80"])
+def test_a_damaged_note_is_named(search, tmp_path, text):
+    out = tmp_path / "out"
+    assert search(out, "--max-epochs=0")[0] == 0
+    (out / "scoring.json").write_text(text, encoding="latin-1")
+    code, _, err = search(out, "--resume")
+    assert code == 2 and "scoring.json" in err and err.count("\n") == 1, err
+    (out / "scoring.json").unlink()
+    code, _, err = search(out, "--resume")
+    assert code == 2 and "scoring.json" in err and err.count("\n") == 1, err
+
+
+def test_what_changes_last_digits_is_told(search, tmp_path):
+    out = tmp_path / "out"
+    assert search(out, "--max-epochs=0")[0] == 0
+    code, _, err = search(out, "--resume", "search.memory=3G", "threads=2", "--max-epochs=0")
+    assert code == 0 and "threads 1, not 2; memory 4000000000, not 3000000000" in err, err
+    code, _, err = search(out, "--resume", "search.chunk=1", "--max-epochs=0")
+    assert code == 0 and "measured with" not in err, err
+
+
 def test_wrong_input(search, nasgait, trained, tmp_path):
     config, checkpoint = trained
     out = tmp_path / "out"
@@ -218,7 +318,7 @@ def test_wrong_input(search, nasgait, trained, tmp_path):
     code, _, err = search(out, "--resume", "seed=1")
     assert code == 2 and "another seed" in err
     code, _, err = search(out, "--resume", "search.population=3", "search.mutations=1")
-    assert code == 2 and "another search" in err
+    assert code == 2 and "another population, mutations" in err
 
 
 def test_a_ledger_belongs_to_its_supernet(nasgait, trained, tmp_path):

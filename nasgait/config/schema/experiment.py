@@ -71,7 +71,8 @@ class ExperimentConfig:
     baselines: tuple[BaselineConfig, ...] = ()
     """Hand-designed networks trained and judged beside."""
     random: Whole = 0
-    """Affordable architectures drawn at random, trained and judged beside."""
+    """Affordable architectures drawn at random, trained and judged beside; not with
+    ``search.max_latency``, which only the search measures."""
     uniform: bool = False
     """Also train each architecture that takes the same choice in every free layer."""
     seeds: Count = 1

@@ -110,8 +110,8 @@ class SearchConfig:
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Arithmetic of scoring, recalibration included."""
     memory: Amount = 4e9
-    """Bytes that scoring may hold beside the supernet: activations of the calibration set along a
-    path, which are computed again where they do not fit, and embeddings."""
+    """Bytes that scoring may hold beside the supernet: the calibration set, the embeddings of one
+    architecture, and activations along a path, which are computed again where they do not fit."""
 
     @property
     def rate(self) -> str:
