@@ -10,7 +10,6 @@ alike share them exactly.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from functools import cache
 from typing import NamedTuple, cast
 
@@ -31,9 +30,6 @@ Batch = Callable[[], tuple[Tensor, Tensor]]
 Statistics = tuple[Tensor, Tensor]
 """Mean and biased variance of each channel, [c]."""
 
-Arithmetic = Callable[[], AbstractContextManager[None]]
-"""Gives the context of a forward pass, e.g. autocast."""
-
 
 class Clips(NamedTuple):
     """What has come to a place in the tree."""
@@ -53,8 +49,8 @@ class Descent:
         calibration: the calibration set; without one the statistics of training hold.
         scored: what to embed.
         memory: for activations along a path; what does not fit is computed again.
-        arithmetic: of the forward passes.
-        dtype: of the convolutions.
+        dtype: of the blocks.  Shortcuts, sums, pooling, temporal aggregation and the head stay in
+            float32: they are little work, and rounded at each layer they would cost ranks.
     """
 
     def __init__(
@@ -63,11 +59,10 @@ class Descent:
         calibration: Sequence[Batch],
         scored: Sequence[Batch],
         memory: Memory,
-        arithmetic: Arithmetic,
         dtype: torch.dtype,
     ) -> None:
         self._network, self._calibration, self._scored = network, calibration, scored
-        self._memory, self._arithmetic, self._dtype = memory, arithmetic, dtype
+        self._memory, self._dtype = memory, dtype
         self._known: dict[tuple[ConvBN, Prefix], Statistics] = {}
 
     def embeddings(self, architectures: Iterable[Prefix]) -> Iterator[tuple[Prefix, Tensor]]:
@@ -105,13 +100,13 @@ class Descent:
                 clip, conv.convolve(cast(Tensor, clip.stage_input), clip.valid, by)
             )
 
-        y = calibration.then(short_cut(self._prepared(conv)))
+        y = calibration.then(short_cut(self._prepared(conv, torch.float32)))
         found = self._statistics(conv, self._before_stage(prefix), y, shortcut_of)
         calibration = y.then(
             lambda clip: clip._replace(shortcut=conv.norm.normalise(shortcut_of(clip), *found)),
             consume=True,
         )
-        return Clips(calibration, scored.then(short_cut(conv.fold(*found, self._dtype))))
+        return Clips(calibration, scored.then(short_cut(conv.fold(*found, torch.float32))))
 
     def _behind(self, path: Prefix, opened: Clips, last: bool) -> Clips:
         """The clips behind the last layer of a path.
@@ -127,14 +122,18 @@ class Descent:
             calibration = self._normalised(y, block, number, found)
             folded.append(conv.fold(*found, self._dtype))
 
-        def run(clip: Clip) -> Clip:
-            return unit.close(clip._replace(x=block.run(clip.x, clip.valid, folded)))
+        def close(clip: Clip) -> Clip:
+            clip = unit.close(clip._replace(x=clip.x.float()))
+            return clip if last else clip._replace(x=clip.x.to(self._dtype))
 
-        calibration = calibration.then(unit.close, consume=True)
+        def run(clip: Clip) -> Clip:
+            return close(clip._replace(x=block.run(clip.x, clip.valid, folded)))
+
+        calibration = calibration.then(close, consume=True)
         return Clips(calibration, opened.scored.then(run, keep=not last))
 
     def _convolved(self, clips: Column, conv: ConvBN, keep: bool, consume: bool) -> Column:
-        by = self._prepared(conv)
+        by = self._prepared(conv, self._dtype)
         return clips.then(
             lambda clip: clip._replace(x=conv.convolve(clip.x, clip.valid, by)), keep, consume
         )
@@ -148,9 +147,10 @@ class Descent:
 
         return clips.then(step, consume=True)
 
-    def _prepared(self, conv: ConvBN) -> Convolution:
+    @staticmethod
+    def _prepared(conv: ConvBN, dtype: torch.dtype) -> Convolution:
         """A convolution without BatchNorm, prepared when it first runs: it may be known."""
-        prepared = cache(lambda: conv.prepared(self._dtype))
+        prepared = cache(lambda: conv.prepared(dtype))
         return lambda x: prepared()(x)
 
     def _statistics(
@@ -160,7 +160,7 @@ class Descent:
         if not y.count:
             return trained(conv.norm)
         if (conv, inputs) not in self._known:
-            with torch.inference_mode(), self._arithmetic():
+            with torch.inference_mode():
                 parts = [moments(of(clip), clip.valid) for clip in y]
             ranks = dist.get_world_size() if dist.is_initialized() else 1
             found = pool_ranks(pool(parts), ranks)
@@ -172,7 +172,7 @@ class Descent:
         return Column(lambda i: self._network.enter(*batches[i]()), len(batches), self._memory)
 
     def _leaving(self, clips: Column) -> Tensor:
-        with torch.inference_mode(), self._arithmetic():
+        with torch.inference_mode():
             return torch.cat([self._network.leave(clip).embeddings.float() for clip in clips])
 
     def _before_stage(self, prefix: Prefix) -> Prefix:

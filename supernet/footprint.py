@@ -36,8 +36,8 @@ class Footprint:
     """Bytes of the embedding of one sequence."""
 
     @classmethod
-    def of(cls, spec: SpaceSpec, dtype: torch.dtype) -> "Footprint":
-        """The footprint of any architecture of a space, activations in ``dtype``."""
+    def of(cls, spec: SpaceSpec) -> "Footprint":
+        """The footprint of any architecture of a space, activations in float32."""
         height, width = spec.size
         time, largest = Fraction(1), Fraction(0)
         for stage in spec.stages:
@@ -47,8 +47,9 @@ class Footprint:
                 height, width = height // 2, width // 2
             if stage.lta:
                 time /= LTA_STRIDE
-        embedding = spec.head.channels * sum(spec.head.bins) * torch.float32.itemsize
-        return cls(spec.size[0] * spec.size[1], int(largest * dtype.itemsize), embedding)
+        embedding = spec.head.channels * sum(spec.head.bins)
+        number = torch.float32.itemsize
+        return cls(spec.size[0] * spec.size[1], int(largest * number), embedding * number)
 
     def plan(
         self, memory: float, longest: int, device: torch.device, calibration: int, scored: int

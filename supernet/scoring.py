@@ -52,7 +52,8 @@ class Scorer:
         memory: what activations of the calibration set may hold, and have held.
 
     Raises:
-        ConfigError: ``search.memory`` is too little for a single sequence.
+        ConfigError: ``search.memory`` is too little for a single sequence, or the device does not
+            know ``search.precision``.
         DataError: too few search-val identities.
     """
 
@@ -66,6 +67,7 @@ class Scorer:
     ) -> None:
         search, self.space = config.search, weights.space
         self._store, self.device, self._metric = store, device, config.evaluation.metric
+        autocast(device, search.precision)  # refuses what the device cannot do
         dtype = MIXED.get(search.precision, torch.float32)
         self.network = self.space.supernet()
         self.network.load_state_dict(slice_state(weights.state, self.network))
@@ -79,7 +81,7 @@ class Scorer:
         self.calibrated_on = len(drawn)
         longest = max([int(self._lengths.max()), *map(len, drawn)])
         set_aside = sum(frames.nbytes for frames in drawn)
-        footprint = Footprint.of(self.space.spec, dtype)
+        footprint = Footprint.of(self.space.spec)
         plan = footprint.plan(search.memory, longest, device, set_aside, len(self.indices))
         self.memory = Memory(plan.activations)
         self._batches = list(like_lengths(self._lengths, plan.batch_frames))
@@ -91,7 +93,6 @@ class Scorer:
             ],
             [partial(self._read, batch) for batch in self._batches],
             self.memory,
-            partial(autocast, device, search.precision),
             dtype,
         )
 

@@ -1,7 +1,6 @@
 """Convolutions without bias and with same padding, by the fastest way that torch has."""
 
 from collections.abc import Callable
-from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -78,9 +77,12 @@ class Conv3d(nn.Conv3d):
 
         Many inputs may go through it: the weight is put in order once.
         """
-        plain = partial(
-            self, weight=weight.to(dtype), bias=None if bias is None else bias.to(dtype)
-        )
+        weight_then, bias_then = weight.to(dtype), None if bias is None else bias.to(dtype)
+
+        def plain(x: Tensor) -> Tensor:
+            y: Tensor = self(x.to(dtype), weight_then, bias_then)
+            return y
+
         if weight.is_cuda or max(self.stride) > 1 or not Winograd.suits(weight):
             return plain
         fast = Winograd(weight, bias, dtype)

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import textwrap
-from contextlib import nullcontext
 from functools import cache, partial
 from pathlib import Path
 
@@ -298,7 +297,7 @@ def measured(rank, ranks):
     ]
     calibration, scored = ([partial(tuple, batch) for batch in part]
                            for part in (batches[rank:10:ranks], batches[10:]))  # fmt: skip
-    descent = Descent(network, calibration, scored, Memory(1e9), nullcontext, torch.float32)
+    descent = Descent(network, calibration, scored, Memory(1e9), torch.float32)
     return [found for _, found in descent.embeddings([(0, 1, 2, 1, 0, 2), (0, 1, 1, 2, 2, 0)])]
 
 

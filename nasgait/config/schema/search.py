@@ -108,7 +108,8 @@ class SearchConfig:
     max_frames: Count | None = None
     """Frames used of each scored sequence, from the first; all by default."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Arithmetic of scoring, recalibration included."""
+    """Arithmetic of the convolutions in scoring, recalibration included; shortcuts, sums and heads
+    stay in float32."""
     memory: Amount = 4e9
     """Bytes that scoring may hold beside the supernet: the calibration set, the embeddings of one
     architecture, and activations along a path, which are computed again where they do not fit."""
