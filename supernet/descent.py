@@ -70,9 +70,11 @@ class Descent:
 
         They come in the order of their choices, each as soon as it is known.
         """
+        tree = grow(architectures)
         inputs = Clips(self._entering(self._calibration), self._entering(self._scored))
         try:
-            yield from self._descend(grow(architectures), (), inputs)
+            if tree:
+                yield from self._descend(tree, (), inputs)
         finally:
             self._memory.clear()
 

@@ -23,6 +23,10 @@ REPEATS = 64
 writes over the beginning of its environment, some hundred bytes."""
 
 PROCESSES = Path("/proc")
+QUIET = 5
+"""Looks around in a row that find nothing, after which nothing is taken to be left."""
+PASSES = 100
+"""Looks around at most: what the kernel cannot kill stays."""
 
 
 @contextmanager
@@ -48,14 +52,20 @@ def swept() -> Iterator[None]:
 
 def sweep(mark: str) -> None:
     """Kill every process that began with the mark in its environment."""
-    # Once more for what was being started meanwhile.
-    for _ in range(2):
+    quiet = 0
+    for _ in range(PASSES):
+        killed = False
         for folder in PROCESSES.glob("[0-9]*"):
             try:
                 if mark.encode() in (folder / "environ").read_bytes():
                     os.kill(int(folder.name), signal.SIGKILL)
+                    killed = True
             except OSError:  # gone by now, or not ours
                 continue
+        # Once more, and again, for what was being started meanwhile.
+        quiet = 0 if killed else quiet + 1
+        if quiet == QUIET:
+            return
         time.sleep(0.1)
 
 

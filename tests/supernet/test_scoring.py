@@ -193,6 +193,10 @@ def test_the_same_bits_whatever_is_scored_beside_and_in_whatever_memory(store):
             assert np.array_equal(alone, other[choices]), choices
 
 
+def test_nothing_to_score(store):
+    assert list(scorer_of(load_space("nano"), store).score_all([])) == []
+
+
 WIDE = SearchSpace(
     SpaceSpec(
         name="wide",
