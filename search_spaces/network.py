@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple, cast
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -66,7 +67,8 @@ class ChoiceUnit(nn.Module):
     def forward(self, clip: Clip, choice: int) -> Clip:
         """Run the block of this choice and what follows it."""
         clip = self.open(clip)
-        return self.close(clip._replace(x=self.block(choice)(clip.x, clip.valid)))
+        x = self.block(choice)(clip.x, clip.valid)
+        return self.close(clip._replace(x=x), in_place=not torch.is_grad_enabled())
 
     def block(self, choice: int) -> ChoiceBlock:
         """The candidate block of a choice."""
@@ -87,11 +89,11 @@ class ChoiceUnit(nn.Module):
         """The clip with what the shortcut made of the stage's input, in place of it."""
         return clip._replace(stage_input=None, shortcut=shortcut)
 
-    def close(self, clip: Clip) -> Clip:
-        """All that follows the block, whose output the clip holds."""
+    def close(self, clip: Clip, in_place: bool = False) -> Clip:
+        """All that follows the block, whose output the clip holds; it may be overwritten or not."""
         x, valid, stage_input, shortcut = clip
         if shortcut is not None:
-            x = x + shortcut
+            x = x.add_(shortcut) if in_place else x + shortcut
         if self.pool:
             x = spatial_max(x)
         if self.relu:

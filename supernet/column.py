@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import TypeVar
 
 from torch import Tensor
 
 from search_spaces.network import Clip
+
+T = TypeVar("T")
 
 STANDING = 2
 """Clips of a batch, those furthest from the input, that never make room for others."""
@@ -129,8 +132,9 @@ class Column:
             self._hold(batch, clip)
         return clip
 
-    def __iter__(self) -> Iterator[Clip]:
-        return (self[batch] for batch in range(self.count))
+    def each(self, look: Callable[[Clip], T]) -> list[T]:
+        """What a look at each clip finds; none is held on to while the next one is made."""
+        return [look(self[batch]) for batch in range(self.count)]
 
     def _hold(self, batch: int, clip: Clip) -> None:
         spent = self._consumes.kept.pop(batch, None) if self._consumes else None

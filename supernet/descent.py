@@ -31,8 +31,8 @@ Statistics = tuple[Tensor, Tensor]
 """Mean and biased variance of each channel, [c]."""
 
 
-class Clips(NamedTuple):
-    """What has come to a place in the tree."""
+class Streams(NamedTuple):
+    """The clips that have come to a place in the tree."""
 
     calibration: Column
     scored: Column
@@ -49,8 +49,9 @@ class Descent:
         calibration: the calibration set; without one the statistics of training hold.
         scored: what to embed.
         memory: for activations along a path; what does not fit is computed again.
-        dtype: of the blocks.  Shortcuts, sums, pooling, temporal aggregation and the head stay in
-            float32: they are little work, and rounded at each layer they would cost ranks.
+        dtype: of the blocks, and of what layers pass on.  Shortcuts, sums, pooling, temporal
+            aggregation and the head compute in float32: they are little work, and a sum of rounded
+            numbers that is rounded again costs ranks.
     """
 
     def __init__(
@@ -68,34 +69,40 @@ class Descent:
     def embeddings(self, architectures: Iterable[Prefix]) -> Iterator[tuple[Prefix, Tensor]]:
         """Each architecture with its embeddings, float32 [n, c, p], batch after batch.
 
-        They come in the order of their choices, each as soon as it is known.
+        They come in the order of their choices, each as soon as it is known.  One call at a time:
+        the next may begin when this one is exhausted or closed.
         """
         tree = grow(architectures)
-        inputs = Clips(self._entering(self._calibration), self._entering(self._scored))
+        inputs = Streams(self._entering(self._calibration), self._entering(self._scored))
         try:
             if tree:
                 yield from self._descend(tree, (), inputs)
         finally:
             self._memory.clear()
 
-    def _descend(self, tree: Tree, prefix: Prefix, clips: Clips) -> Iterator[tuple[Prefix, Tensor]]:
+    def _descend(
+        self, tree: Tree, prefix: Prefix, clips: Streams
+    ) -> Iterator[tuple[Prefix, Tensor]]:
         if not tree:
             yield prefix, self._leaving(clips.scored)
             return
-        opened = self._opened(prefix, clips)
+        opened = self._opened(prefix, clips, shared=len(tree) > 1)
         for choice, below in tree.items():
             behind = self._behind((*prefix, choice), opened, last=not below)
             yield from self._descend(below, (*prefix, choice), behind)
             release(behind)
         release(opened)
 
-    def _opened(self, prefix: Prefix, clips: Clips) -> Clips:
-        """The clips behind a prefix as every choice of the next layer finds them."""
+    def _opened(self, prefix: Prefix, clips: Streams, shared: bool) -> Streams:
+        """The clips behind a prefix as every choice of the next layer finds them.
+
+        They are kept for several choices if they are ``shared``.
+        """
         unit = self._unit(prefix)
         calibration, scored = (column.then(unit.remember, keep=False) for column in clips)
         conv = unit.shortcut
         if conv is None:
-            return Clips(calibration, scored)
+            return Streams(calibration, scored)
 
         def short_cut(by: Convolution) -> Callable[[Clip], Clip]:
             return lambda clip: unit.with_shortcut(
@@ -108,9 +115,10 @@ class Descent:
             lambda clip: clip._replace(shortcut=conv.norm.normalise(shortcut_of(clip), *found)),
             consume=True,
         )
-        return Clips(calibration, scored.then(short_cut(conv.fold(*found, torch.float32))))
+        folded = conv.fold(*found, torch.float32)
+        return Streams(calibration, scored.then(short_cut(folded), keep=shared))
 
-    def _behind(self, path: Prefix, opened: Clips, last: bool) -> Clips:
+    def _behind(self, path: Prefix, opened: Streams, last: bool) -> Streams:
         """The clips behind the last layer of a path.
 
         It is the ``last`` layer of all when nobody wants its calibration clips.
@@ -124,15 +132,15 @@ class Descent:
             calibration = self._normalised(y, block, number, found)
             folded.append(conv.fold(*found, self._dtype))
 
-        def close(clip: Clip) -> Clip:
-            clip = unit.close(clip._replace(x=clip.x.float()))
+        def close(clip: Clip, in_place: bool = False) -> Clip:
+            clip = unit.close(clip._replace(x=clip.x.float()), in_place)
             return clip if last else clip._replace(x=clip.x.to(self._dtype))
 
         def run(clip: Clip) -> Clip:
-            return close(clip._replace(x=block.run(clip.x, clip.valid, folded)))
+            return close(clip._replace(x=block.run(clip.x, clip.valid, folded)), in_place=True)
 
         calibration = calibration.then(close, consume=True)
-        return Clips(calibration, opened.scored.then(run, keep=not last))
+        return Streams(calibration, opened.scored.then(run, keep=not last))
 
     def _convolved(self, clips: Column, conv: ConvBN, keep: bool, consume: bool) -> Column:
         by = self._prepared(conv, self._dtype)
@@ -163,7 +171,7 @@ class Descent:
             return trained(conv.norm)
         if (conv, inputs) not in self._known:
             with torch.inference_mode():
-                parts = [moments(of(clip), clip.valid) for clip in y]
+                parts = y.each(lambda clip: moments(of(clip), clip.valid))
             ranks = dist.get_world_size() if dist.is_initialized() else 1
             found = pool_ranks(pool(parts), ranks)
             like = trained(conv.norm)[0]
@@ -175,7 +183,7 @@ class Descent:
 
     def _leaving(self, clips: Column) -> Tensor:
         with torch.inference_mode():
-            return torch.cat([self._network.leave(clip).embeddings.float() for clip in clips])
+            return torch.cat(clips.each(lambda clip: self._network.leave(clip).embeddings.float()))
 
     def _before_stage(self, prefix: Prefix) -> Prefix:
         """The choices before the stage that the layer behind a prefix belongs to."""
@@ -200,7 +208,7 @@ def shortcut_of(clip: Clip) -> Tensor:
     return cast(Tensor, clip.shortcut)
 
 
-def release(clips: Clips) -> None:
+def release(clips: Streams) -> None:
     """Keep nothing of them any more."""
     for column in clips:
         column.release()

@@ -2,16 +2,26 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
+from math import prod
 
 import torch
 
 from nasgait.errors import ConfigError
 from nasgait.evaluation.embed import PIXELS
+from nasgait.nn.blocks import parse_block
 from nasgait.nn.temporal import LTA_STRIDE
 from search_spaces.spec import SpaceSpec
 
 WORKING_SET = 6
 """Tensors as large as the largest activation that exist at once while a batch is computed."""
+
+
+WEIGHTS = 5
+"""How often the convolutions of a path are there beside the supernet: folded, and folded and not
+as the six planes of :mod:`nasgait.nn.winograd`, which take as much as two."""
+
+EMBEDDINGS = 2
+"""How often the embeddings of an architecture are there: in the order of batches and in theirs."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +44,20 @@ class Footprint:
     """Bytes of the largest activation, for each frame of input."""
     embedding: int
     """Bytes of the embedding of one sequence."""
+    weights: int
+    """Bytes of the largest path's convolutions."""
 
     @classmethod
     def of(cls, spec: SpaceSpec) -> "Footprint":
         """The footprint of any architecture of a space, activations in float32."""
         height, width = spec.size
-        time, largest = Fraction(1), Fraction(0)
+        time, largest, weights, inputs = Fraction(1), Fraction(0), 0, 1
         for stage in spec.stages:
+            for layer in stage.layers:
+                weights += max(
+                    _weights(text, inputs, layer.channels) for text in spec.candidates(layer)
+                )
+                inputs = layer.channels
             channels = max(layer.channels for layer in stage.layers)
             largest = max(largest, channels * height * width * time)
             if stage.pool:
@@ -49,7 +66,12 @@ class Footprint:
                 time /= LTA_STRIDE
         embedding = spec.head.channels * sum(spec.head.bins)
         number = torch.float32.itemsize
-        return cls(spec.size[0] * spec.size[1], int(largest * number), embedding * number)
+        return cls(
+            spec.size[0] * spec.size[1],
+            int(largest * number),
+            embedding * number,
+            weights * number,
+        )
 
     def plan(
         self, memory: float, longest: int, device: torch.device, calibration: int, scored: int
@@ -68,14 +90,23 @@ class Footprint:
         Raises:
             ConfigError: it is not enough for the longest sequence.
         """
-        held = calibration + scored * self.embedding
+        held = calibration + EMBEDDINGS * scored * self.embedding + WEIGHTS * self.weights
         least = held + WORKING_SET * self.frame * longest
         if least > memory:
             raise ConfigError(
                 f"search.memory {memory:.3g} is too little: a sequence of {longest} frames, the "
-                f"calibration set and the embeddings of {scored} sequences need {least:.3g}; "
+                f"calibration set, embeddings of {scored} sequences and weights need {least:.3g}; "
                 "raise it, or lower search.max_frames, search.max_sequences or search.calibration"
             )
         affordable = int((memory - held) / 2 // (WORKING_SET * self.frame))
         batch_frames = max(longest, min(PIXELS[device.type] // self.pixels, affordable))
         return Plan(batch_frames, memory - held - WORKING_SET * self.frame * batch_frames)
+
+
+def _weights(block: str, inputs: int, outputs: int) -> int:
+    """Weights of a block's convolutions."""
+    count = 0
+    for kernel in parse_block(block):
+        count += prod(kernel) * inputs * outputs
+        inputs = outputs
+    return count

@@ -55,7 +55,7 @@ class Progress:
         if not self._announced:
             self._announced = True
             logger.info(
-                "cost: %.1f s for the first, less for those that begin like it: at most %.1f "
+                "cost: %.1f s for the first, less for those that begin like it: roughly %.1f "
                 "minutes to go; peak memory %.2f GiB",
                 seconds,
                 seconds * self._left / self._scorers / 60,

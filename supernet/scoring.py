@@ -26,6 +26,7 @@ from nasgait.errors import DataError
 from nasgait.evaluation.embed import like_lengths
 from nasgait.evaluation.protocols import leave_one_out
 from nasgait.nn.layout import to_channels_last
+from nasgait.nn.temporal import repeats
 from supernet.column import Memory
 from supernet.descent import Descent
 from supernet.footprint import Footprint
@@ -49,7 +50,7 @@ class Scorer:
     Attributes:
         indices: the scored sequences of the store, and ``labels`` their identities.
         calibrated_on: sequences of the calibration set.
-        memory: what activations of the calibration set may hold, and have held.
+        memory: what activations may hold, and have held.
 
     Raises:
         ConfigError: ``search.memory`` is too little for a single sequence, or the device does not
@@ -79,17 +80,21 @@ class Scorer:
         self._lengths = np.minimum(frames, search.max_frames or frames.max())
         drawn = calibration_sequences(store, parts, search.calibration, config.seed)
         self.calibrated_on = len(drawn)
-        longest = max([int(self._lengths.max()), *map(len, drawn)])
-        set_aside = sum(frames.nbytes for frames in drawn)
-        footprint = Footprint.of(self.space.spec)
-        plan = footprint.plan(search.memory, longest, device, set_aside, len(self.indices))
+        lengths, calibration = self._played(self._lengths), self._played([len(x) for x in drawn])
+        plan = Footprint.of(self.space.spec).plan(
+            search.memory,
+            max(*lengths, *calibration, 0),
+            device,
+            sum(frames.nbytes for frames in drawn),
+            len(self.indices),
+        )
         self.memory = Memory(plan.activations)
-        self._batches = list(like_lengths(self._lengths, plan.batch_frames))
+        self._batches = list(like_lengths(lengths, plan.batch_frames))
         self._descent = Descent(
             self.network,
             [
                 partial(self._padded, [drawn[i] for i in batch])
-                for batch in like_lengths([len(frames) for frames in drawn], plan.batch_frames)
+                for batch in like_lengths(calibration, plan.batch_frames)
             ],
             [partial(self._read, batch) for batch in self._batches],
             self.memory,
@@ -120,6 +125,11 @@ class Scorer:
         for choices, embeddings in self._descent.embeddings(architectures):
             yield choices, embeddings.cpu().numpy()[order]
 
+    def _played(self, lengths: Iterable[int]) -> list[int]:
+        """Frames of sequences once those that are too short for the network are repeated."""
+        least = self.space.spec.least_frames
+        return [int(length) * repeats(int(length), least) for length in lengths]
+
     def _read(self, batch: Sequence[int]) -> tuple[Tensor, Tensor]:
         return self._padded(
             [self._store.read(self.indices[i], np.arange(self._lengths[i])) for i in batch]
@@ -135,14 +145,12 @@ def calibration_sequences(
 ) -> list[np.ndarray]:
     """Frames of training sequences for recalibration, without augmentation.
 
-    Returns uint8 arrays [s, h, w], the shortest first so that batches hold little
-    padding.
+    Returns uint8 arrays [s, h, w].
     """
     rng = generator(seed, "calibration")
     count = min(config.sequences, len(parts.train))
     drawn = rng.choice(parts.train, size=count, replace=False)
-    frames = [store[int(index)][: config.max_frames] for index in drawn]
-    return sorted(frames, key=len)
+    return [store[int(index)][: config.max_frames] for index in drawn]
 
 
 def scored_sequences(store: GaitStore, parts: Split, limit: int | None) -> list[int]:

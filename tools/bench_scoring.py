@@ -38,7 +38,7 @@ from nasgait.data.split import split_as
 from nasgait.data.store import GaitStore
 from nasgait.data.transforms import fit
 from nasgait.data.writer import StoreWriter
-from nasgait.engine.memory import keep_freed_memory
+from nasgait.engine.memory import keep_freed_memory, peak_memory
 from nasgait.engine.rng import generator
 from nasgait.evaluation.protocols import leave_one_out
 from nasgait.evaluation.statistics import kendall
@@ -49,7 +49,7 @@ from search_spaces import load_space
 from search_spaces.network import ChoiceNetwork, ChoiceUnit, Clip
 from search_spaces.space import SearchSpace
 from supernet.network import slice_state
-from supernet.scoring import Scorer, calibration_sequences
+from supernet.scoring import Scorer, calibration_sequences, scored_sequences
 from supernet.tree import Prefix
 from supernet.weights import Weights, load_supernet
 
@@ -107,9 +107,9 @@ def plain_network(space: SearchSpace, choices: Prefix, state: dict[str, Tensor])
 
 def calibrate_plainly(model: ChoiceNetwork, sequences: list[Tensor]) -> None:
     """Statistics layer by layer; the whole calibration set stays in memory."""
-    xs = [x[:, None] for x in sequences]
+    inputs = xs = [x[:, None] for x in sequences]
     for unit, (choice,) in zip(model.units, model.options, strict=True):
-        inputs = xs
+        inputs = xs if unit.opens else inputs
         for number, conv in enumerate(unit.block(choice).steps()):
             xs = [conv.conv(x) for x in xs]
             conv.norm.measure(xs)
@@ -170,8 +170,9 @@ class Bench:
         while len(chosen) < min(args.archs, self.space.paths):
             chosen.add(self.space.sample(rng).choices)
         self.architectures = sorted(chosen)
-        self.scored = [self.store[i] for i in self.parts.search_val]
-        self.labels = [self.store.sequences[i].label for i in self.parts.search_val]
+        indices = scored_sequences(self.store, self.parts, None)
+        self.scored = [self.store[i] for i in indices]
+        self.labels = [self.store.sequences[i].label for i in indices]
         self.drawn = calibration_sequences(
             self.store, self.parts, self.config.search.calibration, 0
         )
@@ -196,14 +197,18 @@ def run_side(args: argparse.Namespace) -> None:
         scorer = Scorer(bench.config, bench.weights, bench.store, bench.parts, torch.device("cpu"))
         work = count_macs()
         found = scorer.embed(bench.architectures)
-    before = memory()
+    before = resident()
     rows, rates, seconds, began = [], [], [], time.perf_counter()
     with torch.inference_mode():
         for _, embeddings in found:
             rows.append(embeddings)
             rates.append(leave_one_out(embeddings, bench.labels).rates()["map"])
             seconds.append(time.perf_counter() - began)
-    figures |= {"seconds": seconds[-1], "peak_bytes": memory() - before, "map": rates}
+    figures |= {
+        "seconds": seconds[-1],
+        "peak_bytes": peak_memory(torch.device("cpu")) - before,
+        "map": rates,
+    }
     figures["each"] = np.diff(seconds, prepend=0.0).tolist()
     if args.side in PRECISIONS:
         figures |= {"macs": work[0], "activations_peak": scorer.memory.peak}
@@ -211,9 +216,9 @@ def run_side(args: argparse.Namespace) -> None:
     print(json.dumps(figures))
 
 
-def memory() -> int:
-    """The most bytes that this process has held."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def resident() -> int:
+    """Bytes that this process holds now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def count_macs() -> list[int]:
@@ -334,7 +339,7 @@ def beside_plain(
         "kendall_tau_of_map": kendall(plain[-1]["map"], last["map"]),
         "macs": last["macs"],
         "macs_saved": round(1 - last["macs"] / last["macs_unshared"], 3),
-        "gflops": round(2e-9 * last["macs"] / seconds, 1),
+        "gflops_of_plain_sums": round(2e-9 * last["macs"] / seconds, 1),
         "best_convolution_gflops": round(2e-9 * rate, 1),
         "activations_peak": last["activations_peak"],
         "peak_bytes": last["peak_bytes"],

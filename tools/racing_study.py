@@ -68,9 +68,8 @@ def scored_table(config_name: str, supernet: str) -> Table:
     every = list(product(*map(range, weights.space.choices)))
     distances = {}
     for start in range(0, len(every), 36):
-        embedded = scorer.embed(every[start : start + 36])
         distances |= {c: np.concatenate([d for _, d in blocks(e, e, metric)])
-                      for c, e in embedded.items()}  # fmt: skip
+                      for c, e in scorer.embed(every[start : start + 36])}  # fmt: skip
     return Table(distances, np.array(scorer.labels))
 
 

@@ -92,23 +92,27 @@ class Winograd:
 
     def _convolved(self, images: Tensor) -> Tensor:
         """[n, s, h, w, c] to [n, s, h, w, out]."""
+        n, s, h, w, _ = images.shape
+        tiles, out = -(-s // TILE), len(self._planes[0])
+        products = self._products(self._mixed(images, tiles)).view(-1, n, tiles, h * w * out)
+        found = products.new_empty(n, s, h * w * out)
+        for i, tile in product(range(n), range(tiles)):
+            outputs = found[i, TILE * tile : TILE * (tile + 1)]
+            torch.mm(self._outputs[: len(outputs)], products[:, i, tile], out=outputs)
+        return found.view(n, s, h, w, out)
+
+    def _mixed(self, images: Tensor, tiles: int) -> Tensor:
+        """[n, s, h, w, c] to [6, n * tiles, h, w, c]."""
         n, s, h, w, c = images.shape
-        dtype, tiles, out = self._inputs.dtype, -(-s // TILE), len(self._planes[0])
-        padded = images.new_zeros(n, TILE * tiles + 2, h, w, c, dtype=dtype)
+        padded = self._inputs.new_empty(n, TILE * tiles + 2, h, w, c)
+        padded[:, 0], padded[:, s + 1 :] = 0, 0
         padded[:, 1 : s + 1] = images
         mixed = padded.new_empty(len(INPUTS), n, tiles, h * w * c)
         for i, tile in product(range(n), range(tiles)):
             first = TILE * tile
             window = padded[i, first : first + len(INPUTS)].flatten(1)
             torch.mm(self._inputs, window, out=mixed[:, i, tile])
-        products = self._products(mixed.view(-1, n * tiles, h, w, c)).view(
-            -1, n, tiles, h * w * out
-        )
-        found = padded.new_empty(n, s, h * w * out)
-        for i, tile in product(range(n), range(tiles)):
-            outputs = found[i, TILE * tile : TILE * (tile + 1)]
-            torch.mm(self._outputs[: len(outputs)], products[:, i, tile], out=outputs)
-        return found.view(n, s, h, w, out)
+        return mixed.view(len(INPUTS), n * tiles, h, w, c)
 
     def _products(self, mixed: Tensor) -> Tensor:
         """[6, f, h, w, c] to [6, f, h, w, out], each sixth by its own weights."""
@@ -116,6 +120,9 @@ class Winograd:
         for i, (x, plane) in enumerate(zip(mixed, self._planes, strict=True)):
             # The second product is part of each output, once: where a bias belongs.
             bias = self._bias if i == 1 else None
+            if plane[0, 0].numel() == 1:
+                products[i] = F.linear(x, plane.flatten(1), bias)
+                continue
             padding = (plane.shape[2] // 2, plane.shape[3] // 2)
             y = F.conv2d(x.permute(0, 3, 1, 2), plane, bias, padding=padding)
             products[i] = y.permute(0, 2, 3, 1)

@@ -112,7 +112,7 @@ class Children:
         count = 1 if screen is None else screen.proposals
         for source in (attempt, lambda: self.budget.sample(self.rng)):
             proposals = self._proposals(source)
-            while some := list(islice(proposals, count)):
+            while some := list(dict.fromkeys(islice(proposals, count))):
                 ordered = some if screen is None else screen.forecast.best_first(some)
                 child = next(filter(self._admits, ordered), None)
                 if child is not None:

@@ -15,6 +15,10 @@ def clip(*values):
     return Clip(torch.tensor(values, dtype=torch.float32), None)
 
 
+def first_value(c):
+    return c.x[0].item()
+
+
 def chain(memory, made):
     """Three columns of four clips, each made of the one before; the last two take its place."""
 
@@ -38,9 +42,9 @@ def test_kept_clips_are_made_once():
     made: list[str] = []
     memory = Memory(1e6)
     first, second, third = chain(memory, made)
-    assert [c.x.item() for c in third] == [0, 2, 4, 6]
+    assert third.each(first_value) == [0, 2, 4, 6]
     assert [made.count(name) for name in ("first", "second", "third")] == [4, 4, 4]
-    assert list(third) and len(made) == 12
+    assert third.each(first_value) and len(made) == 12
     assert memory.used == (1 + 2 + 3 + 4 + 4) * FLOAT, "the second's were consumed"
     assert second[1].x.tolist() == [1] * 4 and len(made) == 13, "so it is made again"
     third.release()
@@ -65,7 +69,7 @@ def test_room_is_made_by_what_is_needed_last():
     columns = [Column(lambda batch: clip(float(batch)), 2, memory)]
     for _ in range(4):
         columns.append(columns[-1].then(lambda c: Clip(c.x + 1, None)))
-    assert [c.x.item() for c in columns[-1]] == [4, 5]
+    assert columns[-1].each(first_value) == [4, 5]
     held = [list(column.kept) for column in columns]
     assert held == [[1], [], [], [0], [0]], "the last two of the first batch stand"
 
@@ -86,5 +90,5 @@ def test_any_memory_gives_the_same_and_is_never_exceeded(limit, asked):
 def test_without_memory_each_clip_is_made_of_those_before_it_once():
     made: list[str] = []
     _, _, third = chain(Memory(0), made)
-    list(third)
+    third.each(first_value)
     assert [made.count(name) for name in ("first", "second", "third")] == [4, 4, 4]

@@ -145,7 +145,7 @@ paths = {space: st.tuples(*[st.integers(0, n - 1) for n in space.choices])
 
 
 @settings(max_examples=25)
-@given(data=st.data(), megabytes=st.floats(4.8, 30), longest=st.integers(1, 13))
+@given(data=st.data(), megabytes=st.floats(12, 40), longest=st.integers(1, 13))
 @pytest.mark.parametrize("space", paths, ids=lambda space: space.name)
 def test_whatever_the_population_lengths_batches_and_memory(space, store, data, megabytes, longest):
     chosen = data.draw(st.lists(paths[space], min_size=1, max_size=6, unique=True))
