@@ -78,7 +78,7 @@ class PlainNorm(nn.BatchNorm3d):
 class PlainUnit(ChoiceUnit):
     """A unit whose ReLU and pooling are torch's own, in the published order."""
 
-    def close(self, clip: Clip) -> Clip:
+    def close(self, clip: Clip, in_place: bool = False) -> Clip:
         """What follows the block."""
         return self.finish(clip.x if clip.shortcut is None else clip.x + clip.shortcut)
 
