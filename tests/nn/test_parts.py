@@ -22,6 +22,8 @@ from nasgait.nn.pooling import (
 )
 from nasgait.nn.temporal import (
     check_lengths,
+    hide,
+    hide_,
     pack,
     repeat_short,
     valid_after_lta,
@@ -256,3 +258,13 @@ def test_packing_and_its_maximum():
         assert torch.equal(y[row, 0], x[row, :length].amax(0))
     frames, valid = pack(x, None)
     assert torch.equal(packed_max(frames, 3, valid)[:, 0], x.amax(1))
+
+
+@pytest.mark.parametrize("lengths", [[5, 3, 1], [5, 5, 5], [2, 5, 4]])
+def test_padding_is_hidden_in_place_as_in_a_copy(lengths):
+    x = torch.rand(3, 2, 5, 4, 3).to(memory_format=torch.channels_last_3d)
+    valid = valid_mask(torch.tensor(lengths), 5)
+    expected = hide(x, valid)
+    assert all(not expected[i, :, n:].any() for i, n in enumerate(lengths))
+    assert torch.equal(hide_(x, valid), expected) and torch.equal(x, expected)
+    assert hide_(x, None) is x
