@@ -23,8 +23,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -195,11 +197,10 @@ def run_side(args: argparse.Namespace) -> None:
     else:
         keep_freed_memory()
         scorer = Scorer(bench.config, bench.weights, bench.store, bench.parts, torch.device("cpu"))
-        work = count_macs()
         found = scorer.embed(bench.architectures)
     before = resident()
     rows, rates, seconds, began = [], [], [], time.perf_counter()
-    with torch.inference_mode():
+    with torch.inference_mode(), counted_macs() as macs:
         for _, embeddings in found:
             rows.append(embeddings)
             rates.append(leave_one_out(embeddings, bench.labels).rates()["map"])
@@ -211,7 +212,7 @@ def run_side(args: argparse.Namespace) -> None:
     }
     figures["each"] = np.diff(seconds, prepend=0.0).tolist()
     if args.side in PRECISIONS:
-        figures |= {"macs": work[0], "activations_peak": scorer.memory.peak}
+        figures |= {"macs": macs[0], "activations_peak": scorer.memory.peak}
     np.save(args.embeddings, np.stack(rows))
     print(json.dumps(figures))
 
@@ -221,28 +222,29 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-def count_macs() -> list[int]:
-    """A counter of the multiply-accumulates of all convolutions that run from now on.
+@contextmanager
+def counted_macs() -> Iterator[list[int]]:
+    """A counter of the multiply-accumulates of all convolutions that run within.
 
     They are those of plain sums, however they are computed.
     """
     done = [0]
 
-    def counted(convolve: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        def count(self: ConvBN, *args: Any) -> Tensor:
+    def counted(
+        convolve: Callable[..., Tensor], weight_of: Callable[[Any], Tensor]
+    ) -> Callable[..., Tensor]:
+        def count(self: nn.Module, *args: Any) -> Tensor:
             y = convolve(self, *args)
-            done[0] += self.conv.weight.numel() * (y.numel() // y.shape[1])
+            done[0] += weight_of(self).numel() * (y.numel() // y.shape[1])
             return y
 
         return count
 
-    def joined(module: nn.Module, inputs: object, y: Tensor) -> None:
-        if isinstance(module, JoiningConv):
-            done[0] += module.weight.numel() * (y.numel() // y.shape[1])
-
-    ConvBN.convolve = counted(ConvBN.convolve)  # type: ignore[method-assign]
-    nn.modules.module.register_module_forward_hook(joined)
-    return done
+    with (
+        patch.object(ConvBN, "convolve", counted(ConvBN.convolve, lambda c: c.conv.weight)),
+        patch.object(JoiningConv, "forward", counted(JoiningConv.forward, lambda c: c.weight)),
+    ):
+        yield done
 
 
 def convolution_rate(threads: int, dtype: torch.dtype) -> float:
