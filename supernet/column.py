@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import TypeVar
+from threading import RLock
 
 from torch import Tensor
 
 from search_spaces.network import Clip
-
-T = TypeVar("T")
 
 STANDING = 2
 """Clips of a batch, those furthest from the input, that never make room for others."""
@@ -21,15 +19,17 @@ class Memory:
 
     What several clips share counts once.  Where a clip does not fit, others make room that are
     needed later: those nearest to the input with enough of their batch kept behind them.
+    Different batches may be asked for by different threads at once.
 
     Attributes:
         limit: bytes that may be kept.
+        lock: held by whoever changes what is kept.
         used: bytes kept now.
         peak: the most that were.
     """
 
     def __init__(self, limit: float) -> None:
-        self.limit = limit
+        self.limit, self.lock = limit, RLock()
         self.used = self.peak = 0
         self._columns: list[Column] = []
         self._holders: Counter[int] = Counter()
@@ -55,9 +55,10 @@ class Memory:
 
     def part(self, column: Column) -> None:
         """Keep nothing of a column any more."""
-        while column.kept:
-            self.drop(column.kept.popitem()[1])
-        self._columns.remove(column)
+        with self.lock:
+            while column.kept:
+                self.drop(column.kept.popitem()[1])
+            self._columns.remove(column)
 
     def clear(self) -> None:
         """Keep nothing any more."""
@@ -104,7 +105,7 @@ class Column:
         consumes: Column | None = None,
         root: Column | None = None,
     ) -> None:
-        self._make, self.count, self._memory = make, count, memory
+        self._make, self._count, self._memory = make, count, memory
         self._keep, self._consumes = keep, consumes
         self.root = root or self
         self.kept: dict[int, Clip] = {}
@@ -117,24 +118,25 @@ class Column:
         """The clips one step further; with ``consume`` nobody else needs those here."""
         return Column(
             lambda batch: step(self[batch]),
-            self.count,
+            self._count,
             self._memory,
             keep,
             self if consume else None,
             self.root,
         )
 
-    def __getitem__(self, batch: int) -> Clip:
-        if batch in self.kept:
-            return self.kept[batch]
-        clip = self._make(batch)
-        if self._keep:
-            self._hold(batch, clip)
-        return clip
+    def __len__(self) -> int:
+        """Batches."""
+        return self._count
 
-    def each(self, look: Callable[[Clip], T]) -> list[T]:
-        """What a look at each clip finds; none is held on to while the next one is made."""
-        return [look(self[batch]) for batch in range(self.count)]
+    def __getitem__(self, batch: int) -> Clip:
+        clip = self.kept.get(batch)
+        if clip is None:
+            clip = self._make(batch)
+            if self._keep:
+                with self._memory.lock:
+                    self._hold(batch, clip)
+        return clip
 
     def _hold(self, batch: int, clip: Clip) -> None:
         spent = self._consumes.kept.pop(batch, None) if self._consumes else None

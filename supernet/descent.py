@@ -22,6 +22,7 @@ from nasgait.nn.convolution import Convolution
 from nasgait.nn.norm import BatchNorm, moments, pool, pool_ranks
 from search_spaces.network import ChoiceNetwork, ChoiceUnit, Clip
 from supernet.column import Column, Memory
+from supernet.crew import Crew
 from supernet.tree import Prefix, Tree, grow
 
 Batch = Callable[[], tuple[Tensor, Tensor]]
@@ -49,9 +50,10 @@ class Descent:
         calibration: the calibration set; without one the statistics of training hold.
         scored: what to embed.
         memory: for activations along a path; what does not fit is computed again.
-        dtype: of the blocks, and of what layers pass on.  Shortcuts, sums, pooling, temporal
-            aggregation and the head compute in float32: they are little work, and a sum of rounded
-            numbers that is rounded again costs ranks.
+        dtype: of the blocks, and of what layers pass on.  In bfloat16 the scored clips' shortcuts,
+            sums, pooling, temporal aggregation and head compute in float32, and their convolutions
+            are split along one axis only: rounding costs ranks.  Statistics forgive it.
+        threads: that may look at batches side by side.
     """
 
     def __init__(
@@ -61,9 +63,12 @@ class Descent:
         scored: Sequence[Batch],
         memory: Memory,
         dtype: torch.dtype,
+        threads: int = 1,
     ) -> None:
         self._network, self._calibration, self._scored = network, calibration, scored
         self._memory, self._dtype = memory, dtype
+        self._split = 2 if dtype == torch.float32 else 1
+        self._crew = Crew(threads)
         self._known: dict[tuple[ConvBN, Prefix], Statistics] = {}
 
     def embeddings(self, architectures: Iterable[Prefix]) -> Iterator[tuple[Prefix, Tensor]]:
@@ -76,7 +81,8 @@ class Descent:
         inputs = Streams(self._entering(self._calibration), self._entering(self._scored))
         try:
             if tree:
-                yield from self._descend(tree, (), inputs)
+                with self._crew:
+                    yield from self._descend(tree, (), inputs)
         finally:
             self._memory.clear()
 
@@ -109,7 +115,7 @@ class Descent:
                 clip, conv.convolve(cast(Tensor, clip.stage_input), clip.valid, by)
             )
 
-        y = calibration.then(short_cut(self._prepared(conv, torch.float32)))
+        y = calibration.then(short_cut(self._prepared(conv, self._dtype)))
         found = self._statistics(conv, self._before_stage(prefix), y, shortcut_of)
         calibration = y.then(
             lambda clip: clip._replace(shortcut=conv.norm.normalise(shortcut_of(clip), *found)),
@@ -130,16 +136,14 @@ class Descent:
             y = self._convolved(calibration, conv, keep=wanted, consume=number > 0)
             found = self._statistics(conv, path, y, lambda clip: clip.x)
             calibration = self._normalised(y, block, number, found)
-            folded.append(conv.fold(*found, self._dtype))
-
-        def close(clip: Clip, in_place: bool = False) -> Clip:
-            clip = unit.close(clip._replace(x=clip.x.float()), in_place)
-            return clip if last else clip._replace(x=clip.x.to(self._dtype))
+            folded.append(conv.fold(*found, self._dtype, self._split))
 
         def run(clip: Clip) -> Clip:
-            return close(clip._replace(x=block.run(clip.x, clip.valid, folded)), in_place=True)
+            x = block.run(clip.x, clip.valid, folded).float()
+            clip = unit.close(clip._replace(x=x), in_place=True)
+            return clip if last else clip._replace(x=clip.x.to(self._dtype))
 
-        calibration = calibration.then(close, consume=True)
+        calibration = calibration.then(unit.close, consume=True)
         return Streams(calibration, opened.scored.then(run, keep=not last))
 
     def _convolved(self, clips: Column, conv: ConvBN, keep: bool, consume: bool) -> Column:
@@ -167,11 +171,10 @@ class Descent:
         self, conv: ConvBN, inputs: Prefix, y: Column, of: Callable[[Clip], Tensor]
     ) -> Statistics:
         """The statistics of a BatchNorm behind a prefix, from the outputs ``y`` of its conv."""
-        if not y.count:
+        if not len(y):
             return trained(conv.norm)
         if (conv, inputs) not in self._known:
-            with torch.inference_mode():
-                parts = y.each(lambda clip: moments(of(clip), clip.valid))
+            parts = self._crew.look(y, lambda clip: moments(of(clip), clip.valid))
             ranks = dist.get_world_size() if dist.is_initialized() else 1
             found = pool_ranks(pool(parts), ranks)
             like = trained(conv.norm)[0]
@@ -182,8 +185,8 @@ class Descent:
         return Column(lambda i: self._network.enter(*batches[i]()), len(batches), self._memory)
 
     def _leaving(self, clips: Column) -> Tensor:
-        with torch.inference_mode():
-            return torch.cat(clips.each(lambda clip: self._network.leave(clip).embeddings.float()))
+        leave = self._network.leave
+        return torch.cat(self._crew.look(clips, lambda clip: leave(clip).embeddings.float()))
 
     def _before_stage(self, prefix: Prefix) -> Prefix:
         """The choices before the stage that the layer behind a prefix belongs to."""

@@ -15,10 +15,9 @@ from search_spaces.spec import SpaceSpec
 WORKING_SET = 6
 """Tensors as large as the largest activation that exist at once while a batch is computed."""
 
-
-WEIGHTS = 5
+WEIGHTS = 10
 """How often the convolutions of a path are there beside the supernet: folded, and folded and not
-as the six planes of :mod:`nasgait.nn.winograd`, which take as much as two."""
+as :mod:`nasgait.nn.winograd` splits them along two axes, which takes as much as four."""
 
 EMBEDDINGS = 2
 """How often the embeddings of an architecture are there: in the order of batches and in theirs."""
@@ -30,6 +29,8 @@ class Plan:
 
     batch_frames: int
     """Frames of a batch, padding included."""
+    threads: int
+    """Batches that may be computed at once."""
     activations: float
     """Bytes for activations that wait for their next use."""
 
@@ -78,7 +79,8 @@ class Footprint:
     ) -> Plan:
         """Share out ``memory`` bytes.
 
-        Batches are as large as suits the device, or smaller where memory is short.
+        Batches are as large as suits the device, and on a CPU as many at once as torch has threads;
+        smaller and fewer where memory is short.
 
         Args:
             memory: bytes.
@@ -99,8 +101,11 @@ class Footprint:
                 "raise it, or lower search.max_frames, search.max_sequences or search.calibration"
             )
         affordable = int((memory - held) / 2 // (WORKING_SET * self.frame))
-        batch_frames = max(longest, min(PIXELS[device.type] // self.pixels, affordable))
-        return Plan(batch_frames, memory - held - WORKING_SET * self.frame * batch_frames)
+        threads = torch.get_num_threads() if device.type == "cpu" else 1
+        threads = max(1, min(threads, affordable // longest))
+        batch_frames = max(longest, min(PIXELS[device.type] // self.pixels, affordable // threads))
+        working_sets = threads * WORKING_SET * self.frame * batch_frames
+        return Plan(batch_frames, threads, memory - held - working_sets)
 
 
 def _weights(block: str, inputs: int, outputs: int) -> int:

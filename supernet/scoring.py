@@ -99,6 +99,7 @@ class Scorer:
             [partial(self._read, batch) for batch in self._batches],
             self.memory,
             dtype,
+            plan.threads,
         )
 
     def score_all(

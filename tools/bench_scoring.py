@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
 from unittest.mock import patch
 
@@ -228,14 +229,15 @@ def counted_macs() -> Iterator[list[int]]:
 
     They are those of plain sums, however they are computed.
     """
-    done = [0]
+    done, lock = [0], Lock()
 
     def counted(
         convolve: Callable[..., Tensor], weight_of: Callable[[Any], Tensor]
     ) -> Callable[..., Tensor]:
         def count(self: nn.Module, *args: Any) -> Tensor:
             y = convolve(self, *args)
-            done[0] += weight_of(self).numel() * (y.numel() // y.shape[1])
+            with lock:
+                done[0] += weight_of(self).numel() * (y.numel() // y.shape[1])
             return y
 
         return count

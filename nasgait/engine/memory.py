@@ -5,9 +5,7 @@ import resource
 
 import torch
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-LARGEST_MMAP_THRESHOLD = 32 * 2**20
-"""The most that glibc accepts on 64-bit machines."""
+M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 
 
 def keep_freed_memory() -> None:
@@ -22,7 +20,8 @@ def keep_freed_memory() -> None:
     except (AttributeError, OSError, TypeError):
         return
     mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-    mallopt(M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)
+    mallopt(M_MMAP_MAX, 0)  # mapped blocks, the large ones, always go back
+    mallopt(M_ARENA_MAX, 1)  # so do large ones of the threads' own arenas
 
 
 def peak_memory(device: torch.device) -> int:

@@ -98,11 +98,11 @@ class ConvBN(nn.Module):
         return self.conv.by(self.conv.weight.detach(), None, dtype)
 
     @torch.no_grad()
-    def fold(self, mean: Tensor, var: Tensor, dtype: torch.dtype) -> Convolution:
+    def fold(self, mean: Tensor, var: Tensor, dtype: torch.dtype, split: int = 2) -> Convolution:
         """What does both with these statistics [c], computed in ``dtype``, without gradients."""
         scale = self.norm.weight * (var + self.norm.eps).rsqrt()
         weight = self.conv.weight * scale.view(-1, 1, 1, 1, 1)
-        return self.conv.by(weight, self.norm.bias - mean * scale, dtype)
+        return self.conv.by(weight, self.norm.bias - mean * scale, dtype, split)
 
 
 class ChoiceBlock(nn.Module):
@@ -154,11 +154,12 @@ class JoiningConv(nn.Conv3d):
         super().__init__(channels, channels, kernel, stride=kernel, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve x [n, c, s, h, w] to [n, c, s // 3, h, w]."""
+        """Convolve x [n, c, s, h, w] to [n, c, s // 3, h, w], in the type of x."""
+        weight = self.weight.to(x.dtype)
         if x.is_cuda:
-            return super().forward(x)
+            return self._conv_forward(x, weight, None)
         # Frame axis and pixels as two dimensions: see Conv3d.
-        y = F.conv2d(x.flatten(3), self.weight[..., 0], stride=(LTA_STRIDE, 1))
+        y = F.conv2d(x.flatten(3), weight[..., 0], stride=(LTA_STRIDE, 1))
         return y.unflatten(3, x.shape[3:])
 
 

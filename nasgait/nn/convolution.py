@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nasgait.nn.winograd import Winograd
+from nasgait.nn.winograd import Winograd, axes_worth_splitting
 
 Kernel = tuple[int, int, int]
 """Time x height x width."""
@@ -72,10 +72,17 @@ class Conv3d(nn.Conv3d):
                     return self._in_halves(x, axis, weight, bias)
         return self._conv_forward(x, weight, bias)
 
-    def by(self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> Convolution:
+    def by(
+        self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype, split: int = 2
+    ) -> Convolution:
         """This convolution by another weight and bias, computed in ``dtype``, without gradients.
 
         Many inputs may go through it: the weight is put in order once.
+
+        Args:
+            weight, bias: in place of its own.
+            dtype: to compute in.
+            split: axes of the kernel along which a CPU may save products, at the cost of rounding.
         """
         weight_then, bias_then = weight.to(dtype), None if bias is None else bias.to(dtype)
 
@@ -83,9 +90,10 @@ class Conv3d(nn.Conv3d):
             y: Tensor = self(x.to(dtype), weight_then, bias_then)
             return y
 
-        if weight.is_cuda or max(self.stride) > 1 or not Winograd.suits(weight):
+        axes = axes_worth_splitting(weight)[:split]
+        if weight.is_cuda or max(self.stride) > 1 or not axes:
             return plain
-        fast = Winograd(weight, bias, dtype)
+        fast = Winograd(weight, bias, dtype, axes)
         return lambda x: fast(x) if fast.pays(x) else plain(x)
 
     def _frame_by_frame(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -1,14 +1,16 @@
-"""Convolutions whose kernels are three long, with half the products.
+"""Convolutions whose kernels are three long, with fewer products.
 
 Four neighbouring outputs of a kernel of three take six products in place of twelve, once inputs
 and weights have been mixed, and the products are mixed back (S. Winograd, Arithmetic Complexity of
 Computations, 1980; Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016,
-section 4.1: F(4, 3)).  The polynomials behind it are evaluated at 0, 1, -1, 1/2, -2 and infinity,
-which rounds less than the usual 0, 1, -1, 2, -2 (Barabasz et al., "Error Analysis and Improving the
-Accuracy of Winograd Convolution for Deep Neural Networks", 2020).
+section 4.1: F(4, 3), and nested for two axes).  The polynomials behind it are evaluated at 0, 1,
+-1, 1/2, -2 and infinity, which rounds less than the usual 0, 1, -1, 2, -2 (Barabasz et al., "Error
+Analysis and Improving the Accuracy of Winograd Convolution for Deep Neural Networks", 2020).
 """
 
+from collections.abc import Sequence
 from itertools import product
+from math import prod
 
 import torch
 import torch.nn.functional as F
@@ -45,85 +47,136 @@ OUTPUTS = (
 )
 """How four outputs come out of the six products."""
 
-WORTH = 500
-"""Products behind an output, from which on mixing costs less than it saves, as measured on CPUs."""
+MIXED = len(INPUTS)
+WITH_BIAS = 1
+"""The product that is part of each output, once: where a bias belongs."""
+
+WORTH = 500, 1000
+"""Products behind an output, from which on to split along a first and along a second axis costs
+less than it saves, as measured on CPUs."""
+
+WASTE = 1.4
+"""Outputs computed for each that is wanted, up to which splitting pays."""
+
+AT_ONCE = 16e6
+"""Bytes of mixed inputs, or of products, that are worked on at once, so that caches hold them."""
+
+FRAMES, ROWS, COLUMNS = -4, -3, -2
+"""Axes of images [n, s, h, w, c], and of what is mixed, which has axes of mixtures before these."""
+
+
+def axes_worth_splitting(weight: Tensor) -> list[int]:
+    """Axes of images along which a convolution by a weight [out, c, t, h, w] gains on a CPU."""
+    axes: list[int] = []
+    products = weight[0].numel()
+    for axis in (FRAMES, ROWS, COLUMNS):
+        if weight.shape[axis + 1] == 3 and len(axes) < len(WORTH) and products >= WORTH[len(axes)]:
+            axes.append(axis)
+            products //= 2
+    return axes
 
 
 class Winograd:
-    """A same-padded 3-D convolution, split into six 2-D ones over every fourth frame.
+    """A same-padded 3-D convolution, split into many small ones along one axis or two.
 
-    A kernel of one frame is split along its rows instead.  Results are those of the plain
-    convolution but for rounding, which is about twice as large in float32 and three times in
-    bfloat16.
+    Along each such axis half of the products remain.  Results are those of the plain convolution
+    but for rounding, which is about twice as large in float32 and three times in bfloat16; along
+    two axes four and seven times.
 
     Args:
-        weight: [out, c, t, h, w] with t, or else h, of three.
+        weight: [out, c, t, h, w].
         bias: [out].
         dtype: to compute in.
+        axes: of images, along which the weight is three long; with frames, unless t is one.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> None:
-        self._along_rows = weight.shape[2] == 1
-        three = torch.stack(weight.unbind(3 if self._along_rows else 2))
-        mixed = (weight.new_tensor(WEIGHTS) @ three.flatten(1)).view(-1, *three.shape[1:])
-        self._planes = [plane.to(dtype, memory_format=torch.channels_last) for plane in mixed]
+    def __init__(
+        self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype, axes: Sequence[int]
+    ) -> None:
+        self._axes = axes
+        mixed = weight.permute(2, 3, 4, 1, 0)
+        for axis in axes:
+            three = mixed.movedim(axis - 1, 0)
+            mixed = torch.tensordot(weight.new_tensor(WEIGHTS), three, 1).unsqueeze(axis - 1)
+        self._weights = mixed.flatten(0, -5).to(dtype)  # [mixtures, h, w, c, out]
+        self._of_pixels = self._weights.shape[1:3] == (1, 1)
+        if not self._of_pixels:
+            rows = self._weights.permute(0, 4, 1, 2, 3).contiguous()
+            self._weights = rows.movedim(-1, 2)  # [mixtures, out, c, h, w], channels last
         self._bias = None if bias is None else bias.to(dtype)
         self._inputs, self._outputs = (weight.new_tensor(m).to(dtype) for m in (INPUTS, OUTPUTS))
 
-    @staticmethod
-    def suits(weight: Tensor) -> bool:
-        """Whether a weight [out, c, t, h, w] is long enough, and large enough to gain on a CPU."""
-        t, h, _ = weight.shape[2:]
-        return (h if t == 1 else t) == 3 and weight[0].numel() >= WORTH
-
     def pays(self, x: Tensor) -> bool:
-        """Whether few outputs of the last tile would be thrown away, for x [n, c, s, h, w]."""
-        length = x.shape[3 if self._along_rows else 2]
-        return 4 * (-length % TILE) <= length
+        """Whether few outputs of the last tiles would be thrown away, for x [n, c, s, h, w]."""
+        sizes = [x.shape[axis + 1] for axis in self._axes]
+        return prod(TILE * -(-size // TILE) / size for size in sizes) <= WASTE
 
     def __call__(self, x: Tensor) -> Tensor:
         """Convolve x [n, c, s, h, w] to [n, out, s, h, w], channels last in memory."""
         images = x.movedim(1, -1)
-        if not self._along_rows:
-            return self._convolved(images).movedim(-1, 1)
-        # Rows take the place of frames, and all frames together that of a frame's rows.
-        rows = self._convolved(images.flatten(0, 1).transpose(0, 1)[None])[0]
-        return rows.transpose(0, 1).contiguous().view(*images.shape[:4], -1).movedim(-1, 1)
+        out = self._weights.shape[-1 if self._of_pixels else 1]
+        found = images.new_empty(*images.shape[:4], out)
+        larger = images[:1] if images.shape[-1] > out else found[:1]
+        mixed = larger.numel() * larger.element_size() * (MIXED / TILE) ** len(self._axes)
+        some = max(1, int(AT_ONCE / mixed))
+        for inputs, outputs in zip(images.split(some), found.split(some), strict=True):
+            self._convolve(inputs, outputs)
+        return found.movedim(-1, 1)
 
-    def _convolved(self, images: Tensor) -> Tensor:
+    def _convolve(self, images: Tensor, found: Tensor) -> None:
         """[n, s, h, w, c] to [n, s, h, w, out]."""
-        n, s, h, w, _ = images.shape
-        tiles, out = -(-s // TILE), len(self._planes[0])
-        products = self._products(self._mixed(images, tiles)).view(-1, n, tiles, h * w * out)
-        found = products.new_empty(n, s, h * w * out)
-        for i, tile in product(range(n), range(tiles)):
-            outputs = found[i, TILE * tile : TILE * (tile + 1)]
-            torch.mm(self._outputs[: len(outputs)], products[:, i, tile], out=outputs)
-        return found.view(n, s, h, w, out)
+        y = images
+        for axis in self._axes:
+            y = self._mix_frames(y) if axis == FRAMES else self._mix(y, axis)
+        y = self._multiply(y)
+        for axis in reversed(self._axes):
+            if axis == FRAMES:  # the last
+                return self._unmix_frames(y, found)
+            y = self._unmix(y, axis, images.shape[axis])
+        found.copy_(y)
 
-    def _mixed(self, images: Tensor, tiles: int) -> Tensor:
-        """[n, s, h, w, c] to [6, n * tiles, h, w, c]."""
-        n, s, h, w, c = images.shape
-        padded = self._inputs.new_empty(n, TILE * tiles + 2, h, w, c)
-        padded[:, 0], padded[:, s + 1 :] = 0, 0
-        padded[:, 1 : s + 1] = images
-        mixed = padded.new_empty(len(INPUTS), n, tiles, h * w * c)
-        for i, tile in product(range(n), range(tiles)):
-            first = TILE * tile
-            window = padded[i, first : first + len(INPUTS)].flatten(1)
-            torch.mm(self._inputs, window, out=mixed[:, i, tile])
-        return mixed.view(len(INPUTS), n * tiles, h, w, c)
+    def _mix(self, x: Tensor, axis: int) -> Tensor:
+        """Mixtures, in a new first axis, of each six rows or columns."""
+        margins = [0, 0] * (-axis - 1) + [1, 1 + -x.shape[axis] % TILE]
+        windows = F.pad(x, margins).unfold(axis, MIXED, TILE).movedim(-1, 0)
+        return torch.mm(self._inputs, windows.reshape(MIXED, -1)).view(windows.shape)
 
-    def _products(self, mixed: Tensor) -> Tensor:
-        """[6, f, h, w, c] to [6, f, h, w, out], each sixth by its own weights."""
-        products = mixed.new_empty(*mixed.shape[:4], len(self._planes[0]))
-        for i, (x, plane) in enumerate(zip(mixed, self._planes, strict=True)):
-            # The second product is part of each output, once: where a bias belongs.
-            bias = self._bias if i == 1 else None
-            if plane[0, 0].numel() == 1:
-                products[i] = F.linear(x, plane.flatten(1), bias)
-                continue
-            padding = (plane.shape[2] // 2, plane.shape[3] // 2)
-            y = F.conv2d(x.permute(0, 3, 1, 2), plane, bias, padding=padding)
-            products[i] = y.permute(0, 2, 3, 1)
-        return products
+    def _unmix(self, y: Tensor, axis: int, size: int) -> Tensor:
+        """What the products of :meth:`_mix`'s mixtures come to, of so many rows or columns."""
+        found = torch.mm(self._outputs, y.view(MIXED, -1)).view(TILE, *y.shape[1:])
+        return found.movedim(0, axis).flatten(axis - 1, axis).narrow(axis, 0, size).contiguous()
+
+    def _mix_frames(self, x: Tensor) -> Tensor:
+        """[n, s, h, w, c] to [6, n, tiles, h, w, c].  A frame is one piece: nothing is copied."""
+        n, s, *image = x.shape
+        tiles = -(-s // TILE)
+        mixed = x.new_empty(MIXED, n, tiles, *image)
+        for i, tile in product(range(n), range(tiles)):
+            before = TILE * tile - 1
+            window = x[i, max(before, 0) : before + MIXED].flatten(1)
+            mix = self._inputs[:, 1:] if tile == 0 else self._inputs
+            torch.mm(mix[:, : len(window)], window, out=mixed[:, i, tile].flatten(1))
+        return mixed
+
+    def _unmix_frames(self, y: Tensor, found: Tensor) -> None:
+        """[6, n, tiles, h, w, out] to [n, s, h, w, out]."""
+        for i, tile in product(range(y.shape[1]), range(y.shape[2])):
+            outputs = found[i, TILE * tile : TILE * (tile + 1)].flatten(1)
+            torch.mm(self._outputs[: len(outputs)], y[:, i, tile].flatten(1), out=outputs)
+
+    def _multiply(self, x: Tensor) -> Tensor:
+        """[..., n, s, h, w, c] to [..., n, s, h, w, out], each mixture by its own weights."""
+        with_bias = sum(WITH_BIAS * MIXED**place for place in range(len(self._axes)))
+        mixtures = x.reshape(len(self._weights), -1, *x.shape[-3:])
+        if self._of_pixels:
+            y = torch.bmm(mixtures.flatten(1, -2), self._weights[:, 0, 0])
+            if self._bias is not None:
+                y[with_bias] += self._bias
+        else:
+            y = x.new_empty(*mixtures.shape[:-1], self._weights.shape[1])
+            padding = [side // 2 for side in self._weights.shape[-2:]]
+            for i, (images, weight) in enumerate(zip(mixtures, self._weights, strict=True)):
+                bias = self._bias if i == with_bias else None
+                z = F.conv2d(images.permute(0, 3, 1, 2), weight, bias, padding=padding)
+                y[i] = z.permute(0, 2, 3, 1)
+        return y.view(*x.shape[:-1], -1)

@@ -1,6 +1,7 @@
 """Winograd's convolutions beside plain ones."""
 
 from fractions import Fraction
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -8,10 +9,23 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nasgait.nn import winograd
 from nasgait.nn.convolution import Conv3d
-from nasgait.nn.winograd import INPUTS, OUTPUTS, WEIGHTS, Winograd
+from nasgait.nn.winograd import COLUMNS, FRAMES, INPUTS, OUTPUTS, ROWS, WEIGHTS, Winograd
 
-KERNELS = [(3, 3, 3), (3, 1, 3), (3, 3, 1), (3, 1, 1), (1, 3, 3), (1, 3, 1)]
+SPLITS = [
+    ((3, 3, 3), [FRAMES]),
+    ((3, 3, 3), [FRAMES, ROWS]),
+    ((3, 3, 3), [FRAMES, ROWS, COLUMNS]),
+    ((3, 1, 3), [FRAMES]),
+    ((3, 1, 3), [FRAMES, COLUMNS]),
+    ((3, 3, 1), [FRAMES, ROWS]),
+    ((3, 1, 1), [FRAMES]),
+    ((1, 3, 3), [ROWS]),
+    ((1, 3, 3), [ROWS, COLUMNS]),
+    ((1, 3, 1), [ROWS]),
+    ((1, 1, 3), [COLUMNS]),
+]
 
 
 def test_the_mixes_are_an_exact_correlation():
@@ -27,24 +41,35 @@ def test_the_mixes_are_an_exact_correlation():
 
 
 @given(
-    kernel=st.sampled_from(KERNELS),
+    split=st.sampled_from(SPLITS),
     shape=st.tuples(*[st.integers(1, n) for n in (3, 9, 13, 9, 7)]),
     bias=st.booleans(),
+    at_once=st.sampled_from([1, 4000, winograd.AT_ONCE]),
 )
-def test_equals_the_plain_convolution(kernel, shape, bias):
+def test_equals_the_plain_convolution(split, shape, bias, at_once):
+    kernel, axes = split
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(shape, generator=generator)
     weight = torch.randn(5, shape[1], *kernel, generator=generator)
     b = torch.randn(5, generator=generator) if bias else None
-    y = Winograd(weight, b, torch.float32)(x)
+    with patch.object(winograd, "AT_ONCE", at_once):
+        y = Winograd(weight, b, torch.float32, axes)(x)
     padding = [side // 2 for side in kernel]
     exact = F.conv3d(x.double(), weight.double(), None if b is None else b.double(), 1, padding)
     torch.testing.assert_close(y.double(), exact, rtol=0, atol=1e-5 * float(exact.abs().max() + 1))
     assert y.movedim(1, -1).is_contiguous()
 
 
-@pytest.mark.parametrize(("dtype", "worse"), [(torch.float32, 8), (torch.bfloat16, 4)])
-def test_rounds_little_more_than_the_plain_convolution(dtype, worse):
+@pytest.mark.parametrize(
+    ("dtype", "axes", "worse"),
+    [
+        (torch.float32, [FRAMES], 8),
+        (torch.float32, [FRAMES, ROWS], 16),
+        (torch.bfloat16, [FRAMES], 4),
+        (torch.bfloat16, [FRAMES, ROWS], 10),
+    ],
+)
+def test_rounds_little_more_than_the_plain_convolution(dtype, axes, worse):
     torch.manual_seed(0)
     x, weight = torch.relu(torch.randn(1, 64, 16, 8, 6)), torch.randn(32, 64, 3, 3, 3)
     x = x.to(dtype)
@@ -52,7 +77,7 @@ def test_rounds_little_more_than_the_plain_convolution(dtype, worse):
     gaps = [
         float((y.double() - exact).square().mean().sqrt())
         for y in (
-            Winograd(weight, None, dtype)(x),
+            Winograd(weight, None, dtype, axes)(x),
             F.conv3d(x, weight.to(dtype), padding=1),
         )
     ]
@@ -61,14 +86,19 @@ def test_rounds_little_more_than_the_plain_convolution(dtype, worse):
 
 def test_is_used_where_it_pays(monkeypatch):
     used = []
-    monkeypatch.setattr(Winograd, "__call__", lambda self, x: used.append(x.shape) or x)
-    wide = Conv3d(64, 64, (3, 1, 3))
-    by = wide.by(wide.weight.detach(), None, torch.float32)
-    by(torch.rand(1, 64, 8, 2, 2))
-    assert len(used) == 1
-    by(torch.rand(1, 64, 5, 2, 2))
-    narrow = Conv3d(8, 64, (3, 3, 3))
-    narrow.by(narrow.weight.detach(), None, torch.float32)(torch.rand(1, 8, 8, 2, 2))
-    flat = Conv3d(512, 4, (1, 1, 3))
-    flat.by(flat.weight.detach(), None, torch.float32)(torch.rand(1, 512, 8, 4, 2))
-    assert len(used) == 1
+    monkeypatch.setattr(Winograd, "__call__", lambda self, x: used.append(self._axes) or x)
+
+    def run(c, kernel, frames, split=2):
+        conv = Conv3d(c, 64, kernel)
+        conv.by(conv.weight.detach(), None, torch.float32, split)(torch.rand(1, c, frames, 4, 4))
+
+    run(64, (3, 1, 3), 8)
+    run(64, (3, 3, 3), 8)
+    run(128, (3, 3, 3), 8)
+    run(128, (3, 3, 3), 8, split=1)
+    run(256, (1, 3, 3), 5)
+    assert used == [[FRAMES], [FRAMES], [FRAMES, ROWS], [FRAMES], [ROWS, COLUMNS]]
+    run(64, (3, 1, 3), 5)  # 8 outputs for 5
+    run(8, (3, 3, 3), 8)  # few channels
+    run(512, (1, 1, 1), 8)
+    assert len(used) == 5

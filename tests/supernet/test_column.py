@@ -1,11 +1,15 @@
 """Clips that are kept while memory lasts, and made again where it does not."""
 
+from unittest.mock import patch
+
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from search_spaces.network import Clip
 from supernet.column import Column, Memory
+from supernet.crew import Crew
 
 FLOAT = 4
 """Bytes."""
@@ -15,8 +19,10 @@ def clip(*values):
     return Clip(torch.tensor(values, dtype=torch.float32), None)
 
 
-def first_value(c):
-    return c.x[0].item()
+def look(column, threads=1):
+    with patch.object(torch, "get_num_threads", lambda: threads), Crew(threads) as crew:
+        assert crew.size == threads
+        return crew.look(column, lambda c: c.x[0].item())
 
 
 def chain(memory, made):
@@ -42,9 +48,9 @@ def test_kept_clips_are_made_once():
     made: list[str] = []
     memory = Memory(1e6)
     first, second, third = chain(memory, made)
-    assert third.each(first_value) == [0, 2, 4, 6]
+    assert look(third) == [0, 2, 4, 6]
     assert [made.count(name) for name in ("first", "second", "third")] == [4, 4, 4]
-    assert third.each(first_value) and len(made) == 12
+    assert look(third) and len(made) == 12
     assert memory.used == (1 + 2 + 3 + 4 + 4) * FLOAT, "the second's were consumed"
     assert second[1].x.tolist() == [1] * 4 and len(made) == 13, "so it is made again"
     third.release()
@@ -69,7 +75,7 @@ def test_room_is_made_by_what_is_needed_last():
     columns = [Column(lambda batch: clip(float(batch)), 2, memory)]
     for _ in range(4):
         columns.append(columns[-1].then(lambda c: Clip(c.x + 1, None)))
-    assert columns[-1].each(first_value) == [4, 5]
+    assert look(columns[-1]) == [4, 5]
     held = [list(column.kept) for column in columns]
     assert held == [[1], [], [], [0], [0]], "the last two of the first batch stand"
 
@@ -90,5 +96,33 @@ def test_any_memory_gives_the_same_and_is_never_exceeded(limit, asked):
 def test_without_memory_each_clip_is_made_of_those_before_it_once():
     made: list[str] = []
     _, _, third = chain(Memory(0), made)
-    third.each(first_value)
+    look(third)
     assert [made.count(name) for name in ("first", "second", "third")] == [4, 4, 4]
+
+
+@given(limit=st.integers(0, 160), threads=st.integers(2, 4))
+def test_batches_that_are_made_side_by_side_are_kept_within_the_memory(limit, threads):
+    memory = Memory(limit)
+    columns = chain(memory, [])
+    for _ in range(2):
+        for column, expected in zip(
+            columns, ([0, 1, 2, 3], [0, 1, 2, 3], [0, 2, 4, 6]), strict=True
+        ):
+            assert look(column, threads) == expected
+            assert 0 <= memory.used <= limit
+    memory.clear()
+    assert memory.used == 0 and memory.peak <= limit
+
+
+def test_a_crew_shares_out_torchs_threads_and_gives_them_back(monkeypatch):
+    told: list[int] = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 6)
+    monkeypatch.setattr(torch, "set_num_threads", told.append)
+    for most, size in ((1, 1), (2, 2), (4, 3), (9, 6)):
+        told.clear()
+        with Crew(most) as crew:
+            assert crew.size == size
+            assert crew.look(range(20), lambda i: -i) == [-i for i in range(20)]
+        assert set(told) == ({6 // size, 6} if size > 1 else set())
+        with pytest.raises(ZeroDivisionError), Crew(most) as crew:
+            crew.look([1, 0], lambda i: 1 / i)

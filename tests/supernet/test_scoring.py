@@ -21,7 +21,7 @@ from nasgait.errors import ConfigError
 from nasgait.evaluation.protocols import leave_one_out
 from nasgait.evaluation.statistics import kendall
 from nasgait.nn.blocks import ConvBN
-from nasgait.nn.winograd import Winograd
+from nasgait.nn.winograd import FRAMES, ROWS, axes_worth_splitting
 from search_spaces import load_space
 from search_spaces.space import SearchSpace
 from search_spaces.spec import HeadSpec, LayerSpec, SpaceSpec, StageSpec
@@ -205,7 +205,7 @@ WIDE = SearchSpace(
         blocks=("3x3x3", "3x3x1+3x1x3", "3x1x1+1x3x3"),
         stages=(
             StageSpec((LayerSpec(64, True),)),
-            StageSpec((LayerSpec(64, False),), pool=True),
+            StageSpec((LayerSpec(128, False),), pool=True),
             StageSpec((LayerSpec(64, False),)),
         ),
         head=HeadSpec((4, 2), 32),
@@ -216,7 +216,8 @@ WIDE = SearchSpace(
 
 
 def test_wide_layers_agree_with_the_plain_loop(store):
-    assert Winograd.suits(torch.empty(64, 64, 3, 1, 3))
+    assert axes_worth_splitting(torch.empty(64, 64, 3, 1, 3)) == [FRAMES]
+    assert axes_worth_splitting(torch.empty(64, 128, 3, 3, 3)) == [FRAMES, ROWS]
     chosen = [(0, a, b) for a in range(3) for b in range(3)]
     agree(embedded(scorer_of(WIDE, store), chosen), plain_loop(WIDE, store, chosen), 1e-4)
 
