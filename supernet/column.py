@@ -60,9 +60,14 @@ class Memory:
                 self.drop(column.kept.popitem()[1])
             self._columns.remove(column)
 
-    def clear(self) -> None:
-        """Keep nothing any more."""
-        while self._columns:
+    @property
+    def columns(self) -> int:
+        """Columns that have joined and not parted."""
+        return len(self._columns)
+
+    def clear(self, behind: int = 0) -> None:
+        """Keep nothing any more but of so many columns, those that joined first."""
+        while self.columns > behind:
             self.part(self._columns[-1])
 
     def _size(self, clip: Clip, holders: int) -> int:
@@ -148,8 +153,12 @@ class Column:
             self._consumes.kept[batch] = spent
 
     def release(self) -> None:
-        """Keep nothing any more, nor anything of what this column was to consume."""
+        """Keep nothing any more, nor anything of what this column was to consume.
+
+        Clips that are asked for after that are made each time.
+        """
         if self._keep:
+            self._keep = False
             self._memory.part(self)
         if self._consumes is not None:
             self._consumes.release()

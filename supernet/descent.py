@@ -11,6 +11,7 @@ alike share them exactly.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
+from itertools import takewhile
 from typing import NamedTuple, cast
 
 import torch
@@ -42,8 +43,9 @@ class Streams(NamedTuple):
 class Descent:
     """Embeds scored sequences by many architectures, each with statistics of its own.
 
-    Statistics are remembered.  The same numbers come out whatever else is embedded, in whatever
-    order and memory.
+    Statistics are remembered, and so are, as far as memory allows, the clips behind the layers that
+    leave no choice.  The same numbers come out whatever else is embedded, in whatever order and
+    memory.
 
     Args:
         network: the supernet, in eval mode; it is left as it is.
@@ -70,6 +72,7 @@ class Descent:
         self._split = 2 if dtype == torch.float32 else 1
         self._crew = Crew(threads)
         self._known: dict[tuple[ConvBN, Prefix], Statistics] = {}
+        self._trunk: Streams | None = None
 
     def embeddings(self, architectures: Iterable[Prefix]) -> Iterator[tuple[Prefix, Tensor]]:
         """Each architecture with its embeddings, float32 [n, c, p], batch after batch.
@@ -78,13 +81,38 @@ class Descent:
         the next may begin when this one is exhausted or closed.
         """
         tree = grow(architectures)
-        inputs = Streams(self._entering(self._calibration), self._entering(self._scored))
+        if not tree:
+            return
+        kept = self._memory.columns
         try:
-            if tree:
-                with self._crew:
-                    yield from self._descend(tree, (), inputs)
+            with self._crew:
+                if self._trunk is None:
+                    self._trunk = self._walked(self._forced)
+                    kept = self._memory.columns
+                prefix = self._forced
+                for choice in prefix:
+                    tree = tree[choice]
+                yield from self._descend(tree, prefix, self._trunk)
         finally:
-            self._memory.clear()
+            self._memory.clear(behind=kept)
+
+    @property
+    def _forced(self) -> Prefix:
+        """The first choices of every architecture: those of layers that have but one."""
+        only = takewhile(lambda options: len(options) == 1, self._network.options)
+        return tuple(choice for (choice,) in only)
+
+    def _walked(self, path: Prefix) -> Streams:
+        """The clips behind a path that no other branches off."""
+        clips = Streams(self._entering(self._calibration), self._entering(self._scored))
+        for layer in range(len(path)):
+            opened = self._opened(path[:layer], clips, shared=False)
+            last = layer + 1 == len(self._network.units)
+            behind = self._behind(path[: layer + 1], opened, last)
+            release(opened)
+            release(clips)
+            clips = behind
+        return clips
 
     def _descend(
         self, tree: Tree, prefix: Prefix, clips: Streams

@@ -51,6 +51,23 @@ DEEP = SearchSpace(
 )
 """Stages of several layers, one of them without a shortcut."""
 
+FORCED = SearchSpace(
+    SpaceSpec(
+        name="forced",
+        size=(16, 11),
+        frames=6,
+        blocks=("3x3x3", "1x1x1"),
+        stages=(
+            StageSpec((LayerSpec(4, True, ("3x3x3",)),), pool=True, lta=True),
+            StageSpec((LayerSpec(6, True, ("3x3x1+3x1x3",)), LayerSpec(8, False))),
+            StageSpec((LayerSpec(8, False),)),
+        ),
+        head=HeadSpec((4, 2), 8),
+    ),
+    "forced",
+)
+"""No choice up to the middle of a stage."""
+
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
@@ -141,7 +158,7 @@ def test_fifty_together_are_each_alone(store):
 
 
 paths = {space: st.tuples(*[st.integers(0, n - 1) for n in space.choices])
-         for space in (DEEP, load_space("nano"))}  # fmt: skip
+         for space in (DEEP, FORCED, load_space("nano"))}  # fmt: skip
 
 
 @settings(max_examples=25)
@@ -155,9 +172,11 @@ def test_whatever_the_population_lengths_batches_and_memory(space, store, data, 
         "calibration": CalibrationConfig(sequences, max_frames=longest),
         "memory": megabytes * 1e6,
     }
+    torch.set_num_threads(data.draw(st.sampled_from([1, 2, 3]), "threads"))
     scorer = scorer_of(space, store, **search)
     found = embedded(scorer, chosen)
-    assert scorer.memory.used == 0 and scorer.memory.peak <= scorer.memory.limit
+    torch.set_num_threads(1)
+    assert scorer.memory.used <= scorer.memory.peak <= scorer.memory.limit
     if sequences:
         cut = truncated(store, longest)
         agree(found, plain_loop(space, cut, chosen, **search), 3e-5)
@@ -195,6 +214,29 @@ def test_the_same_bits_whatever_is_scored_beside_and_in_whatever_memory(store):
 
 def test_nothing_to_score(store):
     assert list(scorer_of(load_space("nano"), store).score_all([])) == []
+
+
+@pytest.mark.parametrize("space", [FORCED, load_space("nano")], ids=lambda space: space.name)
+def test_layers_without_a_choice_are_computed_once(space, store, monkeypatch):
+    convolved, convolve = [], ConvBN.convolve
+
+    def counted(self, *args):
+        convolved.append(self)
+        return convolve(self, *args)
+
+    monkeypatch.setattr(ConvBN, "convolve", counted)
+    scorer = scorer_of(space, store)
+    first = scorer.network.units[0].block(0).convs[0]
+    chosen = [tuple(n - 1 - i for n in space.choices) for i in (0, 1)]
+    chosen = [(*[0] * (len(c) - 2), *c[-2:]) for c in chosen]
+    embedded(scorer, chosen[:1])
+    once, kept = convolved.count(first), scorer.memory.used
+    assert once > 1 and kept > 0
+    embedded(scorer, chosen[1:])
+    broken_off = scorer.embed(chosen)
+    next(broken_off)
+    broken_off.close()
+    assert convolved.count(first) == once and scorer.memory.used == kept
 
 
 WIDE = SearchSpace(
