@@ -5,6 +5,7 @@ import sys
 import textwrap
 from functools import cache, partial
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -25,8 +26,10 @@ from nasgait.nn.winograd import FRAMES, ROWS, axes_worth_splitting
 from search_spaces import load_space
 from search_spaces.space import SearchSpace
 from search_spaces.spec import HeadSpec, LayerSpec, SpaceSpec, StageSpec
+from supernet import footprint
 from supernet.column import Memory
 from supernet.descent import Descent
+from supernet.footprint import Footprint
 from supernet.network import slice_state
 from supernet.recalibrate import recalibrate
 from supernet.scoring import Scorer, calibration_sequences
@@ -173,8 +176,9 @@ def test_whatever_the_population_lengths_batches_and_memory(space, store, data, 
         "memory": megabytes * 1e6,
     }
     torch.set_num_threads(data.draw(st.sampled_from([1, 2, 3]), "threads"))
-    scorer = scorer_of(space, store, **search)
-    found = embedded(scorer, chosen)
+    with patch.object(footprint, "SIDE_BY_SIDE", 0):
+        scorer = scorer_of(space, store, **search)
+        found = embedded(scorer, chosen)
     torch.set_num_threads(1)
     assert scorer.memory.used <= scorer.memory.peak <= scorer.memory.limit
     if sequences:
@@ -316,6 +320,20 @@ def test_memory_too_little_for_a_single_sequence(store):
     assert embedded(scorer_of(load_space("nano"), store, memory=1.01 * needed), [(0, 0, 0, 0)])
     with pytest.raises(ConfigError, match="need"):
         scorer_of(load_space("nano"), store, memory=0.99 * needed)
+
+
+def test_batches_run_side_by_side_where_networks_are_large_and_memory_suffices(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    large, small = (Footprint.of(load_space(name).spec) for name in ("sposgait-small", "nano"))
+
+    def threads(footprint, memory, device="cpu"):
+        plan = footprint.plan(memory, 100, torch.device(device), calibration=0, scored=10)
+        assert plan.activations > 0
+        return plan.threads
+
+    assert threads(large, 16e9) == 8
+    assert 1 < threads(large, 3e9) < 8
+    assert threads(large, 0.6e9) == threads(large, 16e9, "cuda") == threads(small, 16e9) == 1
 
 
 RANKS = textwrap.dedent(
