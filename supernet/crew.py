@@ -25,7 +25,7 @@ class Crew:
     """A context of threads that share out torch's threads evenly.
 
     Threads that work together on one convolution wait for each other at its end, and at that of
-    everything after it; with a batch for each they do not, and a sixth of the time is saved.
+    everything after it; with a batch for each they do not, and an eighth of the time is saved.
 
     Args:
         most: threads at most; with one, all is done in the thread that asks, by all of torch's.
