@@ -49,7 +49,7 @@ class PlainUnit(ChoiceUnit):
 
     def forward(self, clip: Clip, choice: int) -> Clip:
         """Run the block of this choice and what follows it."""
-        x, valid, stage_input = clip
+        x, valid, stage_input, _ = clip
         stage_input = x if self.opens else stage_input
         x = self.options[str(choice)](x, valid)
         if self.shortcut is not None:
