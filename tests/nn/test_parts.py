@@ -146,7 +146,10 @@ def test_padded_block_gives_what_each_sequence_gives_alone(text):
 
 def test_spatial_max_equals_max_pool3d_and_keeps_half_precision():
     x = torch.randn(2, 3, 4, 7, 5)
-    assert torch.equal(spatial_max(x), F.max_pool3d(x, (1, 2, 2)))
+    for with_gradient in (False, True):
+        x.requires_grad_(with_gradient)
+        assert torch.equal(spatial_max(x), F.max_pool3d(x, (1, 2, 2)))
+    x.requires_grad_(False)
     with torch.autocast("cpu", torch.bfloat16):
         assert spatial_max(x.bfloat16()).dtype == torch.bfloat16
 

@@ -56,6 +56,7 @@ def test_kept_clips_are_made_once():
     third.release()
     first.release()
     assert memory.used == 0
+    assert look(third) == [0, 2, 4, 6] and memory.used == 0, "made, and not kept again"
 
 
 def test_what_several_clips_share_counts_once():

@@ -22,14 +22,13 @@ from nasgait.errors import ConfigError
 from nasgait.evaluation.protocols import leave_one_out
 from nasgait.evaluation.statistics import kendall
 from nasgait.nn.blocks import ConvBN
-from nasgait.nn.winograd import FRAMES, ROWS, axes_worth_splitting
+from nasgait.nn.winograd import FRAMES, ROWS, Winograd, axes_worth_splitting
 from search_spaces import load_space
 from search_spaces.space import SearchSpace
 from search_spaces.spec import HeadSpec, LayerSpec, SpaceSpec, StageSpec
 from supernet import footprint
 from supernet.column import Memory
 from supernet.descent import Descent
-from supernet.footprint import Footprint
 from supernet.network import slice_state
 from supernet.recalibrate import recalibrate
 from supernet.scoring import Scorer, calibration_sequences
@@ -268,6 +267,23 @@ def test_wide_layers_agree_with_the_plain_loop(store):
     agree(embedded(scorer_of(WIDE, store), chosen), plain_loop(WIDE, store, chosen), 1e-4)
 
 
+@pytest.mark.parametrize(("precision", "most"), [("float32", 2), ("bfloat16", 1)])
+def test_scored_clips_are_convolved_with_less_rounding_in_bfloat16(
+    store, precision, most, monkeypatch
+):
+    split: dict[bool, set[int]] = {True: set(), False: set()}
+    prepare = Winograd.__init__
+
+    def watched(self, weight, bias, dtype, axes):
+        split[bias is not None].add(len(axes))
+        prepare(self, weight, bias, dtype, axes)
+
+    monkeypatch.setattr(Winograd, "__init__", watched)
+    embedded(scorer_of(WIDE, store, precision=precision), [(0, 0, 0), (0, 1, 1)])
+    calibration, scored = split[False], split[True]
+    assert max(calibration) == 2 and max(scored) == most
+
+
 @pytest.mark.parametrize("share", [0, 0.3, 0.6])
 def test_recomputing_costs_no_more_than_each_step_from_the_input_again(store, share, monkeypatch):
     calls = []
@@ -320,20 +336,6 @@ def test_memory_too_little_for_a_single_sequence(store):
     assert embedded(scorer_of(load_space("nano"), store, memory=1.01 * needed), [(0, 0, 0, 0)])
     with pytest.raises(ConfigError, match="need"):
         scorer_of(load_space("nano"), store, memory=0.99 * needed)
-
-
-def test_batches_run_side_by_side_where_networks_are_large_and_memory_suffices(monkeypatch):
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
-    large, small = (Footprint.of(load_space(name).spec) for name in ("sposgait-small", "nano"))
-
-    def threads(footprint, memory, device="cpu"):
-        plan = footprint.plan(memory, 100, torch.device(device), calibration=0, scored=10)
-        assert plan.activations > 0
-        return plan.threads
-
-    assert threads(large, 16e9) == 8
-    assert 1 < threads(large, 3e9) < 8
-    assert threads(large, 0.6e9) == threads(large, 16e9, "cuda") == threads(small, 16e9) == 1
 
 
 RANKS = textwrap.dedent(
