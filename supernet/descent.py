@@ -52,9 +52,9 @@ class Descent:
         calibration: the calibration set; without one the statistics of training hold.
         scored: what to embed.
         memory: for activations along a path; what does not fit is computed again.
-        dtype: of the blocks, and of what layers pass on.  In bfloat16 the scored clips' shortcuts,
-            sums, pooling, temporal aggregation and head compute in float32, and their convolutions
-            are split along one axis only: rounding costs ranks.  Statistics forgive it.
+        dtype: of the convolutions.  What else the scored clips pass through is float32, as are
+            their shortcuts, and a CPU saves fewer of their products: rounding costs ranks.  The
+            calibration's clips are wholly of this type: statistics forgive it.
         threads: that may look at batches side by side.
     """
 
@@ -69,7 +69,7 @@ class Descent:
     ) -> None:
         self._network, self._calibration, self._scored = network, calibration, scored
         self._memory, self._dtype = memory, dtype
-        self._split = 2 if dtype == torch.float32 else 1
+        self._fine = dtype != torch.float32
         self._crew = Crew(threads)
         self._known: dict[tuple[ConvBN, Prefix], Statistics] = {}
         self._trunk: Streams | None = None
@@ -104,7 +104,10 @@ class Descent:
 
     def _walked(self, path: Prefix) -> Streams:
         """The clips behind a path that no other branches off."""
-        clips = Streams(self._entering(self._calibration), self._entering(self._scored))
+        clips = Streams(
+            self._entering(self._calibration, self._dtype),
+            self._entering(self._scored, torch.float32),
+        )
         for layer in range(len(path)):
             opened = self._opened(path[:layer], clips, shared=False)
             last = layer + 1 == len(self._network.units)
@@ -164,12 +167,11 @@ class Descent:
             y = self._convolved(calibration, conv, keep=wanted, consume=number > 0)
             found = self._statistics(conv, path, y, lambda clip: clip.x)
             calibration = self._normalised(y, block, number, found)
-            folded.append(conv.fold(*found, self._dtype, self._split))
+            folded.append(conv.fold(*found, self._dtype, self._fine))
 
         def run(clip: Clip) -> Clip:
-            x = block.run(clip.x, clip.valid, folded).float()
-            clip = unit.close(clip._replace(x=x), in_place=True)
-            return clip if last else clip._replace(x=clip.x.to(self._dtype))
+            x = block.run(clip.x, clip.valid, folded)
+            return unit.close(clip._replace(x=x), in_place=True)
 
         calibration = calibration.then(unit.close, consume=True)
         return Streams(calibration, opened.scored.then(run, keep=not last))
@@ -209,8 +211,12 @@ class Descent:
             self._known[conv, inputs] = found.mean.to(like), (found.m2 / found.count).to(like)
         return self._known[conv, inputs]
 
-    def _entering(self, batches: Sequence[Batch]) -> Column:
-        return Column(lambda i: self._network.enter(*batches[i]()), len(batches), self._memory)
+    def _entering(self, batches: Sequence[Batch], dtype: torch.dtype) -> Column:
+        def enter(batch: int) -> Clip:
+            clip = self._network.enter(*batches[batch]())
+            return clip._replace(x=clip.x.to(dtype))
+
+        return Column(enter, len(batches), self._memory)
 
     def _leaving(self, clips: Column) -> Tensor:
         leave = self._network.leave

@@ -98,14 +98,16 @@ class ConvBN(nn.Module):
         return self.conv.by(self.conv.weight.detach(), None, dtype)
 
     @torch.no_grad()
-    def fold(self, mean: Tensor, var: Tensor, dtype: torch.dtype, split: int = 2) -> Convolution:
+    def fold(
+        self, mean: Tensor, var: Tensor, dtype: torch.dtype, fine: bool = False
+    ) -> Convolution:
         """What does both with these statistics [c], computed in ``dtype``, without gradients.
 
-        ``split`` is that of :meth:`Conv3d.by`.
+        ``fine`` is that of :meth:`Conv3d.by`.
         """
         scale = self.norm.weight * (var + self.norm.eps).rsqrt()
         weight = self.conv.weight * scale.view(-1, 1, 1, 1, 1)
-        return self.conv.by(weight, self.norm.bias - mean * scale, dtype, split)
+        return self.conv.by(weight, self.norm.bias - mean * scale, dtype, fine)
 
 
 class ChoiceBlock(nn.Module):

@@ -6,8 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nasgait.nn.winograd import Winograd, axes_worth_splitting
-
 Kernel = tuple[int, int, int]
 """Time x height x width."""
 
@@ -73,27 +71,31 @@ class Conv3d(nn.Conv3d):
         return self._conv_forward(x, weight, bias)
 
     def by(
-        self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype, split: int = 2
+        self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype, fine: bool = False
     ) -> Convolution:
         """This convolution by another weight and bias, computed in ``dtype``, without gradients.
 
-        Many inputs may go through it: the weight is put in order once.
+        Many inputs may go through it: the weight is put in order once.  What comes out is of the
+        type of what goes in.
 
         Args:
             weight, bias: in place of its own.
             dtype: to compute in.
-            split: axes of the kernel along which a CPU may save products, at the cost of rounding.
+            fine: whether a CPU saves products only as far as that costs no precision.
         """
+        # Here, as it brings numba, which takes a while to import.
+        from nasgait.nn.winograd import Winograd, axes_worth_splitting
+
         weight_then, bias_then = weight.to(dtype), None if bias is None else bias.to(dtype)
 
         def plain(x: Tensor) -> Tensor:
             y: Tensor = self(x.to(dtype), weight_then, bias_then)
-            return y
+            return y.to(x.dtype)
 
-        axes = axes_worth_splitting(weight)[:split]
+        axes = axes_worth_splitting(weight, fine)
         if weight.is_cuda or max(self.stride) > 1 or not axes:
             return plain
-        fast = Winograd(weight, bias, dtype, axes)
+        fast = Winograd(weight, bias, dtype, axes, first_wide=fine)
         return lambda x: fast(x) if fast.pays(x) else plain(x)
 
     def _frame_by_frame(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -16,7 +16,7 @@ from nasgait.nn.winograd import COLUMNS, FRAMES, INPUTS, OUTPUTS, ROWS, WEIGHTS,
 SPLITS = [
     ((3, 3, 3), [FRAMES]),
     ((3, 3, 3), [FRAMES, ROWS]),
-    ((3, 3, 3), [FRAMES, ROWS, COLUMNS]),
+    ((3, 3, 3), [FRAMES, COLUMNS]),
     ((3, 1, 3), [FRAMES]),
     ((3, 1, 3), [FRAMES, COLUMNS]),
     ((3, 3, 1), [FRAMES, ROWS]),
@@ -44,20 +44,32 @@ def test_the_mixes_are_an_exact_correlation():
     split=st.sampled_from(SPLITS),
     shape=st.tuples(*[st.integers(1, n) for n in (3, 9, 13, 9, 7)]),
     bias=st.booleans(),
+    first_wide=st.booleans(),
     at_once=st.sampled_from([1, 4000, winograd.AT_ONCE]),
 )
-def test_equals_the_plain_convolution(split, shape, bias, at_once):
+def test_equals_the_plain_convolution(split, shape, bias, first_wide, at_once):
     kernel, axes = split
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(shape, generator=generator)
     weight = torch.randn(5, shape[1], *kernel, generator=generator)
     b = torch.randn(5, generator=generator) if bias else None
     with patch.object(winograd, "AT_ONCE", at_once):
-        y = Winograd(weight, b, torch.float32, axes)(x)
+        y = Winograd(weight, b, torch.float32, axes, first_wide)(x)
     padding = [side // 2 for side in kernel]
     exact = F.conv3d(x.double(), weight.double(), None if b is None else b.double(), 1, padding)
     torch.testing.assert_close(y.double(), exact, rtol=0, atol=1e-5 * float(exact.abs().max() + 1))
     assert y.movedim(1, -1).is_contiguous()
+
+
+def rounding(x, weight, bias, dtype, axes, first_wide=False):
+    """By how much more Winograd's way rounds than a plain convolution does."""
+    exact = F.conv3d(x.double(), weight.double(), bias.double(), padding=1)
+    found = (
+        Winograd(weight, bias, dtype, axes, first_wide)(x),
+        F.conv3d(x.to(dtype), weight.to(dtype), bias.to(dtype), padding=1),
+    )
+    ours, plain = (float((y.double() - exact).square().mean()) ** 0.5 for y in found)
+    return ours / plain
 
 
 @pytest.mark.parametrize(
@@ -72,33 +84,42 @@ def test_equals_the_plain_convolution(split, shape, bias, at_once):
 def test_rounds_little_more_than_the_plain_convolution(dtype, axes, worse):
     torch.manual_seed(0)
     x, weight = torch.relu(torch.randn(1, 64, 16, 8, 6)), torch.randn(32, 64, 3, 3, 3)
-    x = x.to(dtype)
-    exact = F.conv3d(x.double(), weight.double(), padding=1)
-    gaps = [
-        float((y.double() - exact).square().mean().sqrt())
-        for y in (
-            Winograd(weight, None, dtype, axes)(x),
-            F.conv3d(x, weight.to(dtype), padding=1),
-        )
-    ]
-    assert gaps[0] < worse * gaps[1]
+    assert rounding(x, weight, torch.randn(32), dtype, axes) < worse
+
+
+@pytest.mark.parametrize("axes", [[FRAMES], [FRAMES, ROWS]])
+def test_with_a_wide_first_product_rounds_less_than_a_plain_one_where_neighbours_are_alike(axes):
+    torch.manual_seed(0)
+    x = F.interpolate(torch.rand(1, 64, 4, 3, 6), (16, 12, 6), mode="trilinear")
+    weight, bias = torch.randn(32, 64, 3, 3, 3), torch.randn(32)
+    assert rounding(x, weight, bias, torch.bfloat16, axes, first_wide=True) < 1
+    assert rounding(x, weight, bias, torch.bfloat16, axes) > 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kernel", [(3, 3, 3), (1, 1, 1)])
+def test_what_comes_out_is_of_the_type_of_what_goes_in(dtype, kernel):
+    conv = Conv3d(16, 8, kernel)
+    by = conv.by(conv.weight.detach(), torch.zeros(8), torch.bfloat16, fine=True)
+    assert by(torch.rand(1, 16, 8, 4, 4, dtype=dtype)).dtype == dtype
 
 
 def test_is_used_where_it_pays(monkeypatch):
     used = []
     monkeypatch.setattr(Winograd, "__call__", lambda self, x: used.append(self._axes) or x)
 
-    def run(c, kernel, frames, split=2):
+    def run(c, kernel, frames, fine=False):
         conv = Conv3d(c, 64, kernel)
-        conv.by(conv.weight.detach(), None, torch.float32, split)(torch.rand(1, c, frames, 4, 4))
+        conv.by(conv.weight.detach(), None, torch.float32, fine)(torch.rand(1, c, frames, 4, 4))
 
     run(64, (3, 1, 3), 8)
-    run(64, (3, 3, 3), 8)
     run(128, (3, 3, 3), 8)
-    run(128, (3, 3, 3), 8, split=1)
     run(256, (1, 3, 3), 5)
-    assert used == [[FRAMES], [FRAMES], [FRAMES, ROWS], [FRAMES], [ROWS, COLUMNS]]
+    run(128, (3, 3, 3), 8, fine=True)
+    run(256, (3, 1, 3), 8, fine=True)
+    assert used == [[FRAMES], [FRAMES, ROWS], [ROWS, COLUMNS], [FRAMES, ROWS], [FRAMES]]
     run(64, (3, 1, 3), 5)  # 8 outputs for 5
     run(8, (3, 3, 3), 8)  # few channels
     run(512, (1, 1, 1), 8)
+    run(512, (1, 1, 3), 8, fine=True)
     assert len(used) == 5

@@ -21,8 +21,9 @@ from nasgait.engine.precision import autocast
 from nasgait.errors import ConfigError
 from nasgait.evaluation.protocols import leave_one_out
 from nasgait.evaluation.statistics import kendall
-from nasgait.nn.blocks import ConvBN
-from nasgait.nn.winograd import FRAMES, ROWS, Winograd, axes_worth_splitting
+from nasgait.nn.blocks import ChoiceBlock, ConvBN
+from nasgait.nn.convolution import Conv3d
+from nasgait.nn.winograd import FRAMES, ROWS, axes_worth_splitting
 from search_spaces import load_space
 from search_spaces.space import SearchSpace
 from search_spaces.spec import HeadSpec, LayerSpec, SpaceSpec, StageSpec
@@ -267,21 +268,30 @@ def test_wide_layers_agree_with_the_plain_loop(store):
     agree(embedded(scorer_of(WIDE, store), chosen), plain_loop(WIDE, store, chosen), 1e-4)
 
 
-@pytest.mark.parametrize(("precision", "most"), [("float32", 2), ("bfloat16", 1)])
+@pytest.mark.parametrize(("precision", "fine"), [("float32", False), ("bfloat16", True)])
 def test_scored_clips_are_convolved_with_less_rounding_in_bfloat16(
-    store, precision, most, monkeypatch
+    store, precision, fine, monkeypatch
 ):
-    split: dict[bool, set[int]] = {True: set(), False: set()}
-    prepare = Winograd.__init__
+    asked: dict[bool, set[bool]] = {True: set(), False: set()}
+    types: dict[bool, set[torch.dtype]] = {True: set(), False: set()}
+    prepare, run = Conv3d.by, ChoiceBlock.run
 
-    def watched(self, weight, bias, dtype, axes):
-        split[bias is not None].add(len(axes))
-        prepare(self, weight, bias, dtype, axes)
+    def watched(self, weight, bias, dtype, fine=False):
+        if self.kernel_size != (1, 1, 1):
+            asked[bias is not None].add(fine)
+            types[bias is not None].add(dtype)
+        return prepare(self, weight, bias, dtype, fine)
 
-    monkeypatch.setattr(Winograd, "__init__", watched)
+    def seen(self, x, valid, folded):
+        y = run(self, x, valid, folded)
+        assert x.dtype == y.dtype == torch.float32
+        return y
+
+    monkeypatch.setattr(Conv3d, "by", watched)
+    monkeypatch.setattr(ChoiceBlock, "run", seen)
     embedded(scorer_of(WIDE, store, precision=precision), [(0, 0, 0), (0, 1, 1)])
-    calibration, scored = split[False], split[True]
-    assert max(calibration) == 2 and max(scored) == most
+    assert asked == {False: {False}, True: {fine}}
+    assert types[True] == types[False] == {getattr(torch, precision)}
 
 
 @pytest.mark.parametrize("share", [0, 0.3, 0.6])

@@ -1,0 +1,116 @@
+"""Weighted sums of neighbours beside those of numpy and torch."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.lib.stride_tricks import sliding_window_view
+
+from nasgait.nn import mixing
+from nasgait.nn.mixing import _add_up, compiled, mix, unmix
+
+RNG = np.random.default_rng(0)
+BY, BACK = RNG.normal(size=(6, 6)), RNG.normal(size=(4, 6))
+AXES = [[-4], [-3], [-2], [-4, -3], [-4, -2], [-3, -2]]
+SHAPES = st.tuples(
+    *[st.integers(1, most) for most in (3, 9, 9, 9)], st.sampled_from([1, 5, mixing.PIECE + 3])
+)
+
+
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def mixed_by_numpy(x, axis):
+    """[6, ...] from windows that are cut out of x with zeros around it."""
+    length = x.shape[axis]
+    margins = [(0, 0)] * x.ndim
+    margins[axis] = 1, 1 + -length % 4
+    windows = sliding_window_view(np.pad(x, margins), 6, axis)
+    every = np.take(windows, range(0, windows.shape[axis - 1], 4), axis - 1)
+    return np.einsum("...w,mw->m...", every, BY)
+
+
+def unmixed_by_numpy(y, axis, length):
+    """[...] from y [6, ...]."""
+    outputs = np.moveaxis(np.einsum("m...,om->o...", y, BACK), 0, axis)
+    shape = list(y.shape[1:])
+    shape[axis] *= 4
+    return np.take(outputs.reshape(shape), range(length), axis)
+
+
+@given(axes=st.sampled_from(AXES), shape=SHAPES)
+def test_mixes_as_numpy_does(axes, shape):
+    x = np.random.default_rng(1).normal(size=shape)
+    found = mix(torch.from_numpy(x), axes, BY, torch.float64).numpy()
+    expected = x
+    for axis in axes:
+        expected = mixed_by_numpy(expected, axis)
+    if len(axes) == 2:
+        expected = np.swapaxes(expected, 0, 1).reshape(36, *expected.shape[2:])
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+@given(axes=st.sampled_from(AXES), shape=SHAPES, apart=st.booleans())
+def test_unmixes_as_numpy_does(axes, shape, apart):
+    tiles = [-(-n // 4) if axis in axes else n for axis, n in zip(range(-5, 0), shape, strict=True)]
+    y = np.random.default_rng(2).normal(size=[6 ** len(axes), *tiles])
+    expected = y.reshape([6] * len(axes) + tiles)
+    for axis in reversed(axes):
+        expected = np.moveaxis(expected, len(expected.shape) - 6, 0)
+        expected = unmixed_by_numpy(expected, axis, shape[axis])
+    found, first = torch.full(shape, torch.nan, dtype=torch.float64), None
+    if apart:
+        first, y[0] = torch.from_numpy(y[0].copy()), np.nan
+    assert unmix(torch.from_numpy(y), axes, BACK, found, first) is found
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("axes", AXES)
+def test_threads_share_the_work_and_change_nothing(axes, threads):
+    x = torch.randn(2, 9, 8, 7, 5)
+    by, back = BY.astype(np.float32), BACK.astype(np.float32)
+    found = []
+    for number in (1, 2, 5, 1000):
+        threads(number)
+        y = mix(x, axes, by, torch.bfloat16)
+        found.append((y, unmix(y, axes, back, torch.empty_like(x))))
+    for y, z in found[1:]:
+        assert torch.equal(y, found[0][0]) and torch.equal(z, found[0][1])
+
+
+def test_rounds_to_bfloat16_as_torch_does():
+    x = torch.randn(60_000) * torch.logspace(-30, 30, 60_000)
+    x[:4] = torch.tensor([torch.inf, -torch.inf, torch.nan, 0])
+    x[4:20_000].view(torch.int32).bitwise_and_(-1 << 16).bitwise_or_(1 << 15)  # ties
+    one = np.eye(6, dtype=np.float32)
+    found = torch.empty(60_000, dtype=torch.bfloat16)
+    zeros = np.zeros(60_000, np.float32)
+    _add_up(x.numpy(), 0, zeros, (0,) * 5, one, 0, found.view(torch.uint16).numpy(), 0, len(x))
+    assert torch.equal(found[:2], x[:2].bfloat16()) and found[2].isnan()
+    assert torch.equal(found[3:], x[3:].bfloat16())
+
+
+def test_widens_every_bfloat16_as_torch_does():
+    numbers = torch.arange(1 << 16, dtype=torch.int32).to(torch.int16).view(torch.bfloat16)
+    one, found = np.eye(6, dtype=np.float32), np.empty(1 << 16, np.float32)
+    zeros = np.zeros(1 << 16, np.float32)
+    bits = numbers.view(torch.uint16).numpy()
+    _add_up(bits, 0, zeros, (0,) * 5, one, 0, found, 0, len(found))
+    np.testing.assert_array_equal(found, numbers.float().numpy())
+
+
+def test_compiles_where_nothing_can_be_kept(monkeypatch):
+    njit = mixing.njit
+
+    def without_a_place(cache=False, **options):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return njit(**options)
+
+    monkeypatch.setattr(mixing, "njit", without_a_place)
+    assert compiled(lambda: 7)() == 7
