@@ -67,6 +67,7 @@ class RunDir:
 
     path: Path
     config: dict[str, Any]
+    """The settings; of ``search`` those that the search itself wrote down, if it did."""
     config_text: str
     results: dict[str, Any]
     networks: tuple[Network, ...]
@@ -116,6 +117,9 @@ def read_run(path: str | Path) -> RunDir:
 
     results: dict[str, Any] = read("results.json", _json, {})
     config: dict[str, Any] = read("config.yaml", read_yaml, {})
+    searched = read("search/config.yaml", read_yaml, {}).get("search")
+    if searched:  # perhaps by a command of its own, with settings of its own
+        config["search"] = searched
     if config.get("space", "unknown") is None:
         missing = [name for name in missing if not name.startswith(SEARCHING)]
     return RunDir(

@@ -141,6 +141,15 @@ def test_search_for_several_objectives_shows_what_it_covers(run_dir):
     assert any("beaten by none in mAP, MACs and latency together" in c for c in page.captions)
 
 
+def test_a_search_with_settings_of_its_own_is_described_by_them(run_dir):
+    text = (run_dir / "config.yaml").read_text()
+    own = text.replace("  - map\n", "  - rank1\n  - params\n")
+    (run_dir / "search" / "config.yaml").write_text(own)
+    (run_dir / "search" / "pareto.json").unlink()
+    page = page_of(run_dir)
+    assert any("beaten by none in rank-1 and params together" in c for c in page.captions)
+
+
 def test_captions_say_how_it_was_measured(study):
     text = " ".join(page_of(study).captions)
     assert "leave-one-out: each test sequence is a probe against all others" in text
