@@ -54,6 +54,10 @@ def panels(number: int, share: bool = True) -> tuple[Figure, list[Axes]]:
     return figure, list(figure.subplots(1, number, squeeze=False, sharey=share)[0])
 
 
+FAR = 2
+"""Largest costs away from which on a budget would only press the networks together."""
+
+
 def legend(figure: Figure, axes: Iterable[Axes]) -> None:
     """One legend below the panels, clear of all data: each label once, what lies on top first."""
     handles: dict[str, Any] = {}
@@ -65,7 +69,7 @@ def legend(figure: Figure, axes: Iterable[Axes]) -> None:
 
 
 def cost_axis(panel: Axes, cost: str, values: Sequence[float], limit: float | None) -> float:
-    """Label the cost axis and mark the budget's limit; returns the unit of the axis."""
+    """Label the cost axis and mark a budget's limit that is not far off; returns its unit."""
     largest = max(values)
     unit, letter = next(
         ((u, s) for u, s in ((1e9, "G"), (1e6, "M"), (1e3, "K")) if largest >= u), (1.0, "")
@@ -75,6 +79,6 @@ def cost_axis(panel: Axes, cost: str, values: Sequence[float], limit: float | No
     name = COST_NAMES[cost]
     panel.set_xlabel(f"{name} ({letter})" if letter else name)
     panel.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
-    if limit is not None:
+    if limit is not None and limit <= FAR * largest:
         panel.axvline(limit / unit, color=BLACK, linestyle=":", linewidth=1.4, label="budget")
     return unit

@@ -117,9 +117,9 @@ def read_run(path: str | Path) -> RunDir:
 
     results: dict[str, Any] = read("results.json", _json, {})
     config: dict[str, Any] = read("config.yaml", read_yaml, {})
-    searched = read("search/config.yaml", read_yaml, {}).get("search")
-    if searched:  # perhaps by a command of its own, with settings of its own
-        config["search"] = searched
+    own: dict[str, Any] = read("search/config.yaml", read_yaml, {})
+    if "search" in own:
+        config["search"] = own["search"]
     if config.get("space", "unknown") is None:
         missing = [name for name in missing if not name.startswith(SEARCHING)]
     return RunDir(

@@ -82,6 +82,16 @@ def test_figures_are_svg(drawn):
         assert len(svg) < 400_000, name
 
 
+def test_a_budget_far_from_all_networks_is_not_drawn(drawn):
+    ledger = [entry(10.0, 5, 0), entry(12.0, 7, 0), entry(12.0, 6, 2)]
+
+    def scatter(macs):
+        return search_plots.search_scatter(ledger, ledger[:1], "map", "mAP (%)", {"macs": macs})
+
+    assert scatter(None) == scatter(15)
+    assert scatter(14) != scatter(None) != scatter(6.5)
+
+
 def test_same_data_same_bytes(drawn):
     assert figures() == drawn
 
