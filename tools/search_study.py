@@ -213,6 +213,7 @@ def main() -> None:
     """Print a table of the mean and of the seeds won against the better pymoo."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=100)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--population", type=int, default=40)
     parser.add_argument("--epochs", type=int, default=10, help="generations after the first")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
@@ -220,7 +221,7 @@ def main() -> None:
     began = time.perf_counter()
     with ProcessPoolExecutor(args.jobs) as pool:
         one = partial(outcome, population=args.population, epochs=args.epochs)
-        outcomes = list(pool.map(one, range(args.seeds)))
+        outcomes = list(pool.map(one, range(args.first, args.first + args.seeds)))
     found = {
         problem: {arm: [o[problem][arm] for o in outcomes] for arm in ARMS}
         for problem in outcomes[0]
