@@ -81,19 +81,22 @@ class Conv3d(nn.Conv3d):
         Args:
             weight, bias: in place of its own.
             dtype: to compute in.
-            fine: whether a CPU saves products only as far as that costs no precision.
+            fine: whether a CPU saves products only as far as that costs no precision where
+                neighbours are alike and what goes in is float32.
         """
-        # Here, as it brings numba, which takes a while to import.
-        from nasgait.nn.winograd import Winograd, axes_worth_splitting
-
         weight_then, bias_then = weight.to(dtype), None if bias is None else bias.to(dtype)
 
         def plain(x: Tensor) -> Tensor:
             y: Tensor = self(x.to(dtype), weight_then, bias_then)
             return y.to(x.dtype)
 
+        if weight.is_cuda or max(self.stride) > 1 or 3 not in self.kernel_size:
+            return plain
+        # Here, as it brings numba, which takes a while to import.
+        from nasgait.nn.winograd import Winograd, axes_worth_splitting
+
         axes = axes_worth_splitting(weight, fine)
-        if weight.is_cuda or max(self.stride) > 1 or not axes:
+        if not axes:
             return plain
         fast = Winograd(weight, bias, dtype, axes, first_wide=fine)
         return lambda x: fast(x) if fast.pays(x) else plain(x)

@@ -23,12 +23,12 @@ TILE = 4
 """Neighbours that are computed together."""
 
 MIXED = 6
-"""Neighbours that are mixed for them, and their mixtures."""
+"""Neighbours that are mixed for them, and as many mixtures there are."""
 
 PIECE = 512
 """Numbers of a row that are worked on at once, so that those of all rows stay in a cache."""
 
-bits, float32, unsigned = np.uint32, np.float32, np.uintp
+bits, float32, unsigned = np.uint32, np.float32, np.uintp  # numba widens what is not named
 
 
 def mix(x: Tensor, axes: Sequence[int], by: NDArray[Any], dtype: torch.dtype) -> Tensor:
@@ -39,7 +39,7 @@ def mix(x: Tensor, axes: Sequence[int], by: NDArray[Any], dtype: torch.dtype) ->
     Args:
         x: [...], contiguous.
         axes: in their order, counted from the last.
-        by: [6, 6], a row for each mixture; float32, or float64 for that.
+        by: [6, 6], a row for each mixture; float32, or float64 for float64 numbers.
         dtype: of the mixtures.
 
     Returns:
@@ -62,15 +62,15 @@ def unmix(
     Args:
         y: [6 or 36, ...] as :func:`mix` returns them.
         axes: as there.
-        by: [4, 6], a row for each neighbour; float32, or float64 for that.
+        by: [4, 6], a row for each neighbour; float32, or float64 for float64 numbers.
         found: [...], contiguous; what to write to.
         first: stands in for y[0], as wide as ``by``, contiguous.
 
     Returns:
         ``found``.
     """
-    stands_in = np.empty(0, by.dtype) if first is None else _flat(first)
-    _share_out(_unmix, _sizes(found, axes), _flat(y), stands_in, by, len(axes), _flat(found))
+    stand_in = np.empty(0, by.dtype) if first is None else _flat(first)
+    _share_out(_unmix, _sizes(found, axes), _flat(y), stand_in, by, len(axes), _flat(found))
     return found
 
 
@@ -94,22 +94,27 @@ def _share_out(kernel: Any, sizes: tuple[int, ...], *arguments: Any) -> None:
     outer, along, middle, *_ = sizes
     tiles = outer * -(-along // TILE) * middle
     threads = min(torch.get_num_threads(), tiles)
-    if threads == 1:
+    if threads <= 1:
         kernel(0, tiles, sizes, *arguments)
         return
     ends = [tiles * part // threads for part in range(threads + 1)]
-    parts = [_pool().submit(kernel, begin, end, sizes, *arguments) for begin, end in pairwise(ends)]
+    pool = _pool(torch.get_num_threads())
+    parts = [pool.submit(kernel, begin, end, sizes, *arguments) for begin, end in pairwise(ends)]
     for part in parts:
         part.result()
 
 
 @cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(thread_name_prefix="mixing")
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, "mixing")
 
 
 def compiled(function: Any) -> Any:
-    """A function in machine code, which the next process finds on disk if anything can be kept."""
+    """A function in machine code, which the next process finds on disk if anything can be kept.
+
+    It lies in ``__pycache__``, in the user's cache, or in ``NUMBA_CACHE_DIR``.  What a full disk
+    has left of it there may be deleted.
+    """
     options: dict[str, Any] = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
     try:
         return njit(cache=True, **options)(function)
@@ -134,7 +139,7 @@ def _widened(number: Any) -> Any:
 
 
 def put(row: Any, place: Any, number: Any) -> Any:
-    """Write a number to a row, rounded to the nearest bfloat16 where the row is of uint16."""
+    """Write a number to a row, rounded to bfloat16 (nearest, ties to even) if it is of uint16."""
     raise NotImplementedError
 
 
@@ -207,9 +212,10 @@ def _mix(begin: int, end: int, sizes: Any, x: Any, by: Any, axes: int, found: An
     _, along, middle, across, numbers = sizes
     tiles_l, tiles_k = -(-along // TILE), -(-across // TILE)
     piece = min(PIECE, numbers)
-    ring = np.zeros(MIXED * MIXED * piece, by.dtype)  # of each mixture, the last six rows
+    # Of each mixture, the last six rows: no tile needs others.
+    ring = np.zeros(MIXED * MIXED * piece, by.dtype)
     inside_l, inside_k = np.empty_like(by), np.empty_like(by)
-    row, mixture = middle * across * numbers, found.size // MIXED**axes
+    stride, mixture = middle * across * numbers, found.size // MIXED**axes
     for tile in range(begin, end):
         i, t, q = tile // middle // tiles_l, tile // middle % tiles_l, tile % middle
         six = _six(t, along, by, inside_l)
@@ -220,7 +226,7 @@ def _mix(begin: int, end: int, sizes: Any, x: Any, by: Any, axes: int, found: An
                 until = min(TILE * u + TILE + 1, across)
                 for k in range(done, until):
                     at = x0 + k * numbers + j
-                    first, others = at + six[0] * row, _others(six, row, at)
+                    first, others = at + six[0] * stride, _others(six, stride, at)
                     for m in range(MIXED):
                         if axes == 1:
                             place = m * mixture + to + j
@@ -243,15 +249,15 @@ def _mix(begin: int, end: int, sizes: Any, x: Any, by: Any, axes: int, found: An
 
 @compiled
 def _unmix(
-    begin: int, end: int, sizes: Any, y: Any, first: Any, by: Any, axes: int, found: Any
+    begin: int, end: int, sizes: Any, y: Any, stand_in: Any, by: Any, axes: int, found: Any
 ) -> None:
     """:func:`unmix` for some tiles of found [a, l, m, k, b]."""
     _, along, middle, across, numbers = sizes
     tiles_l, tiles_k = -(-along // TILE), -(-across // TILE)
     piece = min(PIECE, numbers)
     sums = np.empty(TILE * MIXED * piece, by.dtype)
-    row, mixture = middle * across * numbers, y.size // MIXED**axes
-    six = (0, 1, 2, 3, 4, 5)
+    stride, mixture = middle * across * numbers, y.size // MIXED**axes
+    every = (0, 1, 2, 3, 4, 5)
     for tile in range(begin, end):
         i, t, q = tile // middle // tiles_l, tile // middle % tiles_l, tile % middle
         outputs_l = min(TILE, along - TILE * t)
@@ -262,24 +268,24 @@ def _unmix(
                 n, at = min(piece, numbers - j), (tile * tiles_k + u) * numbers + j
                 if axes == 1:
                     for o in range(outputs_l):
-                        place, others = to + o * row + j, _others(six, mixture, at)
-                        if first.size:
-                            _add_up(first, at, y, others, by, o, found, place, n)
+                        place, others = to + o * stride + j, _others(every, mixture, at)
+                        if stand_in.size:
+                            _add_up(stand_in, at, y, others, by, o, found, place, n)
                         else:
                             _add_up(y, at, y, others, by, o, found, place, n)
                     continue
                 for m in range(MIXED):
                     y0 = at + m * MIXED * mixture
-                    others = _others(six, mixture, y0)
+                    others = _others(every, mixture, y0)
                     for p in range(outputs_k):
                         place = (p * MIXED + m) * piece
-                        if m == 0 and first.size:
-                            _add_up(first, at, y, others, by, p, sums, place, n)
+                        if m == 0 and stand_in.size:
+                            _add_up(stand_in, at, y, others, by, p, sums, place, n)
                         else:
                             _add_up(y, y0, y, others, by, p, sums, place, n)
                 for p in range(outputs_k):
                     s0 = p * MIXED * piece
-                    others = _others(six, piece, s0)
+                    others = _others(every, piece, s0)
                     for o in range(outputs_l):
-                        place = to + o * row + p * numbers + j
+                        place = to + o * stride + p * numbers + j
                         _add_up(sums, s0, sums, others, by, o, found, place, n)

@@ -1,5 +1,7 @@
 """Weighted sums of neighbours beside those of numpy and torch."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -68,6 +70,21 @@ def test_unmixes_as_numpy_does(axes, shape, apart):
         first, y[0] = torch.from_numpy(y[0].copy()), np.nan
     assert unmix(torch.from_numpy(y), axes, BACK, found, first) is found
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-12)
+
+
+def test_threads_get_as_many_tiles_each(threads, monkeypatch):
+    shares = []
+
+    class Pool:
+        def submit(self, kernel, begin, end, *arguments):
+            assert kernel.targetoptions["nogil"]
+            shares.append((begin, end))
+            return ThreadPoolExecutor(1).submit(kernel, begin, end, *arguments)
+
+    monkeypatch.setattr(mixing, "_pool", lambda count: Pool() if count == 3 else None)
+    threads(3)
+    mix(torch.randn(1, 29, 2, 2, 5), [-4], BY.astype(np.float32), torch.float32)
+    assert shares == [(0, 2), (2, 5), (5, 8)]
 
 
 @pytest.mark.parametrize("axes", AXES)

@@ -96,6 +96,36 @@ def test_with_a_wide_first_product_rounds_less_than_a_plain_one_where_neighbours
     assert rounding(x, weight, bias, torch.bfloat16, axes) > 1
 
 
+def test_a_fine_convolution_has_a_wide_first_product():
+    torch.manual_seed(0)
+    x = F.interpolate(torch.rand(1, 64, 4, 3, 6), (16, 12, 6), mode="trilinear")
+    conv = Conv3d(64, 32, (3, 3, 3))
+    weight, bias = conv.weight.detach(), torch.zeros(32)
+    exact = F.conv3d(x.double(), weight.double(), padding=1)
+    fine, coarse = (
+        float((conv.by(weight, bias, torch.bfloat16, fine)(x).double() - exact).square().mean())
+        for fine in (True, False)
+    )
+    assert fine < coarse / 1.2
+
+
+@pytest.mark.parametrize("first_wide", [False, True])
+@pytest.mark.parametrize(("dtype", "size"), [(torch.float32, 4), (torch.bfloat16, 2)])
+@pytest.mark.parametrize(("kernel", "products"), [((3, 3, 1), 36), ((3, 3, 3), 3 * 36)])
+def test_holds_no_more_weights_than_it_multiplies_by(kernel, products, dtype, size, first_wide):
+    weight = torch.randn(8, 16, *kernel)
+    fast = Winograd(weight, None, dtype, [FRAMES, ROWS], first_wide)
+    held = {part.untyped_storage().data_ptr(): part.untyped_storage().nbytes()
+            for part in vars(fast).values() if isinstance(part, torch.Tensor)}  # fmt: skip
+    wide = products // 36 if first_wide else 0
+    assert sum(held.values()) == 8 * 16 * (wide * 4 + (products - wide) * size)
+
+
+def test_an_empty_batch_comes_out_empty():
+    fast = Winograd(torch.randn(8, 16, 3, 3, 3), torch.zeros(8), torch.float32, [FRAMES, ROWS])
+    assert fast(torch.empty(0, 16, 5, 6, 7)).shape == (0, 8, 5, 6, 7)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("kernel", [(3, 3, 3), (1, 1, 1)])
 def test_what_comes_out_is_of_the_type_of_what_goes_in(dtype, kernel):
@@ -122,4 +152,6 @@ def test_is_used_where_it_pays(monkeypatch):
     run(8, (3, 3, 3), 8)  # few channels
     run(512, (1, 1, 1), 8)
     run(512, (1, 1, 3), 8, fine=True)
+    run(128, (5, 3, 3), 8)
+    run(128, (7, 1, 3), 8)
     assert len(used) == 5
