@@ -124,7 +124,7 @@ def compiled(function: Any) -> Any:
 
 def widened(number: Any) -> Any:
     """A bfloat16, given as uint16, as float32; other numbers as they are."""
-    raise NotImplementedError
+    raise NotImplementedError("numba compiles this; unset NUMBA_DISABLE_JIT")
 
 
 @overload(widened)
@@ -140,7 +140,7 @@ def _widened(number: Any) -> Any:
 
 def put(row: Any, place: Any, number: Any) -> Any:
     """Write a number to a row, rounded to bfloat16 (nearest, ties to even) if it is of uint16."""
-    raise NotImplementedError
+    raise NotImplementedError("numba compiles this; unset NUMBA_DISABLE_JIT")
 
 
 @overload(put)
