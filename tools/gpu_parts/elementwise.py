@@ -1,0 +1,89 @@
+"""What stands between convolutions: BatchNorm, ReLU, sums and maxima, which move memory only."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gpu_parts.machine import Task, milliseconds
+from nasgait.nn.norm import BatchNorm
+from nasgait.nn.pooling import GeMPyramid, spatial_max, temporal_max
+
+FIRST, LAST = (128, 64, 30, 64, 44), (128, 256, 10, 16, 11)
+"""Activations [n, c, s, h, w] behind the first convolution, and behind the last."""
+
+
+def measured_elementwise(task: Task) -> dict[str, Any]:
+    """Forward and backward times of each operation, beside the traffic it cannot avoid."""
+    rows: dict[str, Any] = {}
+    compiled = task.device.type == "cuda"
+    for name, shape in (("first", FIRST), ("last", LAST)):
+        shape = (2, 8, *shape[2:]) if task.small else shape
+        for label, (step, moved) in operations(shape, task.device, compiled).items():
+            if not task.time_left():
+                rows[f"{name}: {label}"] = {"left_out": "no time left"}
+                continue
+            try:
+                spent = milliseconds(step, task.device)
+            except Exception as fault:
+                rows[f"{name}: {label}"] = {"failed": f"{type(fault).__name__}: {fault}"[:300]}
+                continue
+            floor = 1000 * moved / task.limits["copy_bytes_per_second"]
+            rows[f"{name}: {label}"] = {"ms": spent, "floor_ms": floor, "share": floor / spent}
+    return {"rows": rows}
+
+
+def operations(
+    shape: tuple[int, ...], device: torch.device, compiled: bool
+) -> dict[str, tuple[Callable[[], Any], float]]:
+    """Each with the bytes that forward and backward pass move at least."""
+
+    def draw() -> Tensor:
+        x = torch.randn(shape, device=device, dtype=torch.bfloat16)
+        return x.contiguous(memory_format=torch.channels_last_3d).requires_grad_()
+
+    x, side = draw(), draw()
+    norm, eager = BatchNorm(shape[1]).to(device), torch.nn.BatchNorm3d(shape[1]).to(device)
+    pyramid = GeMPyramid((16,)).to(device)
+    valid = torch.ones(shape[0], 1, shape[2], 1, 1, dtype=torch.bool, device=device)
+    valid[0, :, -1] = False
+
+    def both(forward: Callable[[], Tensor]) -> Callable[[], Any]:
+        def step() -> None:
+            y = forward()
+            torch.autograd.grad(y, [x], torch.ones_like(y), allow_unused=True)
+
+        return step
+
+    def norm_relu(x: Tensor) -> Tensor:
+        return F.relu(eager(x))
+
+    def norm_add_relu(x: Tensor, side: Tensor) -> Tensor:
+        return F.relu(eager(x) + side)
+
+    size = x.nbytes
+    found = {
+        # Forward: read twice, write; backward: gradient and input read twice, write.
+        "BatchNorm": (both(lambda: norm(x)), 8 * size),
+        "BatchNorm, padded": (both(lambda: norm(x, valid)), 8 * size),
+        "BatchNorm and ReLU": (both(lambda: F.relu_(norm(x))), 8 * size),
+        "BatchNorm, add, ReLU": (both(lambda: F.relu_(norm(x) + side)), 10 * size),
+        "spatial maximum": (both(lambda: spatial_max(x)), 2.75 * size),
+        "temporal maximum": (both(lambda: temporal_max(x)), 2 * size),
+        "GeM pyramid": (both(lambda: pyramid(temporal_max(x))), 2 * size),
+    }
+    if compiled:
+        relu, add = torch.compile(norm_relu), torch.compile(norm_add_relu)
+        found["BatchNorm and ReLU, compiled"] = (both(lambda: relu(x)), 8 * size)
+        found["BatchNorm, add, ReLU, compiled"] = (both(lambda: add(x, side)), 10 * size)
+    return found
+
+
+def table(found: dict[str, Any]) -> list[str]:
+    """A line for each operation."""
+    return [
+        f"{name:40}" + (f"{row['ms']:9.3f} ms {row['share']:6.0%}" if "ms" in row else f"{row}")
+        for name, row in found["rows"].items()
+    ]
