@@ -67,6 +67,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--small", action="store_true", help="small sizes, on the CPU")
     parser.add_argument("--parity", action="store_true", help="errors instead of speed")
     parser.add_argument("--only", nargs="+", help="these parts alone", choices=[*SPEED, *PARITY])
+    parser.add_argument("--networks", nargs="+", default=[], help="parity of these alone")
     parser.add_argument("--part", help=argparse.SUPPRESS)
     parser.add_argument("--seconds", type=float, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -87,6 +88,7 @@ def in_process(
         command = [sys.executable, str(TOOLS / "gpu_check.py"), "--part", name]
         command += ["--out", str(out), "--seconds", str(seconds)]
         command += ["--small"] if args.small else []
+        command += ["--networks", *args.networks] if args.networks else []
         environment = {**os.environ, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
         try:
             done = subprocess.run(command, env=environment, timeout=seconds + GRACE)
@@ -107,7 +109,8 @@ def run_part(args: argparse.Namespace) -> int:
         return 2
     device = torch.device("cpu" if args.small else "cuda")
     limits = json.loads(args.out.read_text())
-    task = Task(device, args.small, time.monotonic() + args.seconds, limits)
+    deadline = time.monotonic() + args.seconds
+    task = Task(device, args.small, deadline, limits, tuple(args.networks))
     function = (SPEED | PARITY)[args.part][0]
     try:
         found = getattr(importlib.import_module(f"gpu_parts.{args.part}"), function)(task)

@@ -40,6 +40,16 @@ class PartConvs(nn.Module):
         return y.view(p, n, s, -1)
 
 
+def _mean(x: Tensor, window: tuple[int, int], stride: int, beyond: tuple[int, int]) -> Tensor:
+    """``F.avg_pool2d`` with the zeros beyond the ends put there by hand.
+
+    On a GPU its gradient is wrong for channels-last images with padding (pytorch issue 188344,
+    mended after 2.13).
+    """
+    rows, columns = beyond
+    return F.avg_pool2d(F.pad(x, (columns, columns, rows, rows)), window, stride)
+
+
 class MicroMotion(nn.Module):
     """Short movements of each part, weighted by what a small network sees in them.
 
@@ -82,7 +92,7 @@ class MicroMotion(nn.Module):
 
     def _template(self, x: Tensor, padding: Tensor | None) -> Tensor:
         """Mean, zeros beyond the ends, plus maximum over the frames of the window."""
-        mean = self._windows(x, F.avg_pool2d)
+        mean = self._windows(x, _mean)
         if padding is None:
             return mean + self._windows(x, F.max_pool2d)
         most = self._windows(x.masked_fill(padding, -torch.inf), F.max_pool2d)

@@ -9,6 +9,7 @@ from nasgait.errors import ConfigError
 from nasgait.nn.motion import MicroMotionCapture
 
 PARTS, CHANNELS = 3, 8
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 
 def restated(capture, x):
@@ -42,6 +43,19 @@ def test_micro_motion_equals_single_parts_and_sequences():
         torch.testing.assert_close(found[row], restated(capture, x[row, :length]))
     whole = capture(x[:1], None)
     torch.testing.assert_close(whole[0], restated(capture, x[0]))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_gradients_equal_those_of_single_parts(device):
+    """A GPU's own gradient of a padded average is wrong where channels lie innermost."""
+    torch.manual_seed(0)
+    capture = MicroMotionCapture(PARTS, CHANNELS).double()
+    x = torch.rand(1, 9, CHANNELS, PARTS, dtype=torch.float64, requires_grad=True)
+    weight = torch.rand(CHANNELS, PARTS, dtype=torch.float64)
+    (wanted,) = torch.autograd.grad((restated(capture, x[0]) * weight).sum(), x)
+    found = capture.to(device)(x.to(device), None)[0].cpu()
+    (found,) = torch.autograd.grad((found * weight).sum(), x)
+    torch.testing.assert_close(found, wanted)
 
 
 def test_gradients_are_finite_beside_long_padding():

@@ -7,11 +7,14 @@ A form maps x [n, c, s, h, w] and weight [out, c, t, kh, kw] to [n, out, s, h, w
 - ``view_2d``: channels innermost, as a 2-D convolution of frames (kernel 1 x k x k) or over frames
   and pixels (t x 1 x 1), at no cost;
 - ``matmul``: 1 x 1 x 1 as a product of matrices;
-- ``frames_as_channels``: the frames under the kernel laid side by side as channels, then in 2-D.
+- ``frames_as_channels``: the frames under the kernel laid side by side as channels, then in 2-D;
+- ``nasgait``: as the project's own layer computes it, where the input has one channel;
+- ``unfold``: what lies under the kernel as the rows of a matrix, of one input channel.
 """
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gpu_parts.machine import Task, milliseconds
+from nasgait.nn.convolution import Conv3d
 from search_spaces import load_space
 
 Form = Callable[[Tensor, Tensor], Tensor]
@@ -57,7 +61,7 @@ class Shape:
 
 
 def shapes(names: tuple[str, ...]) -> list[Shape]:
-    """The convolutions with stride 1 of all choices of these spaces, dearest first."""
+    """The convolutions with stride 1 of all choices of these spaces, those that move most first."""
     found: set[Shape] = set()
 
     def note(conv: nn.Conv3d, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -75,7 +79,7 @@ def shapes(names: tuple[str, ...]) -> list[Shape]:
                 module.register_forward_hook(note)
         for choice in range(max(space.choices)):
             model(x, arch=[min(choice, count - 1) for count in space.choices])
-    return sorted(found, key=lambda shape: -shape.macs)
+    return sorted(found, key=lambda shape: -shape.bytes(2, 1))
 
 
 def conv3d(x: Tensor, weight: Tensor) -> Tensor:
@@ -111,6 +115,21 @@ def frames_as_channels(x: Tensor, weight: Tensor) -> Tensor:
     return y.permute(0, 2, 3, 1).view(n, s, h, w, -1).movedim(-1, 1)
 
 
+def as_in_nasgait(x: Tensor, weight: Tensor) -> Tensor:
+    """By the project's own layer."""
+    with torch.device("meta"):
+        layer = Conv3d(weight.shape[1], weight.shape[0], tuple(weight.shape[2:]))
+    return layer(x, weight)
+
+
+def unfold(x: Tensor, weight: Tensor) -> Tensor:
+    """One input channel: the pixels under the kernel as rows."""
+    t, kh, kw = weight.shape[2:]
+    padding = (kw // 2, kw // 2, kh // 2, kh // 2, t // 2, t // 2)
+    windows = F.pad(x[:, 0], padding).unfold(1, t, 1).unfold(2, kh, 1).unfold(3, kw, 1)
+    return F.linear(windows.flatten(4), weight.flatten(1)).movedim(-1, 1)
+
+
 def forms(shape: Shape) -> dict[str, tuple[Form, torch.memory_format]]:
     """The ways to compute a shape, and how their inputs lie in memory."""
     last = torch.channels_last_3d
@@ -123,8 +142,11 @@ def forms(shape: Shape) -> dict[str, tuple[Form, torch.memory_format]]:
         found["view_2d"] = (view_2d, last)
     if shape.kernel == (1, 1, 1):
         found["matmul"] = (matmul, last)
-    if t > 1:
+    if t > 1 and shape.channels > 1:
         found["frames_as_channels"] = (frames_as_channels, last)
+    if shape.channels == 1:
+        found["nasgait"] = (as_in_nasgait, last)
+        found["unfold"] = (unfold, last)
     return found
 
 
@@ -156,16 +178,35 @@ def passes(form: Form, x: Tensor, weight: Tensor, dy: Tensor) -> Iterator[tuple[
         yield name, lambda of=of: torch.autograd.grad(y, of, dy, retain_graph=True)[0]
 
 
-def error(form: Form, shape: Shape, dtype: torch.dtype, layout: torch.memory_format, device: Any):
-    """Relative error of each pass against float64, of one sequence."""
-    few = operands(shape, 1, dtype, layout, device)
-    wide = [tensor.detach().double().requires_grad_() for tensor in few]
-    wanted = {name: call() for name, call in passes(conv3d, *wide)}
-    found = {}
-    for name, call in passes(form, *few):
-        gap = call().double() - wanted[name]
-        found[name] = float(gap.norm() / wanted[name].norm())
-    return found
+class Reference:
+    """Each pass of a shape in float64, of one sequence of numbers of the lower type."""
+
+    def __init__(self, shape: Shape, dtype: torch.dtype, device: torch.device) -> None:
+        self.inputs = operands(shape, 1, dtype, torch.channels_last_3d, device)
+        wide = [tensor.detach().double().requires_grad_() for tensor in self.inputs]
+        with cudnn_autotune(False):
+            self.wanted = {name: call() for name, call in passes(conv3d, *wide)}
+
+    def errors(self, form: Form, layout: torch.memory_format) -> dict[str, float]:
+        """Relative error of each pass of a form."""
+        few = [x.detach().contiguous(memory_format=layout) for x in self.inputs]
+        few = [x.requires_grad_() for x in few]
+        found = {}
+        for name, call in passes(form, *few):
+            gap = call().double() - self.wanted[name]
+            found[name] = float(gap.norm() / self.wanted[name].norm())
+        return found
+
+
+@contextmanager
+def cudnn_autotune(on: bool) -> Iterator[None]:
+    """Whether cuDNN tries its algorithms for each new shape."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = on
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 def measured_convolutions(task: Task) -> dict[str, Any]:
@@ -173,7 +214,6 @@ def measured_convolutions(task: Task) -> dict[str, Any]:
     spaces = ("nano",) if task.small else ("sposgait-large", "sposgait-small")
     sequences = 2 if task.small else SEQUENCES
     peaks = {name: task.limits[f"{name}_flops"] for name in DTYPES}
-    torch.backends.cudnn.benchmark = True
     rows, left_out = [], []
     pending = [
         (name, shape) for name in DTYPES for shape in shapes(spaces)[: 4 if task.small else None]
@@ -182,12 +222,15 @@ def measured_convolutions(task: Task) -> dict[str, Any]:
         if not task.time_left() or (name == "float16" and task.device.type == "cpu"):
             left_out.append(f"{shape} {name}")
             continue
+        reference = Reference(shape, DTYPES[name], task.device)
         for form, (compute, layout) in forms(shape).items():
             if name == "float16" and form not in ("conv3d_last", "view_2d"):
                 continue
             row = {"shape": str(shape), "macs": shape.macs, "dtype": name, "form": form}
             try:
-                row |= measured(compute, shape, DTYPES[name], layout, sequences, task)
+                with cudnn_autotune(True):
+                    row |= measured(compute, shape, DTYPES[name], layout, sequences, task)
+                    row["error"] = reference.errors(compute, layout)
             except RuntimeError as fault:
                 row["failed"] = str(fault)[:300]
             row |= shares(row, shape, sequences, peaks[name], task)
@@ -205,15 +248,14 @@ def measured(
     sequences: int,
     task: Task,
 ) -> dict[str, Any]:
-    """Milliseconds and errors of each pass, and the seconds that trying algorithms took."""
+    """Milliseconds of each pass, and the seconds that all took, trying algorithms included."""
     began = time.perf_counter()
     tensors = operands(shape, sequences, dtype, layout, task.device)
     found: dict[str, Any] = {"ms": {}}
     for name, call in passes(compute, *tensors):
         found["ms"][name] = milliseconds(call, task.device, repeats=3, warm_up=2)
     found["seconds"] = time.perf_counter() - began
-    del tensors
-    return found | {"error": error(compute, shape, dtype, layout, task.device)}
+    return found
 
 
 def shares(
@@ -249,4 +291,4 @@ def table(found: dict[str, Any]) -> list[str]:
         share = best["floor_ms"] * len(best["ms"]) / total
         gain = sum(plain["ms"].values()) / total
         lines.append(f"{shape:34}{dtype:10}{best['form']:20}{spent:>24}{share:7.0%}{gain:9.2f}")
-    return [*lines, *(f"left out: {one}" for one in found["left_out"])]
+    return [*lines, f"left out for want of time: {len(found['left_out'])}"]

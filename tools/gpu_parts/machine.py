@@ -26,6 +26,8 @@ class Task:
     """``time.monotonic`` at which the part should have stopped starting new measurements."""
     limits: dict[str, float]
     """What :func:`measured_limits` found; empty for that part itself."""
+    networks: tuple[str, ...] = ()
+    """The networks to compare; none: all."""
 
     def time_left(self) -> bool:
         """Whether there is time for another measurement."""

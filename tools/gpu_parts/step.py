@@ -9,10 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gpu_parts.data import make_store
@@ -24,7 +22,6 @@ from nasgait.data.store import GaitStore
 from nasgait.engine.distributed import World
 from nasgait.engine.loop import Training, train_step
 from nasgait.engine.memory import peak_memory
-from nasgait.nn.convolution import Conv3d
 from search_spaces import load_space
 from search_spaces.network import ChoiceNetwork
 from search_spaces.space import SearchSpace
@@ -54,11 +51,10 @@ class Bench:
         self.indices = [i for i, s in enumerate(store.sequences) if s.subset == "train"]
         self.paths = [path_at(space, 0, step) for step in range(PATHS)]
         lower = "bfloat16" if task.device.type == "cpu" else "float16"
-        self.sides: dict[str, tuple[str, bool, Callable[[], Any]]] = {
-            "as it is": ("bfloat16", False, contextlib.nullcontext),
-            "autotuned": ("bfloat16", True, contextlib.nullcontext),
-            "autotuned, 2-D views": ("bfloat16", True, two_dimensional),
-            "plain": (lower, False, contextlib.nullcontext),
+        self.sides: dict[str, tuple[str, bool]] = {
+            "as it is": ("bfloat16", False),
+            "autotuned": ("bfloat16", True),
+            "plain": (lower, False),
         }
 
     def run(self) -> dict[str, Any]:
@@ -81,7 +77,7 @@ class Bench:
 
     def side(self, name: str) -> dict[str, Any]:
         """Times of one side: with its loader, and on a batch that is on the device already."""
-        precision, autotune, switched = self.sides[name]
+        precision, autotune = self.sides[name]
         device = self.task.device
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
@@ -94,7 +90,7 @@ class Bench:
             recipe = replace(recipe, channels_last=False)
         training = Training(model, recipe, World(0, 1, device))
         model.train()
-        with switched(), self.stream(name == "plain") as batches:
+        with self.stream(name == "plain") as batches:
             began = time.perf_counter()
             for number in range(2 * PATHS):
                 train_step(training, next(batches), self.paths[number % PATHS])
@@ -192,27 +188,6 @@ def convolution_floor(
     return total
 
 
-@contextlib.contextmanager
-def two_dimensional() -> Iterator[None]:
-    """Kernels of one frame or of one pixel run in two dimensions on a GPU, too."""
-    forward = Conv3d.forward
-
-    def viewed(
-        conv: Conv3d, x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None
-    ) -> Tensor:
-        used = conv.weight if weight is None else weight
-        window, *area = conv.kernel_size
-        if x.is_cuda and conv.in_channels > 1 and window == 1:
-            return conv._frame_by_frame(x, used, bias)
-        if x.is_cuda and conv.in_channels > 1 and area == [1, 1]:
-            y = F.conv2d(x.flatten(3), used[..., 0], bias, padding=(window // 2, 0))
-            return y.unflatten(3, x.shape[3:])
-        return forward(conv, x, weight, bias)
-
-    with patch.object(Conv3d, "forward", viewed):
-        yield
-
-
 def waits(step: Callable[[], Any]) -> dict[str, int]:
     """How often a step makes the host wait for the device, by what asked for it."""
     torch.cuda.set_sync_debug_mode("warn")
@@ -233,6 +208,11 @@ def kernels(run: Callable[[], Any], wall_ms: float) -> dict[str, Any]:
     """Time in kernels beside the wall clock, and the kernels that take most of it."""
     from torch.profiler import ProfilerActivity, profile
 
+    with profile(
+        activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA], record_shapes=True
+    ) as ops:
+        run()
+        synchronise()
     with profile(activities=[ProfilerActivity.CUDA]) as seen:
         run()
         synchronise()
@@ -251,7 +231,22 @@ def kernels(run: Callable[[], Any], wall_ms: float) -> dict[str, Any]:
             }
             for e in top
         ],
+        "top_operations": operations(ops),
     }
+
+
+def operations(seen: Any) -> list[dict[str, Any]]:
+    """The operations, by the shapes of their inputs, whose kernels take most time."""
+    events = [e for e in seen.key_averages(group_by_input_shape=True) if e.key.startswith("aten::")]
+    return [
+        {
+            "name": e.key,
+            "shapes": str(e.input_shapes)[:120],
+            "ms_per_step": round(e.self_device_time_total / 1000 / PATHS, 3),
+            "calls_per_step": e.count / PATHS,
+        }
+        for e in sorted(events, key=lambda e: -e.self_device_time_total)[:30]
+    ]
 
 
 def table(found: dict[str, Any]) -> list[str]:
@@ -276,6 +271,8 @@ def table(found: dict[str, Any]) -> list[str]:
                 f"first {row['first_steps_seconds']:.1f} s, {row['memory_gib']:.1f} GiB, "
                 f"waits {row.get('waits_for_device')}"
             )
-            for kernel in row.get("top_kernels", [])[:8]:
-                lines.append(f"      {kernel['ms_per_step']:8.2f} ms  {kernel['name'][:90]}")
+            for one in row.get("top_operations", [])[:12]:
+                lines.append(
+                    f"      {one['ms_per_step']:8.2f} ms  {one['name']} {one['shapes'][:80]}"
+                )
     return lines
