@@ -1,32 +1,19 @@
-"""The errors that nasgait raises for people to read.
+"""The errors of :mod:`nasgait.core.errors`, under the name that users know."""
 
-Every :class:`NasgaitError` means "the input is wrong": its message is one line
-that names the file and the key or sequence, says what is wrong, what is
-allowed and what to do.  Commands print it and exit with status 2.
-:class:`RunFailed` means that the input was fine and the run broke on the way;
-commands print it and exit with status 1.
-"""
+from nasgait.core.errors import (
+    BudgetError,
+    CheckpointError,
+    ConfigError,
+    DataError,
+    NasgaitError,
+    RunFailed,
+)
 
-
-class NasgaitError(Exception):
-    """Wrong input; the message is one line for the person who gave it."""
-
-
-class ConfigError(NasgaitError):
-    """A configuration, search space or command line that cannot be used."""
-
-
-class DataError(NasgaitError):
-    """A dataset, store, sequence or table that cannot be used."""
-
-
-class CheckpointError(NasgaitError):
-    """A checkpoint or weight file that is broken or belongs to something else."""
-
-
-class BudgetError(NasgaitError):
-    """A compute budget that no architecture of the space can meet."""
-
-
-class RunFailed(Exception):
-    """A run that started well and could not go on (non-finite loss, dead worker)."""
+__all__ = [
+    "BudgetError",
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "NasgaitError",
+    "RunFailed",
+]

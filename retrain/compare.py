@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from nasgait.config.schema import ExperimentConfig
-from nasgait.engine.files import write_atomically
-from nasgait.engine.rng import generator
-from nasgait.errors import DataError
+from nasgait.core.errors import DataError
+from nasgait.core.files import write_atomically
+from nasgait.core.rng import generator
 from nasgait.evaluation.statistics import clustered_mean, paired_difference
 from retrain.evaluate import Probes, read_probes
 

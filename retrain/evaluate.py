@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from nasgait.config.load import validate
 from nasgait.config.schema import EvaluationConfig
+from nasgait.core.distributed import World, joined
+from nasgait.core.errors import ConfigError, DataError
+from nasgait.core.precision import autocast
 from nasgait.data.store import GaitStore, Sequence
 from nasgait.data.transforms import reduction
-from nasgait.engine.distributed import World, joined
-from nasgait.engine.precision import autocast
-from nasgait.errors import ConfigError, DataError
 from nasgait.evaluation.embed import embed_shared
 from nasgait.evaluation.options import check_options, check_sequences, judged, read_probe_list
 from nasgait.evaluation.protocols import PROTOCOLS, judge

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from nasgait.baselines import registry
 from nasgait.config.schema import ExperimentConfig
-from nasgait.engine.rng import generator
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
+from nasgait.core.rng import generator
 from search_spaces import SearchSpace, load_space
 from search_spaces.budget import budget_of
 

@@ -19,15 +19,15 @@ from nasgait.cli import pretrain as command
 from nasgait.cli import stage
 from nasgait.cli.main import stage_main
 from nasgait.config.schema import BatchConfig, PretrainConfig
+from nasgait.core.distributed import World, broadcast, joined, pick_device
+from nasgait.core.errors import ConfigError
+from nasgait.core.metrics_log import read_metrics
 from nasgait.data.loader import TrainLoader
 from nasgait.data.split import fingerprint, split_as
 from nasgait.data.store import GaitStore
-from nasgait.engine.distributed import World, broadcast, joined, pick_device
-from nasgait.engine.logging import read_metrics
 from nasgait.engine.loop import Training, fit
 from nasgait.engine.outdir import claim, locked, record
 from nasgait.engine.recipe import check_loop
-from nasgait.errors import ConfigError
 from nasgait.nn.byol import BYOL, RegressionLoss, embedding_shape
 from retrain.inputs import Inputs, folder_of
 from retrain.subject import Subject

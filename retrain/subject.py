@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from nasgait.baselines import registry
+from nasgait.core.errors import CheckpointError, ConfigError
 from nasgait.engine.checkpoint import FORMAT, load_checkpoint
-from nasgait.errors import CheckpointError, ConfigError
 from nasgait.nn.output import GaitNetwork
 from search_spaces import load_architecture, load_space
 

@@ -22,16 +22,16 @@ from nasgait.config.schema import (
     ExperimentConfig,
     TrainConfig,
 )
+from nasgait.core.distributed import World, broadcast, joined, pick_device
+from nasgait.core.errors import ConfigError
+from nasgait.core.files import write_atomically
+from nasgait.core.precision import autocast
 from nasgait.data.loader import TrainLoader
 from nasgait.data.split import fingerprint, labelled, split_as
 from nasgait.data.store import GaitStore
-from nasgait.engine.distributed import World, broadcast, joined, pick_device
-from nasgait.engine.files import write_atomically
 from nasgait.engine.loop import Exam, Training, fit
 from nasgait.engine.outdir import claim, locked, record
-from nasgait.engine.precision import autocast
 from nasgait.engine.recipe import check_neck, check_recipe
-from nasgait.errors import ConfigError
 from nasgait.evaluation.options import check_options, check_sequences, judged
 from nasgait.nn.freeze import freeze_backbone, freeze_norms
 from nasgait.nn.output import GaitNetwork

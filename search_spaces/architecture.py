@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nasgait.config.load import dump_config
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 from search_spaces.record import Architecture, ArchitectureFile, read_written
 from search_spaces.space import SearchSpace, load_space
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 from nasgait.nn.blocks import ChoiceBlock, ConvBN, TemporalAggregation, parse_block
 from nasgait.nn.heads import BNNecks, SeparateFCs
 from nasgait.nn.init import initialise

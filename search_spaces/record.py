@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nasgait.config.load import load_config
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 
 _CHOICES = re.compile(r"\d+(-\d+)*")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 from search_spaces.costs import Cost, CostTable, cost_table
 from search_spaces.network import ChoiceNetwork
 from search_spaces.record import Architecture, read_written

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nasgait.config.load import load_config
 from nasgait.config.schema import Count
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 from nasgait.nn.blocks import parse_block
 from nasgait.nn.temporal import LTA_STRIDE
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from nasgait.config.schema import ExperimentConfig
+from nasgait.core.distributed import pick_device, share_of_threads
+from nasgait.core.errors import CheckpointError
+from nasgait.core.files import write_atomically
 from nasgait.data.split import Split, fingerprint
 from nasgait.data.store import GaitStore
-from nasgait.engine.distributed import pick_device, share_of_threads
-from nasgait.engine.files import write_atomically
-from nasgait.errors import CheckpointError
 from supernet.weights import Weights
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ written by the searching process, so a search that is killed leaves no second wr
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from nasgait.errors import NasgaitError
+from nasgait.core.errors import NasgaitError
 from nasgait.search.budget import Choices
 from nasgait.search.handout import HandOut
 

@@ -6,7 +6,7 @@ from math import prod
 
 import torch
 
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 from nasgait.evaluation.embed import PIXELS
 from nasgait.nn.blocks import parse_block
 from nasgait.nn.temporal import LTA_STRIDE

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from nasgait.engine.rng import generator
-from nasgait.errors import CheckpointError
+from nasgait.core.errors import CheckpointError
+from nasgait.core.rng import generator
 from search_spaces.space import SearchSpace
 
 

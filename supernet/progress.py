@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from nasgait.engine.logging import MetricsLog
+from nasgait.core.metrics_log import MetricsLog
 from nasgait.search.evolution import Evolution
 from nasgait.search.generations import Generations
 from nasgait.search.state import Generation

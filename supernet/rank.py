@@ -13,12 +13,12 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from nasgait.cli import stage
+from nasgait.core.distributed import joined
+from nasgait.core.errors import DataError
+from nasgait.core.files import write_atomically
+from nasgait.core.rng import generator
 from nasgait.data.split import split_as
 from nasgait.data.store import GaitStore
-from nasgait.engine.distributed import joined
-from nasgait.engine.files import write_atomically
-from nasgait.engine.rng import generator
-from nasgait.errors import DataError
 from nasgait.evaluation.statistics import chance_level, correlation_interval, kendall, spearman
 from search_spaces.record import Architecture
 from search_spaces.space import SearchSpace

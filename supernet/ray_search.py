@@ -23,8 +23,8 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from nasgait.config.schema import RayConfig
-from nasgait.engine.sweeper import swept
-from nasgait.errors import ConfigError, NasgaitError, RunFailed
+from nasgait.core.errors import ConfigError, NasgaitError, RunFailed
+from nasgait.core.process_reaper import swept
 from nasgait.search.budget import Choices
 from nasgait.search.state import SearchState
 from supernet.coordinator import Coordinator

@@ -13,11 +13,11 @@ import torch
 from ray import tune
 
 from nasgait.config.schema import ExperimentConfig
+from nasgait.core.distributed import pick_device
+from nasgait.core.errors import CheckpointError, NasgaitError
+from nasgait.core.memory import keep_freed_memory, peak_memory
 from nasgait.data.split import Split
 from nasgait.data.store import GaitStore
-from nasgait.engine.distributed import pick_device
-from nasgait.engine.memory import keep_freed_memory, peak_memory
-from nasgait.errors import CheckpointError, NasgaitError
 from supernet.coordinator import Score
 from supernet.scoring import Scorer
 from supernet.weights import load_supernet

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nasgait.config.schema import CalibrationConfig, ExperimentConfig
+from nasgait.core.errors import DataError
+from nasgait.core.precision import MIXED, autocast
+from nasgait.core.rng import generator
 from nasgait.data.loader import pad
 from nasgait.data.split import Split
 from nasgait.data.store import GaitStore
 from nasgait.data.transforms import fit
-from nasgait.engine.precision import MIXED, autocast
-from nasgait.engine.rng import generator
-from nasgait.errors import DataError
 from nasgait.evaluation.embed import like_lengths
 from nasgait.evaluation.protocols import leave_one_out
 from nasgait.nn.layout import to_channels_last

@@ -18,13 +18,13 @@ from nasgait.cli import stage
 from nasgait.cli.search import flag_overrides
 from nasgait.config.load import load_config
 from nasgait.config.schema import ExperimentConfig
+from nasgait.core.distributed import joined, pick_device, share_of_threads
+from nasgait.core.errors import ConfigError
+from nasgait.core.memory import peak_memory
+from nasgait.core.precision import autocast
 from nasgait.data.split import Split, split_as
 from nasgait.data.store import GaitStore
-from nasgait.engine.distributed import joined, pick_device, share_of_threads
-from nasgait.engine.memory import peak_memory
 from nasgait.engine.outdir import claim, locked, record
-from nasgait.engine.precision import autocast
-from nasgait.errors import ConfigError
 from nasgait.profiling.latency import device_name, latency
 from nasgait.search.breeding import Measure
 from nasgait.search.budget import Choices

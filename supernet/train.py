@@ -16,10 +16,10 @@ from nasgait.cli import stage
 from nasgait.cli import supernet as command
 from nasgait.cli.main import stage_main
 from nasgait.config.schema import ExperimentConfig
+from nasgait.core.distributed import World, broadcast, joined, pick_device
 from nasgait.data.loader import TrainLoader
 from nasgait.data.split import Split, fingerprint, split_as
 from nasgait.data.store import GaitStore
-from nasgait.engine.distributed import World, broadcast, joined, pick_device
 from nasgait.engine.loop import Training, fit
 from nasgait.engine.outdir import claim, locked, record
 from nasgait.engine.recipe import check_recipe

@@ -1,5 +1,6 @@
 """Recordings and walkers of the embedded dataset, for its tests."""
 
+from nasgait.core.rng import generator
 from nasgait.data.synthetic.body import draw_body
 from nasgait.data.synthetic.motion import draw_dynamics
 from nasgait.data.synthetic.population import (
@@ -7,7 +8,6 @@ from nasgait.data.synthetic.population import (
     recordings,
 )
 from nasgait.data.synthetic.walk import draw_walk
-from nasgait.engine.rng import generator
 
 
 def plan(preset: str, **kwargs):

@@ -35,8 +35,8 @@ from torch import Tensor, nn
 
 from nasgait.baselines import baseline, registry
 from nasgait.compat import opengait, selfgait
-from nasgait.engine.memory import keep_freed_memory
-from nasgait.engine.precision import autocast
+from nasgait.core.memory import keep_freed_memory
+from nasgait.core.precision import autocast
 from nasgait.nn.layout import to_channels_last
 from search_spaces import load_space
 

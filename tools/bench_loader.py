@@ -24,11 +24,11 @@ import numpy as np
 import torch
 
 from nasgait.config.schema import AugmentConfig, BatchConfig
+from nasgait.core.rng import generator
 from nasgait.data.loader import Batch, TrainLoader
 from nasgait.data.sampler import frame_indices, sample_batch
 from nasgait.data.store import GaitStore, StoreWriter
 from nasgait.data.transforms import Changes, Size, cut_columns, draw_changes
-from nasgait.engine.rng import generator
 
 RECIPES = {
     "no augmentation": AugmentConfig(),

@@ -37,12 +37,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nasgait.config.schema import CalibrationConfig, DataConfig, ExperimentConfig, SearchConfig
+from nasgait.core.memory import keep_freed_memory, peak_memory
+from nasgait.core.rng import generator
 from nasgait.data.split import split_as
 from nasgait.data.store import GaitStore
 from nasgait.data.transforms import fit
 from nasgait.data.writer import StoreWriter
-from nasgait.engine.memory import keep_freed_memory, peak_memory
-from nasgait.engine.rng import generator
 from nasgait.evaluation.protocols import leave_one_out
 from nasgait.evaluation.statistics import kendall
 from nasgait.nn.blocks import ConvBN, JoiningConv

@@ -22,9 +22,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nasgait.config.schema import LossConfig, OptimizerConfig
-from nasgait.engine.memory import keep_freed_memory
+from nasgait.core.memory import keep_freed_memory
+from nasgait.core.precision import autocast
 from nasgait.engine.optim import build_optimizer
-from nasgait.engine.precision import autocast
 from nasgait.nn import blocks
 from nasgait.nn.layout import to_channels_first, to_channels_last
 from nasgait.nn.losses import GaitLoss

@@ -28,15 +28,15 @@ from nasgait.config.schema import (
     ScheduleConfig,
     TrainConfig,
 )
+from nasgait.core.distributed import World
+from nasgait.core.rng import generator
 from nasgait.data.loader import TrainLoader
 from nasgait.data.split import Split, split
 from nasgait.data.store import GaitStore
 from nasgait.data.synthetic.dataset import VERSION, recorded_walk, write_dataset
 from nasgait.data.synthetic.population import PRESETS, identity_of, recordings
 from nasgait.data.transforms import fit
-from nasgait.engine.distributed import World
 from nasgait.engine.loop import Training, train_step
-from nasgait.engine.rng import generator
 from nasgait.evaluation.distance import distances
 from nasgait.evaluation.embed import embed
 from nasgait.evaluation.protocols import judge

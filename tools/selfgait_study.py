@@ -18,11 +18,11 @@ from pathlib import Path
 
 from nasgait.cli.main import guard, main
 from nasgait.config.load import load_config
+from nasgait.core.errors import RunFailed
+from nasgait.core.metrics_log import setup_logging
+from nasgait.core.rng import generator
 from nasgait.data.prepare import prepare
 from nasgait.engine.checkpoint import Checkpoints
-from nasgait.engine.logging import setup_logging
-from nasgait.engine.rng import generator
-from nasgait.errors import RunFailed
 from nasgait.evaluation.statistics import Interval, clustered_mean, paired_difference
 from retrain.compare import group, pooled
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 from nasgait.nn.blocks import Conv2d, Conv3d
 from nasgait.nn.heads import BNNecks, SeparateFCs
 from nasgait.nn.init import initialise

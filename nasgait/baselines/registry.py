@@ -19,7 +19,7 @@ from nasgait.baselines.gaitset import GaitSet
 from nasgait.baselines.gln import GLN
 from nasgait.baselines.hstl import HSTL
 from nasgait.baselines.selfgait import SelfGait
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 from nasgait.nn.output import GaitNetwork
 
 

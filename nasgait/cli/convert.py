@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from nasgait.compat.convert import convert
 from nasgait.config.load import read_yaml
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 
 HELP = "turn a published OpenGait, SPOSGait, HSTL or SelfGait checkpoint into one of nasgait's"
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from types import ModuleType
 
-from nasgait.engine.lifeline import leave_with_launcher
-from nasgait.engine.logging import setup_logging
-from nasgait.errors import NasgaitError, RunFailed
+from nasgait.core.errors import NasgaitError, RunFailed
+from nasgait.core.metrics_log import setup_logging
+from nasgait.core.parent_watchdog import leave_with_launcher
 
 COMMANDS = {
     "run": "nasgait.cli.run",

@@ -10,15 +10,15 @@ import torch
 
 from nasgait.baselines import registry
 from nasgait.config.schema import EvaluationConfig, ExperimentConfig, TrainConfig
+from nasgait.core.distributed import pick_device
+from nasgait.core.errors import ConfigError, DataError
+from nasgait.core.precision import autocast
 from nasgait.data.prepare import check_source, is_complete
 from nasgait.data.sampler import check_batch, frames_in_words
 from nasgait.data.split import split_as
 from nasgait.data.store import GaitStore
 from nasgait.data.transforms import reduction
-from nasgait.engine.distributed import pick_device
-from nasgait.engine.precision import autocast
 from nasgait.engine.recipe import check_neck, check_recipe
-from nasgait.errors import ConfigError, DataError
 from nasgait.evaluation.options import check_options, check_sequences, judged
 
 STATE_BYTES = 12

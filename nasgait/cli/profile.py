@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from nasgait.baselines.registry import build
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 from nasgait.nn.output import GaitNetwork
 from nasgait.profiling.crosscheck import Check, crosscheck
 from nasgait.profiling.latency import Latency, latency

@@ -17,10 +17,10 @@ from tqdm import tqdm
 from nasgait.cli import stage
 from nasgait.config.load import dump_config, load_config
 from nasgait.config.schema import ExperimentConfig
-from nasgait.engine.files import write_atomically
-from nasgait.engine.lifeline import child_environment
+from nasgait.core.errors import ConfigError, RunFailed
+from nasgait.core.files import write_atomically
+from nasgait.core.parent_watchdog import child_environment
 from nasgait.engine.outdir import claim, is_used, locked
-from nasgait.errors import ConfigError, RunFailed
 
 HELP = "walk the whole way: data, supernet, search, retraining, evaluation, report"
 
@@ -192,7 +192,7 @@ class Walk:
 
     def job_threads(self) -> int:
         """CPU threads of each final network's training."""
-        distributed = importlib.import_module("nasgait.engine.distributed")
+        distributed = importlib.import_module("nasgait.core.distributed")
         return distributed.share_of_threads(self.config.threads, self.config.jobs)
 
     def rank(self, checkpoint: Path, results: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from nasgait.cli import stage
 from nasgait.config.amount import amount, duration
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 
 HELP = "search a trained supernet for the best architectures within budgets"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from nasgait.config.load import load_config
 from nasgait.config.schema import ExperimentConfig
-from nasgait.engine.lifeline import child_environment
-from nasgait.errors import ConfigError, RunFailed
+from nasgait.core.errors import ConfigError, RunFailed
+from nasgait.core.parent_watchdog import child_environment
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:

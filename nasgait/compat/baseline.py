@@ -19,7 +19,7 @@ from nasgait.compat.published import (
     one_channel,
     section,
 )
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 from nasgait.nn.plain import ConvSpec, parse_layers
 
 

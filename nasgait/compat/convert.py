@@ -19,9 +19,9 @@ from nasgait.compat.published import (
     unwrapped,
 )
 from nasgait.config.load import dump_config, validate
+from nasgait.core.errors import CheckpointError, ConfigError
+from nasgait.core.files import write_atomically
 from nasgait.engine.checkpoint import FORMAT, load_checkpoint, save_checkpoint, sha256_of
-from nasgait.engine.files import write_atomically
-from nasgait.errors import CheckpointError, ConfigError
 from nasgait.nn.output import GaitNetwork
 
 

@@ -17,7 +17,7 @@ from nasgait.compat.published import (
     one_channel,
     section,
 )
-from nasgait.errors import CheckpointError, ConfigError
+from nasgait.core.errors import CheckpointError, ConfigError
 
 STAGES = 4
 

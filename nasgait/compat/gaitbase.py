@@ -17,7 +17,7 @@ from nasgait.compat.published import (
     one_channel,
     section,
 )
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 
 STAGES = 4
 DEFAULTS = {"channels": (32, 64, 128, 256), "layers": (1, 2, 2, 1), "strides": (1, 2, 2, 1)}

@@ -15,7 +15,7 @@ from nasgait.compat.published import (
     naturals,
     section,
 )
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 
 DEEP = ("OUMVLP", "GREW")
 """Data sets of the deeper layout, as ``data_cfg.dataset_name`` writes them; all others have

@@ -12,7 +12,7 @@ from nasgait.compat.published import (
     naturals,
     section,
 )
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 
 RULES = (
     (r"set_block(\d)\.forward_block\.0\.conv\.", r"block\1.conv1."),

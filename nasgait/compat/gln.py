@@ -16,7 +16,7 @@ from nasgait.compat.published import (
     need,
     section,
 )
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 
 BINS = (16, 8, 4, 2, 1)
 """Of the published pyramid, whatever ``bin_num`` says."""

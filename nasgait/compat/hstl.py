@@ -10,7 +10,7 @@ from typing import Any
 
 from nasgait.compat.gaitgl import EMBEDDING, LINEAR, linear
 from nasgait.compat.published import Config, Published, State, naturals, section
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from nasgait.compat.published import (
     section,
     unwrapped,
 )
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 from nasgait.nn.output import GaitNetwork
 
 READERS: dict[str, Reader] = {

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nasgait.baselines import registry
 from nasgait.config.load import validate
-from nasgait.errors import CheckpointError, ConfigError
+from nasgait.core.errors import CheckpointError, ConfigError
 from nasgait.nn.output import GaitNetwork
 
 Config = Mapping[str, Any]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from nasgait.baselines.selfgait import SelfGait
 from nasgait.compat.published import Published, Rules, State, load_weights, unwrapped
-from nasgait.errors import CheckpointError, ConfigError
+from nasgait.core.errors import CheckpointError, ConfigError
 from nasgait.nn.byol import BYOL
 
 Checkpoint = Mapping[str, State]

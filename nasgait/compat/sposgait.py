@@ -22,7 +22,7 @@ from nasgait.compat.published import (
     naturals,
     section,
 )
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 from nasgait.nn.blocks import SPOSGAIT_BLOCKS
 
 SIZE, FRAMES = (64, 44), 30

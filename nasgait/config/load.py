@@ -21,7 +21,7 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from nasgait.config.schema import ExperimentConfig
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 
 T = TypeVar("T")
 

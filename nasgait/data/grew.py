@@ -19,9 +19,9 @@ numbers them as the file system lists them; a rearranged tree keeps the numbers 
 from collections.abc import Iterator
 from pathlib import Path
 
+from nasgait.core.errors import DataError
 from nasgait.data.index import UNLABELLED
 from nasgait.data.trees import RawSequence, folders, list_tree, meant
-from nasgait.errors import DataError
 
 
 def list_grew(root: Path) -> list[RawSequence]:

@@ -18,6 +18,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from nasgait.core.errors import ConfigError, DataError, RunFailed
 from nasgait.data.index import META, UNLABELLED, Geometry, read_meta
 from nasgait.data.layouts import LAYOUTS, list_dataset
 from nasgait.data.partition import PUBLISHED
@@ -26,7 +27,6 @@ from nasgait.data.readers import READERS, Reading
 from nasgait.data.store import GaitStore
 from nasgait.data.trees import RawSequence
 from nasgait.data.writer import StoreWriter
-from nasgait.errors import ConfigError, DataError, RunFailed
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from nasgait.engine.files import write_atomically
-from nasgait.errors import DataError
+from nasgait.core.errors import DataError
+from nasgait.core.files import write_atomically
 
 FORMAT = "nasgait-store/1"
 META, INDEX, WRITING = "meta.json", "index.csv", "writing.json"

@@ -22,10 +22,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from nasgait.core.errors import ConfigError, DataError
 from nasgait.data.grew import list_grew, named_as_grew, subset_by_name
 from nasgait.data.partition import assign, find_partition, first_half
 from nasgait.data.trees import RawSequence, folders, list_tree, meant, require_root
-from nasgait.errors import ConfigError, DataError
 
 VIEW_AND_SEQUENCE = re.compile(r"Silhouette_([^-]+)-(.+)")
 """Folders of raw OU-MVLP."""

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nasgait.config.schema import AugmentConfig, BatchConfig
+from nasgait.core.errors import DataError
+from nasgait.core.rng import generator
 from nasgait.data.sampler import Identities, check_batch, frame_indices, sample_batch
 from nasgait.data.store import GaitStore
 from nasgait.data.transforms import (
@@ -21,8 +23,6 @@ from nasgait.data.transforms import (
     fit,
     reduction,
 )
-from nasgait.engine.rng import generator
-from nasgait.errors import DataError
 
 
 @dataclass

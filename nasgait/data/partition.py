@@ -18,8 +18,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from nasgait.core.errors import DataError
 from nasgait.data.trees import UNDECIDED, RawSequence
-from nasgait.errors import DataError
 
 logger = logging.getLogger(__name__)
 

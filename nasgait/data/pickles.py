@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from nasgait.errors import DataError
+from nasgait.core.errors import DataError
 
 ADMITTED_DTYPE = re.compile(r"(b1|[iu][1248]|f[248])")
 

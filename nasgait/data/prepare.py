@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from nasgait.config.schema import DataConfig, SourceConfig, SynthConfig
+from nasgait.core.errors import ConfigError, DataError
 from nasgait.data.importers import import_dataset, reading_options, source_of
 from nasgait.data.layouts import list_dataset
 from nasgait.data.store import GaitStore
 from nasgait.data.synthetic.dataset import settings_of, write_dataset
-from nasgait.errors import ConfigError, DataError
 
 logger = logging.getLogger(__name__)
 

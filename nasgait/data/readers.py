@@ -15,10 +15,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from nasgait.core.errors import DataError
 from nasgait.data.normalise import fit_frames
 from nasgait.data.pickles import read_silhouettes
 from nasgait.data.trees import RawSequence
-from nasgait.errors import DataError
 
 MAX_PIXELS = 2**24
 """A PNG that claims more is not decoded; a silhouette has a few thousand."""

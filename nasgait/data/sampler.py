@@ -2,7 +2,7 @@
 
 A batch holds P identities times K sequences, as published for triplet losses
 (Hermans et al., "In Defense of the Triplet Loss", 2017).  Every draw is a function
-of (seed, step), see :mod:`nasgait.engine.rng`.
+of (seed, step), see :mod:`nasgait.core.rng`.
 """
 
 from collections.abc import Iterable
@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasgait.config.schema import BatchConfig
-from nasgait.engine.rng import generator
-from nasgait.errors import ConfigError, DataError
+from nasgait.core.errors import ConfigError, DataError
+from nasgait.core.rng import generator
 
 Indices = NDArray[np.int64]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from nasgait.core.errors import DataError
 from nasgait.data.index import UNLABELLED
 from nasgait.data.store import GaitStore
-from nasgait.errors import DataError
 
 MARGIN, CAPTION = 2, 14
 """Pixels between the frames, and above each row for its name."""

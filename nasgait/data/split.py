@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nasgait.config.schema import DataConfig
+from nasgait.core.errors import DataError
+from nasgait.core.rng import generator
 from nasgait.data.store import GaitStore, Sequence
-from nasgait.engine.rng import generator
-from nasgait.errors import DataError
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from nasgait.core.errors import DataError
 from nasgait.data.index import (
     Meta,
     Sequence,
@@ -21,7 +22,6 @@ from nasgait.data.index import (
     shard_faults,
 )
 from nasgait.data.writer import StoreWriter
-from nasgait.errors import DataError
 
 __all__ = ["GaitStore", "Sequence", "StoreWriter", "check_store"]
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nasgait.config.schema import AugmentConfig
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 
 Size = tuple[int, int]
 Array = NDArray[np.float64]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from nasgait.errors import DataError
+from nasgait.core.errors import DataError
 
 UNDECIDED = ""
 """Subset of a sequence whose folders do not tell it; a partition does."""

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from nasgait.core.errors import DataError
 from nasgait.data.index import (
     COLUMNS,
     FORMAT,
@@ -30,7 +31,6 @@ from nasgait.data.index import (
     shard_name,
     write_json,
 )
-from nasgait.errors import DataError
 
 SHARD_BYTES = 2**30
 """A shard that has reached this size is closed (1 GiB)."""

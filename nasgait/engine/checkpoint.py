@@ -29,8 +29,8 @@ from typing import Any
 
 import torch
 
-from nasgait.engine.files import write_atomically
-from nasgait.errors import CheckpointError
+from nasgait.core.errors import CheckpointError
+from nasgait.core.files import write_atomically
 
 FORMAT = "nasgait-checkpoint/1"
 MANIFEST = "manifest.json"

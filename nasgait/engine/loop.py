@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from nasgait.config.schema import BatchConfig, LoopConfig, OptimizerConfig, TrainConfig
+from nasgait.core.distributed import World, any_rank, average_gradients
+from nasgait.core.errors import CheckpointError, RunFailed
+from nasgait.core.memory import peak_memory
+from nasgait.core.metrics_log import MetricsLog
+from nasgait.core.precision import autocast, weight_dtype
 from nasgait.data.loader import Batch, TrainLoader
 from nasgait.data.sampler import frames_in_words
 from nasgait.engine.checkpoint import FORMAT, Checkpoints, interned, load_checkpoint
-from nasgait.engine.distributed import World, any_rank, average_gradients
-from nasgait.engine.logging import MetricsLog
-from nasgait.engine.memory import peak_memory
 from nasgait.engine.optim import build_optimizer, build_scheduler
-from nasgait.engine.precision import autocast, weight_dtype
-from nasgait.errors import CheckpointError, RunFailed
 from nasgait.nn.layout import to_channels_first, to_channels_last
 from nasgait.nn.losses import GaitLoss
 

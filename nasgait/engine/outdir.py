@@ -8,8 +8,8 @@ from pathlib import Path
 
 from nasgait.config.load import dump_config
 from nasgait.config.schema import ExperimentConfig
-from nasgait.engine.files import write_atomically
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
+from nasgait.core.files import write_atomically
 
 LOCK = ".lock"
 

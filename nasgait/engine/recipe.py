@@ -3,9 +3,9 @@
 import torch
 
 from nasgait.config.schema import LoopConfig, TrainConfig
+from nasgait.core.errors import ConfigError
+from nasgait.core.precision import autocast
 from nasgait.data.transforms import check_augment
-from nasgait.engine.precision import autocast
-from nasgait.errors import ConfigError
 from nasgait.nn.losses import GaitLoss
 from nasgait.nn.output import GaitNetwork
 

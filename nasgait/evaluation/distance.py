@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nasgait.errors import ConfigError, DataError
+from nasgait.core.errors import ConfigError, DataError
 
 METRICS = ("euc", "cos")
 """Euclidean distance, and one minus the cosine."""

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
+from nasgait.core.distributed import World
+from nasgait.core.errors import DataError
+from nasgait.core.precision import autocast
 from nasgait.data.loader import pad
 from nasgait.data.store import GaitStore
 from nasgait.data.transforms import fit
-from nasgait.engine.distributed import World
-from nasgait.engine.precision import autocast
-from nasgait.errors import DataError
 
 PIXELS = {"cpu": 3 << 16, "cuda": 1 << 23}
 """Pixels of input in a batch, padding included, unless a number of frames is given.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nasgait.errors import DataError
+from nasgait.core.errors import DataError
 
 RANKS = (1, 5, 10, 20)
 """The k for which rank-k is reported."""

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from nasgait.config.schema import EvaluationConfig
+from nasgait.core.errors import ConfigError, DataError
 from nasgait.data.partition import find_partition
 from nasgait.data.store import GaitStore, Sequence
-from nasgait.errors import ConfigError, DataError
 from nasgait.evaluation.protocols import RERANKED, listed_sides, local_sides, require_company
 from nasgait.evaluation.submission import BENCHMARKS, identified, read_truth, sides
 from nasgait.evaluation.trial import require_both, unembedded

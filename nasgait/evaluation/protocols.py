@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nasgait.errors import ConfigError, DataError
+from nasgait.core.errors import ConfigError, DataError
 from nasgait.evaluation.metrics import Retrieval, join
 from nasgait.evaluation.trial import (
     Outcome,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nasgait.errors import DataError
+from nasgait.core.errors import DataError
 
 
 class Interval(NamedTuple):

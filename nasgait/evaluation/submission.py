@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from nasgait.core.errors import DataError
+from nasgait.core.files import write_atomically
 from nasgait.data.index import UNLABELLED
-from nasgait.engine.files import write_atomically
-from nasgait.errors import DataError
 from nasgait.evaluation.distance import blocks
 from nasgait.evaluation.protocols import gallery_types
 from nasgait.evaluation.rerank import reranked

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nasgait.core.errors import DataError
 from nasgait.data.index import Sequence as RowOfStore
-from nasgait.errors import DataError
 from nasgait.evaluation.distance import blocks, check_embeddings
 from nasgait.evaluation.metrics import Retrieval, cmc, join, rates, retrieve
 from nasgait.evaluation.rerank import reranked

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nasgait.errors import DataError
+from nasgait.core.errors import DataError
 from nasgait.evaluation.metrics import Retrieval
 from nasgait.evaluation.trial import Outcome, Strings, Trial, search_gallery
 

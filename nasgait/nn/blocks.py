@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 from nasgait.nn.convolution import Conv2d, Conv3d, Convolution, Kernel
 from nasgait.nn.norm import BatchNorm
 from nasgait.nn.temporal import LTA_STRIDE, hide, hide_, valid_after_lta

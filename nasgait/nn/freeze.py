@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from torch import nn
 
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 from nasgait.nn.heads import SeparateFCs
 from nasgait.nn.norm import BatchNorm
 from nasgait.nn.output import GaitNetwork

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nasgait.config.schema import ContrastiveConfig, LossConfig
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 from nasgait.nn.contrastive import distance_contrastive, supervised_contrastive
 from nasgait.nn.gather import gather
 from nasgait.nn.output import GaitOutput

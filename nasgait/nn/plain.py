@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 from nasgait.nn.blocks import Conv2d
 
 POOL = "M"

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 from nasgait.nn.temporal import unpack
 
 

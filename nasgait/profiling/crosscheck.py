@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 from nasgait.nn.norm import BatchNorm
 from nasgait.nn.output import GaitNetwork
 from nasgait.profiling.macs import Profile, embedding_network

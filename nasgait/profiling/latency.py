@@ -6,7 +6,7 @@ from statistics import median
 
 import torch
 
-from nasgait.engine.distributed import pick_device
+from nasgait.core.distributed import pick_device
 from nasgait.nn.layout import to_channels_last
 from nasgait.nn.output import GaitNetwork
 

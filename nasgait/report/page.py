@@ -10,7 +10,7 @@ from typing import Any
 
 import jinja2
 
-from nasgait.engine.files import write_atomically
+from nasgait.core.files import write_atomically
 from nasgait.report import plots, search_plots, words
 from nasgait.report.rundir import PARTS, Network, RunDir, read_run
 from nasgait.search.pareto import pareto

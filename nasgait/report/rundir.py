@@ -9,8 +9,8 @@ from statistics import fmean
 from typing import Any, TypeVar
 
 from nasgait.config.load import read_yaml
-from nasgait.engine.logging import read_metrics
-from nasgait.errors import DataError
+from nasgait.core.errors import DataError
+from nasgait.core.metrics_log import read_metrics
 from nasgait.search.generations import read_generations
 from nasgait.search.ledger import Entry, read_ledger
 from nasgait.search.pareto import read_pareto

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from nasgait.errors import BudgetError
+from nasgait.core.errors import BudgetError
 from nasgait.search.budget import Budget, Choices
 from nasgait.search.predictor import Forecast
 

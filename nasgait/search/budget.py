@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nasgait.errors import BudgetError
+from nasgait.core.errors import BudgetError
 from nasgait.search.pareto import minima
 
 Choices = tuple[int, ...]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 from nasgait.search.breeding import Children, Measure, Screen, cross, mutate
 from nasgait.search.budget import Budget, Choices
 from nasgait.search.ledger import Entry

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from nasgait.engine.files import write_atomically
-from nasgait.errors import DataError
+from nasgait.core.errors import DataError
+from nasgait.core.files import write_atomically
 from nasgait.search.evolution import Evolution
 from nasgait.search.hypervolume import Coverage
 from nasgait.search.ledger import Entry

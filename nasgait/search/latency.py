@@ -8,10 +8,10 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from nasgait.errors import DataError
+from nasgait.core.errors import DataError
+from nasgait.core.jsonl import append_line, complete_lines, cut_to
 from nasgait.search.budget import Choices
 from nasgait.search.ledger import Entry
-from nasgait.search.lines import append_line, complete_lines, cut_to
 
 
 class Latencies:

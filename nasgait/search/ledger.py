@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nasgait.errors import DataError
-from nasgait.search.lines import append_line, complete_lines, cut_to
+from nasgait.core.errors import DataError
+from nasgait.core.jsonl import append_line, complete_lines, cut_to
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 from nasgait.search.ledger import Entry
 
 COSTS = ("macs", "params", "latency")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from nasgait.errors import DataError
+from nasgait.core.errors import DataError
 from nasgait.search.ledger import Entry
 
 Vector = TypeVar("Vector", tuple[int, ...], tuple[float, ...])

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from nasgait.errors import DataError, RunFailed
+from nasgait.core.errors import DataError, RunFailed
 from nasgait.search.budget import Choices
 from nasgait.search.evolution import Brood, Evolution
 from nasgait.search.ledger import Entry, Ledger

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from nasgait.compat import opengait
-from nasgait.errors import CheckpointError, ConfigError
+from nasgait.core.errors import CheckpointError, ConfigError
 from nasgait.nn.plain import FocalConv2d, parse_layers
 
 LAYERS = ["FC-6-1", "BC-8", "M", "FC-10-2", "BC-12"]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from nasgait.baselines.registry import build, names
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 
 
 @pytest.mark.parametrize("name", [name for name in names() if name.endswith("nano")])

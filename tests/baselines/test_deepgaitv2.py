@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from nasgait.baselines.deepgaitv2 import BLOCKS, DeepGaitV2
 from nasgait.compat import opengait
-from nasgait.errors import CheckpointError, ConfigError
+from nasgait.core.errors import CheckpointError, ConfigError
 from nasgait.nn.temporal import Clips, pack
 from retrain.subject import load_network
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from nasgait.baselines.gaitgl import GaitGL, GLConv
 from nasgait.baselines.registry import build
 from nasgait.compat import opengait
-from nasgait.errors import CheckpointError, ConfigError
+from nasgait.core.errors import CheckpointError, ConfigError
 
 SMALL = {"channels": (2, 3, 4, 5), "size": (16, 6), "strips": 2, "parts": 8}
 

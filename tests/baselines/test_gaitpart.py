@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from nasgait.compat import opengait
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 from nasgait.nn.motion import MicroMotionCapture
 
 PARTS, CHANNELS = 3, 8

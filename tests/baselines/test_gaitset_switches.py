@@ -7,7 +7,7 @@ from torch import nn
 
 from nasgait.baselines.registry import build
 from nasgait.config.load import load_config
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 from nasgait.nn.norm import BatchNorm
 
 

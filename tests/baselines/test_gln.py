@@ -5,7 +5,7 @@ import torch
 
 from nasgait.baselines.registry import build
 from nasgait.compat import opengait
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 
 
 def small(num_classes=None, **settings):

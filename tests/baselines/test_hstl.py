@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from nasgait.baselines.hstl import HSTL, FrameAggregation, RegionConv
 from nasgait.baselines.registry import build
 from nasgait.compat import opengait
-from nasgait.errors import CheckpointError, ConfigError
+from nasgait.core.errors import CheckpointError, ConfigError
 from nasgait.nn.pooling import GeMRegions
 from nasgait.nn.temporal import valid_mask
 

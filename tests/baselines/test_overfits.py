@@ -15,10 +15,10 @@ from nasgait.config.schema import (
     ScheduleConfig,
     TrainConfig,
 )
+from nasgait.core.distributed import World
 from nasgait.data.loader import Batch
 from nasgait.data.synthetic.dataset import generate
 from nasgait.data.transforms import fit
-from nasgait.engine.distributed import World
 from nasgait.engine.loop import Training, train_step
 from nasgait.evaluation.metrics import rates
 from nasgait.evaluation.protocols import leave_one_out

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nasgait.config import load
 from nasgait.config.load import dump_config, load_config, read_yaml, validate
 from nasgait.config.schema import DataConfig, ExperimentConfig, OptimizerConfig
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 
 SMALL = "name: walk\ndata: {store: there}\n"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from raw_trees import import_grew, make_grew
 
-from nasgait.errors import RunFailed
+from nasgait.core.errors import RunFailed
 
 SCRIPT = """
 import os, sys, time

@@ -18,9 +18,9 @@ from raw_trees import (
     write_pngs,
 )
 
+from nasgait.core.errors import ConfigError, DataError
 from nasgait.data.importers import import_dataset
 from nasgait.data.store import GaitStore
-from nasgait.errors import ConfigError, DataError
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from raw_trees import imported, make_grew, make_pickles, partition_file, tree
 
+from nasgait.core.errors import ConfigError, DataError
 from nasgait.data.layouts import list_dataset
 from nasgait.data.normalise import normalise
-from nasgait.errors import ConfigError, DataError
 
 
 def expected(images, size=64) -> np.ndarray:

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from nasgait.config.schema import AugmentConfig, BatchConfig
+from nasgait.core.errors import ConfigError, DataError
 from nasgait.data.loader import TrainLoader, pad
 from nasgait.data.store import GaitStore, StoreWriter
 from nasgait.data.transforms import fit
-from nasgait.errors import ConfigError, DataError
 
 BATCH = BatchConfig(ids=6, seqs=3, frames=7)
 PLAIN = AugmentConfig()

@@ -5,11 +5,11 @@ import logging
 import pytest
 from raw_trees import imported, make_grew, make_pickles, partition_file, subsets, tree
 
+from nasgait.core.errors import DataError
 from nasgait.data.importers import import_dataset
 from nasgait.data.layouts import list_dataset
 from nasgait.data.partition import PUBLISHED, find_partition
 from nasgait.data.store import GaitStore
-from nasgait.errors import DataError
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

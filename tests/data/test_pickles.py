@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from raw_trees import by_key, frames, import_pickles, imported, make_pickles
 
+from nasgait.core.errors import ConfigError, DataError
 from nasgait.data.pickles import read_array
 from nasgait.data.store import GaitStore
-from nasgait.errors import ConfigError, DataError
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic_walks import plan
 
+from nasgait.core.rng import generator
 from nasgait.data.synthetic import population
 from nasgait.data.synthetic.body import draw_body
 from nasgait.data.synthetic.population import (
@@ -18,7 +19,6 @@ from nasgait.data.synthetic.population import (
     identity_of,
     yaw_bin,
 )
-from nasgait.engine.rng import generator
 
 
 @pytest.mark.parametrize(

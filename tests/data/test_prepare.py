@@ -6,8 +6,8 @@ import pytest
 from raw_trees import make_grew, make_pickles
 
 from nasgait.config.schema import DataConfig, SourceConfig, SynthConfig
+from nasgait.core.errors import ConfigError, DataError
 from nasgait.data.prepare import check_source, prepare
-from nasgait.errors import ConfigError, DataError
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from nasgait.config.schema import BatchConfig
+from nasgait.core.errors import ConfigError, DataError
+from nasgait.core.rng import generator
 from nasgait.data.sampler import (
     Identities,
     check_batch,
@@ -17,8 +19,6 @@ from nasgait.data.sampler import (
     frames_in_words,
     sample_batch,
 )
-from nasgait.engine.rng import generator
-from nasgait.errors import ConfigError, DataError
 
 
 def people(*counts):

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from raw_trees import frames
 
 from nasgait.config.schema import DataConfig
+from nasgait.core.errors import DataError
 from nasgait.data.sheet import choose_rows, contact_sheet, sheet_image
 from nasgait.data.split import split, split_as
 from nasgait.data.store import GaitStore, Sequence, StoreWriter
-from nasgait.errors import DataError
 
 
 def store_of(*rows):

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nasgait.core.errors import DataError
 from nasgait.data.index import Geometry
 from nasgait.data.store import GaitStore, StoreWriter, check_store
-from nasgait.errors import DataError
 
 RNG = np.random.default_rng(3)
 FRAMES = [(RNG.random((n, 64, 64)) > 0.5).astype(np.uint8) * 255 for n in (3, 1, 7, 4, 2)]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from synthetic_walks import plan
 
+from nasgait.core.errors import ConfigError, DataError
 from nasgait.data.store import GaitStore
 from nasgait.data.synthetic import dataset
 from nasgait.data.synthetic.dataset import generate, silhouettes, write_dataset
@@ -14,7 +15,6 @@ from nasgait.data.synthetic.population import (
     LAB_VIEWS,
 )
 from nasgait.data.synthetic.walk import LONGEST, SHORTEST, draw_walk
-from nasgait.errors import ConfigError, DataError
 
 
 def test_frames_are_binary_64_square_and_20_to_120_long():

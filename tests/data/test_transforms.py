@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nasgait.config.schema import AugmentConfig
+from nasgait.core.errors import ConfigError
+from nasgait.core.rng import generator
 from nasgait.data.transforms import (
     Changes,
     apply_changes,
@@ -18,8 +20,6 @@ from nasgait.data.transforms import (
     fit,
     reduction,
 )
-from nasgait.engine.rng import generator
-from nasgait.errors import ConfigError
 
 ALL = AugmentConfig(
     flip=0.5, rotate=0.5, perspective=0.5, perspective_shift=0.15, erase=0.5, degrees=10

@@ -16,7 +16,7 @@ from nasgait.baselines.registry import BASELINES
 from nasgait.cli.main import COMMANDS, main, parse, parser
 from nasgait.config.load import load_config, validate
 from nasgait.config.schema import ExperimentConfig
-from nasgait.engine.logging import read_metrics
+from nasgait.core.metrics_log import read_metrics
 from retrain.compare import CONDITIONS, LOCAL, RATES
 
 ROOT = Path(__file__).resolve().parents[2]

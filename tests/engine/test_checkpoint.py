@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from nasgait.core.errors import CheckpointError
 from nasgait.engine.checkpoint import (
     FORMAT,
     MANIFEST,
@@ -23,7 +24,6 @@ from nasgait.engine.checkpoint import (
     save_checkpoint,
     sha256_of,
 )
-from nasgait.errors import CheckpointError
 
 
 def payload(step=0, **more):

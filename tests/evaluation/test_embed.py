@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from nasgait.core.errors import ConfigError, DataError
 from nasgait.data.store import GaitStore, StoreWriter
 from nasgait.data.transforms import fit
-from nasgait.errors import ConfigError, DataError
 from nasgait.evaluation.embed import embed
 from nasgait.nn.output import GaitOutput
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nasgait.errors import DataError
+from nasgait.core.errors import DataError
 from nasgait.evaluation.metrics import Retrieval, cmc, join, rates, retrieve
 
 

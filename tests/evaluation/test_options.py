@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from nasgait.config.schema import EvaluationConfig
+from nasgait.core.errors import ConfigError, DataError
 from nasgait.data.store import Sequence
-from nasgait.errors import ConfigError, DataError
 from nasgait.evaluation.options import check_options, check_sequences
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nasgait.errors import ConfigError, DataError
+from nasgait.core.errors import ConfigError, DataError
 from nasgait.evaluation import distance
 from nasgait.evaluation.protocols import evaluate, judge, leave_one_out
 from nasgait.evaluation.trial import trial

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from nasgait.errors import DataError
+from nasgait.core.errors import DataError
 from nasgait.evaluation.statistics import (
     chance_level,
     clustered_mean,

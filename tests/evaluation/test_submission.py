@@ -5,8 +5,8 @@ import csv
 import numpy as np
 import pytest
 
+from nasgait.core.errors import DataError
 from nasgait.data.store import Sequence
-from nasgait.errors import DataError
 from nasgait.evaluation.distance import blocks
 from nasgait.evaluation.metrics import rates, retrieve
 from nasgait.evaluation.protocols import judge

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nasgait.errors import ConfigError, DataError
+from nasgait.core.errors import ConfigError, DataError
 from nasgait.evaluation import distance
 from nasgait.evaluation.protocols import evaluate, judge
 from nasgait.evaluation.trial import trial

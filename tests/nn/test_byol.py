@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from nasgait.baselines.registry import build, names
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 from nasgait.nn.byol import (
     BYOL,
     Agreement,

@@ -15,7 +15,7 @@ from nasgait.config.schema import (
     LossConfig,
     TripletConfig,
 )
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 from nasgait.nn.contrastive import distance_contrastive, supervised_contrastive
 from nasgait.nn.losses import GaitLoss, cross_entropy, triplet_loss
 from nasgait.nn.output import GaitOutput

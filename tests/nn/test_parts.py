@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 from nasgait.nn.blocks import SPOSGAIT_BLOCKS, ChoiceBlock, Conv2d, Conv3d, parse_block
 from nasgait.nn.heads import BNNecks, SeparateFCs
 from nasgait.nn.pooling import (

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from nasgait.baselines.registry import build
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 from nasgait.profiling.crosscheck import crosscheck
 from nasgait.profiling.macs import profile
 from search_spaces import load_space

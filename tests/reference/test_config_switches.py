@@ -13,7 +13,7 @@ from cases import Case
 from reference import needs_reference
 
 from nasgait.compat import opengait
-from nasgait.errors import CheckpointError, ConfigError
+from nasgait.core.errors import CheckpointError, ConfigError
 
 pytestmark = needs_reference
 

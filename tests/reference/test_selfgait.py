@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nasgait.compat import selfgait
 from nasgait.compat.published import rename
-from nasgait.errors import CheckpointError, ConfigError
+from nasgait.core.errors import CheckpointError, ConfigError
 from nasgait.nn.byol import BYOL, regression_loss
 from nasgait.nn.losses import triplet_loss
 from nasgait.profiling.macs import profile

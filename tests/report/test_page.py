@@ -10,7 +10,7 @@ import pytest
 from fake_run import write_run
 
 from nasgait.cli.main import main
-from nasgait.errors import DataError
+from nasgait.core.errors import DataError
 from nasgait.report.page import write_report
 from nasgait.report.rundir import PARTS, read_run
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nasgait.engine.rng import generator
+from nasgait.core.rng import generator
 from retrain.compare import against_chance
 from retrain.evaluate import Probes
 

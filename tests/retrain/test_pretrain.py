@@ -7,12 +7,12 @@ from itertools import pairwise
 import pytest
 import torch
 
+from nasgait.core.distributed import World
+from nasgait.core.errors import DataError
+from nasgait.core.metrics_log import read_metrics
 from nasgait.data.split import labelled, split
 from nasgait.data.store import GaitStore
 from nasgait.engine.checkpoint import Checkpoints, load_checkpoint
-from nasgait.engine.distributed import World
-from nasgait.engine.logging import read_metrics
-from nasgait.errors import DataError
 from nasgait.nn.byol import embedding_shape
 from retrain import pretrain
 from retrain.subject import load_network

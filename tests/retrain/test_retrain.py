@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from nasgait.core.metrics_log import read_metrics
 from nasgait.engine.checkpoint import Checkpoints, load_checkpoint
-from nasgait.engine.logging import read_metrics
 from retrain.evaluate import read_probes
 from search_spaces import load_space
 

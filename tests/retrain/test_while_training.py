@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from nasgait.baselines.registry import build, names
+from nasgait.core.errors import ConfigError
+from nasgait.core.metrics_log import read_metrics
 from nasgait.engine.checkpoint import Checkpoints, load_checkpoint
-from nasgait.engine.logging import read_metrics
-from nasgait.errors import ConfigError
 from nasgait.nn.freeze import freeze_norms
 from nasgait.nn.norm import BatchNorm
 

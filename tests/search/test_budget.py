@@ -8,7 +8,7 @@ from cost_tables import TOY, all_architectures, cost_tables
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nasgait.errors import BudgetError
+from nasgait.core.errors import BudgetError
 from nasgait.search.budget import Budget, Costs
 
 limits = st.dictionaries(st.sampled_from(["macs", "params"]), st.integers(1, 90))

@@ -8,7 +8,7 @@ from cost_tables import TOY, all_architectures, cost_tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nasgait.errors import ConfigError, DataError, RunFailed
+from nasgait.core.errors import ConfigError, DataError, RunFailed
 from nasgait.search.budget import Budget, Costs
 from nasgait.search.evolution import Evolution, EvolutionConfig
 from nasgait.search.ledger import Ledger, read_ledger

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from cost_tables import TOY
 
-from nasgait.errors import DataError
+from nasgait.core.errors import DataError
 from nasgait.search.budget import Budget
 from nasgait.search.evolution import Evolution, EvolutionConfig
 from nasgait.search.generations import Generations, diversity, read_generations

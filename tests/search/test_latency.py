@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from cost_tables import TOY, all_architectures
 
-from nasgait.errors import BudgetError, DataError
+from nasgait.core.errors import BudgetError, DataError
 from nasgait.search.budget import Budget, Costs
 from nasgait.search.evolution import Evolution, EvolutionConfig
 from nasgait.search.hypervolume import Coverage

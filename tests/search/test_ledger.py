@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from nasgait.errors import DataError
+from nasgait.core.errors import DataError
 from nasgait.search.ledger import Entry, Ledger, read_ledger
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nasgait.errors import DataError
+from nasgait.core.errors import DataError
 from nasgait.search.ledger import Entry
 from nasgait.search.pareto import minima, pareto, read_pareto, write_pareto
 

@@ -11,7 +11,7 @@ from pymoo.algorithms.moo.nsga2 import RankAndCrowding
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 from nasgait.search.ledger import Entry
 from nasgait.search.objectives import Objectives
 from nasgait.search.selection import NSGA2, Pool, TopK

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 from search_spaces import load_space
 from search_spaces.space import space_names
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 from nasgait.nn.layout import to_channels_last
 from search_spaces import load_space
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 from search_spaces import load_architecture, load_space, save_architecture
 from search_spaces import space as space_module
 

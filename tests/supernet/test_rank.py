@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from nasgait.errors import DataError
+from nasgait.core.errors import DataError
 from search_spaces import load_space
 from supernet.rank import read_table
 

@@ -13,8 +13,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from nasgait.core.errors import DataError, RunFailed
 from nasgait.engine.outdir import is_used
-from nasgait.errors import DataError, RunFailed
 from nasgait.search.ledger import read_ledger
 from supernet.coordinator import Mail, Score
 

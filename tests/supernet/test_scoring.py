@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nasgait.config.schema import CalibrationConfig, DataConfig, ExperimentConfig, SearchConfig
+from nasgait.core.errors import ConfigError
+from nasgait.core.precision import autocast
 from nasgait.data.split import split_as
 from nasgait.data.store import GaitStore, StoreWriter
 from nasgait.data.transforms import fit
-from nasgait.engine.precision import autocast
-from nasgait.errors import ConfigError
 from nasgait.evaluation.protocols import leave_one_out
 from nasgait.evaluation.statistics import kendall
 from nasgait.nn.blocks import ChoiceBlock, ConvBN

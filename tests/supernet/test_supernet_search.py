@@ -9,8 +9,8 @@ import time
 
 import pytest
 
+from nasgait.core.errors import RunFailed
 from nasgait.engine.checkpoint import load_checkpoint, save_checkpoint, sha256_of
-from nasgait.errors import RunFailed
 from nasgait.search.generations import read_generations
 from nasgait.search.ledger import read_ledger
 from nasgait.search.pareto import read_pareto

@@ -10,8 +10,8 @@ import time
 import pytest
 import torch
 
+from nasgait.core.metrics_log import read_metrics
 from nasgait.engine.checkpoint import Checkpoints, load_checkpoint
-from nasgait.engine.logging import read_metrics
 from search_spaces import load_space
 from supernet.network import path_at
 

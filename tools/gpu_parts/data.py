@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from nasgait.core.rng import generator
 from nasgait.data.store import GaitStore, StoreWriter
-from nasgait.engine.rng import generator
 
 SIDE = 64
 

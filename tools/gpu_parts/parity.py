@@ -15,9 +15,9 @@ from gpu_parts.scoring import population, scorer_of
 from nasgait.baselines import registry
 from nasgait.config.schema import AugmentConfig, BatchConfig, LossConfig, TrainConfig
 from nasgait.config.schema.training import CrossEntropyConfig, ScheduleConfig
+from nasgait.core.distributed import World
 from nasgait.data.loader import TrainLoader
 from nasgait.data.store import GaitStore
-from nasgait.engine.distributed import World
 from nasgait.engine.loop import Training, fit
 from nasgait.evaluation.statistics import kendall
 from nasgait.nn.losses import GaitLoss

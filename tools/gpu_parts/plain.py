@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from nasgait.config.schema import BatchConfig
+from nasgait.core.rng import generator
 from nasgait.data.loader import Batch
 from nasgait.data.sampler import Identities, frame_indices, sample_batch
 from nasgait.data.store import GaitStore
-from nasgait.engine.rng import generator
 from nasgait.nn.layout import to_channels_first
 from search_spaces.network import ChoiceNetwork
 

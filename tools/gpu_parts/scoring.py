@@ -11,9 +11,9 @@ import torch
 from gpu_parts.data import make_store
 from gpu_parts.machine import Task, milliseconds, synchronise
 from nasgait.config.schema import CalibrationConfig, DataConfig, ExperimentConfig, SearchConfig
+from nasgait.core.rng import generator
 from nasgait.data.split import split_as
 from nasgait.data.store import GaitStore
-from nasgait.engine.rng import generator
 from nasgait.evaluation.distance import blocks
 from nasgait.evaluation.embed import embed
 from nasgait.evaluation.metrics import retrieve

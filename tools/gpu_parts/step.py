@@ -17,11 +17,11 @@ from gpu_parts.data import make_store
 from gpu_parts.machine import Task, synchronise
 from gpu_parts.plain import PlainBatches, plainly
 from nasgait.config.schema import AugmentConfig, BatchConfig, TrainConfig
+from nasgait.core.distributed import World
+from nasgait.core.memory import peak_memory
 from nasgait.data.loader import Batch, TrainLoader
 from nasgait.data.store import GaitStore
-from nasgait.engine.distributed import World
 from nasgait.engine.loop import Training, train_step
-from nasgait.engine.memory import peak_memory
 from search_spaces import load_space
 from search_spaces.network import ChoiceNetwork
 from search_spaces.space import SearchSpace

@@ -14,7 +14,7 @@ from nasgait.config.schema.bounds import (
     Probability,
     Whole,
 )
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 from nasgait.search.objectives import Objectives
 
 Objective = Literal["map", "rank1", "macs", "params", "latency"]

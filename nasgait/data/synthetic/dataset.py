@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from nasgait.core.errors import ConfigError
+from nasgait.core.rng import generator
 from nasgait.data.synthetic.population import (
     YAW_BINS,
     Recording,
@@ -27,8 +29,6 @@ from nasgait.data.synthetic.walk import (
     wild_silhouettes,
 )
 from nasgait.data.writer import StoreWriter
-from nasgait.engine.rng import generator
-from nasgait.errors import ConfigError
 
 VERSION = 1
 """Of the generator: other frames for the same seed are another version."""

@@ -6,10 +6,10 @@ from functools import lru_cache
 
 import numpy as np
 
+from nasgait.core.errors import ConfigError
+from nasgait.core.rng import generator
 from nasgait.data.synthetic.body import Body, draw_body
 from nasgait.data.synthetic.motion import Dynamics, draw_dynamics
-from nasgait.engine.rng import generator
-from nasgait.errors import ConfigError
 
 SUBSETS = ("train", "search-val", "test")
 _PREFIX = {"train": "tr", "search-val": "va", "test": "te"}

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="looks i
 
 STARTER = """
 import subprocess, sys, time
-from nasgait.engine.sweeper import swept
+from nasgait.core.process_reaper import swept
 with swept():
     child = subprocess.Popen(["sleep", "120"], start_new_session=True)
     print(child.pid, flush=True)
@@ -23,7 +23,7 @@ with swept():
 
 RETITLED = """
 import os, subprocess, sys
-from nasgait.engine.sweeper import MARK, swept
+from nasgait.core.process_reaper import MARK, swept
 with swept():
     first = {MARK: os.environ[MARK], **os.environ}
     child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], env=first, stdout=subprocess.PIPE)

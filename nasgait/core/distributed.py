@@ -14,8 +14,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from nasgait.engine.memory import keep_freed_memory
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
+from nasgait.core.memory import keep_freed_memory
 
 
 @dataclass(frozen=True)

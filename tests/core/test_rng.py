@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nasgait.engine.rng import generator
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
+from nasgait.core.rng import generator
 
 words = st.one_of(st.integers(0, 2**40), st.text(min_size=1, max_size=5))
 
@@ -25,9 +25,7 @@ def test_numpy_integers_are_as_good_as_python_ones():
 
 
 def test_does_not_depend_on_the_hash_seed_of_the_process():
-    code = (
-        "from nasgait.engine.rng import generator; print(generator(1, 'path', 2).integers(2**60))"
-    )
+    code = "from nasgait.core.rng import generator; print(generator(1, 'path', 2).integers(2**60))"
     for hash_seed in "1", "2":
         out = subprocess.run(
             [sys.executable, "-c", code],

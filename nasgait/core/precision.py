@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager
 
 import torch
 
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 
 MIXED = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 """Precisions that autocast lowers float32 weights to."""

@@ -12,7 +12,7 @@ from types import TracebackType
 import numpy as np
 from tqdm import tqdm
 
-from nasgait.engine.files import write_atomically
+from nasgait.core.files import write_atomically
 
 METRICS = "metrics.jsonl"
 PACKAGES = ("nasgait", "search_spaces", "supernet", "retrain")

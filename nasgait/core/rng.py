@@ -10,7 +10,7 @@ import zlib
 
 import numpy as np
 
-from nasgait.errors import ConfigError
+from nasgait.core.errors import ConfigError
 
 
 def generator(seed: int, *stream: str | int) -> np.random.Generator:

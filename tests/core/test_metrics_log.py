@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from nasgait.engine.logging import METRICS, MetricsLog, read_metrics, setup_logging
+from nasgait.core.metrics_log import METRICS, MetricsLog, read_metrics, setup_logging
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_tensorboard_shows_each_step_once(tmp_path):
 
 
 def test_importing_does_not_load_tensorboard():
-    code = "import sys, nasgait.engine.logging; sys.exit('tensorboard' in sys.modules)"
+    code = "import sys, nasgait.core.metrics_log; sys.exit('tensorboard' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

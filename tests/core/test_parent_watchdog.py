@@ -8,11 +8,11 @@ import time
 
 import pytest
 
-WATCHED = "from nasgait.engine.lifeline import leave_with_launcher; leave_with_launcher()\n"
+WATCHED = "from nasgait.core.parent_watchdog import leave_with_launcher; leave_with_launcher()\n"
 SLEEPER = WATCHED + "import time; print('up', flush=True); time.sleep(120)"
 STARTER = """
 import subprocess, sys, time
-from nasgait.engine.lifeline import child_environment
+from nasgait.core.parent_watchdog import child_environment
 env = child_environment() | {extra}
 child = subprocess.Popen([sys.executable, "-c", {code!r}], env=env, stdout=subprocess.PIPE,
                          start_new_session=True)
@@ -61,7 +61,7 @@ def test_a_process_that_we_did_not_start_stays(monkeypatch):
     """The shell that began a training may be closed."""
     import threading
 
-    from nasgait.engine.lifeline import LAUNCHER, leave_with_launcher
+    from nasgait.core.parent_watchdog import LAUNCHER, leave_with_launcher
 
     monkeypatch.delenv(LAUNCHER, raising=False)
     monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
