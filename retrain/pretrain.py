@@ -25,10 +25,10 @@ from nasgait.core.metrics_log import read_metrics
 from nasgait.data.loader import TrainLoader
 from nasgait.data.split import fingerprint, split_as
 from nasgait.data.store import GaitStore
-from nasgait.engine.loop import Training, fit
-from nasgait.engine.outdir import claim, locked, record
-from nasgait.engine.recipe import check_loop
 from nasgait.nn.byol import BYOL, RegressionLoss, embedding_shape
+from nasgait.training.loop import Training, fit
+from nasgait.training.output_dir import claim, locked, record
+from nasgait.training.recipe import check_loop
 from retrain.inputs import Inputs, folder_of
 from retrain.subject import Subject
 from retrain.train import baseline_of

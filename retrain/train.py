@@ -29,13 +29,13 @@ from nasgait.core.precision import autocast
 from nasgait.data.loader import TrainLoader
 from nasgait.data.split import fingerprint, labelled, split_as
 from nasgait.data.store import GaitStore
-from nasgait.engine.loop import Exam, Training, fit
-from nasgait.engine.outdir import claim, locked, record
-from nasgait.engine.recipe import check_neck, check_recipe
 from nasgait.evaluation.options import check_options, check_sequences, judged
 from nasgait.nn.freeze import freeze_backbone, freeze_norms
 from nasgait.nn.output import GaitNetwork
 from nasgait.profiling.macs import profile
+from nasgait.training.loop import Exam, Training, fit
+from nasgait.training.output_dir import claim, locked, record
+from nasgait.training.recipe import check_neck, check_recipe
 from retrain.evaluate import judge_network, write_probes
 from retrain.inputs import Inputs, folder_of
 from retrain.subject import Subject, start_from

@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 from nasgait.core.errors import CheckpointError, ConfigError
-from nasgait.engine.checkpoint import FORMAT, load_checkpoint, save_checkpoint, sha256_of
+from nasgait.training.checkpoint import FORMAT, load_checkpoint, save_checkpoint, sha256_of
 from search_spaces import load_architecture
 from supernet.network import slice_state
 from supernet.weights import check_space

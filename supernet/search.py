@@ -24,7 +24,6 @@ from nasgait.core.memory import peak_memory
 from nasgait.core.precision import autocast
 from nasgait.data.split import Split, split_as
 from nasgait.data.store import GaitStore
-from nasgait.engine.outdir import claim, locked, record
 from nasgait.profiling.latency import device_name, latency
 from nasgait.search.breeding import Measure
 from nasgait.search.budget import Choices
@@ -33,6 +32,7 @@ from nasgait.search.latency import Latencies
 from nasgait.search.ledger import Ledger, read_ledger
 from nasgait.search.pareto import write_pareto
 from nasgait.search.state import SearchResult, SearchState, search
+from nasgait.training.output_dir import claim, locked, record
 from search_spaces import load_space
 from search_spaces.architecture import save_architecture
 from search_spaces.budget import budget_of

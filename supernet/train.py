@@ -20,9 +20,9 @@ from nasgait.core.distributed import World, broadcast, joined, pick_device
 from nasgait.data.loader import TrainLoader
 from nasgait.data.split import Split, fingerprint, split_as
 from nasgait.data.store import GaitStore
-from nasgait.engine.loop import Training, fit
-from nasgait.engine.outdir import claim, locked, record
-from nasgait.engine.recipe import check_recipe
+from nasgait.training.loop import Training, fit
+from nasgait.training.output_dir import claim, locked, record
+from nasgait.training.recipe import check_recipe
 from search_spaces import load_space
 from search_spaces.space import SearchSpace
 from supernet.network import path_at

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from nasgait.core.errors import CheckpointError
-from nasgait.engine.checkpoint import FORMAT, load_checkpoint, sha256_of
+from nasgait.training.checkpoint import FORMAT, load_checkpoint, sha256_of
 from search_spaces import load_space
 from search_spaces.space import SearchSpace
 

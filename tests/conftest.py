@@ -8,7 +8,7 @@ from hypothesis import settings
 
 from nasgait.cli.main import main
 from nasgait.data.store import StoreWriter
-from nasgait.engine.checkpoint import Checkpoints
+from nasgait.training.checkpoint import Checkpoints
 
 # The same examples on every run: what passes today passes tomorrow.  To explore further:
 # pytest --hypothesis-profile=default

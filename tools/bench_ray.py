@@ -21,8 +21,8 @@ from typing import Any
 
 import torch
 
-from nasgait.engine.checkpoint import FORMAT, save_checkpoint
 from nasgait.search.ledger import read_ledger
+from nasgait.training.checkpoint import FORMAT, save_checkpoint
 from search_spaces import load_space
 
 CONFIG = """

@@ -36,11 +36,11 @@ from nasgait.data.store import GaitStore
 from nasgait.data.synthetic.dataset import VERSION, recorded_walk, write_dataset
 from nasgait.data.synthetic.population import PRESETS, identity_of, recordings
 from nasgait.data.transforms import fit
-from nasgait.engine.loop import Training, train_step
 from nasgait.evaluation.distance import distances
 from nasgait.evaluation.embed import embed
 from nasgait.evaluation.protocols import judge
 from nasgait.evaluation.trial import trial
+from nasgait.training.loop import Training, train_step
 from search_spaces import load_space
 
 GALLERY_IDS = 20

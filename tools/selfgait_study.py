@@ -22,8 +22,8 @@ from nasgait.core.errors import RunFailed
 from nasgait.core.metrics_log import setup_logging
 from nasgait.core.rng import generator
 from nasgait.data.prepare import prepare
-from nasgait.engine.checkpoint import Checkpoints
 from nasgait.evaluation.statistics import Interval, clustered_mean, paired_difference
+from nasgait.training.checkpoint import Checkpoints
 from retrain.compare import group, pooled
 
 WAYS = ("scratch", "pretrained", "linear")

@@ -18,8 +18,8 @@ from nasgait.data.sampler import check_batch, frames_in_words
 from nasgait.data.split import split_as
 from nasgait.data.store import GaitStore
 from nasgait.data.transforms import reduction
-from nasgait.engine.recipe import check_neck, check_recipe
 from nasgait.evaluation.options import check_options, check_sequences, judged
+from nasgait.training.recipe import check_neck, check_recipe
 
 STATE_BYTES = 12
 """Bytes in a checkpoint for each parameter: the weight and two moments of the optimizer."""

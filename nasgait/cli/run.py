@@ -20,7 +20,7 @@ from nasgait.config.schema import ExperimentConfig
 from nasgait.core.errors import ConfigError, RunFailed
 from nasgait.core.files import write_atomically
 from nasgait.core.parent_watchdog import child_environment
-from nasgait.engine.outdir import claim, is_used, locked
+from nasgait.training.output_dir import claim, is_used, locked
 
 HELP = "walk the whole way: data, supernet, search, retraining, evaluation, report"
 
@@ -118,7 +118,9 @@ class Walk:
     def supernet(self) -> Path:
         """Train the supernet unless it is trained; returns its checkpoint."""
         out, recipe = self.out / "supernet", self.config.supernet
-        kept = importlib.import_module("nasgait.engine.checkpoint").Checkpoints(out / "checkpoints")
+        kept = importlib.import_module("nasgait.training.checkpoint").Checkpoints(
+            out / "checkpoints"
+        )
         latest = kept.latest()
         if latest is None or kept.entries()[-1].step < recipe.steps:
             self.stage("supernet", "--out", out, "--resume", "--nproc", self.nproc)

@@ -19,10 +19,10 @@ from nasgait.core.distributed import World
 from nasgait.data.loader import Batch
 from nasgait.data.synthetic.dataset import generate
 from nasgait.data.transforms import fit
-from nasgait.engine.loop import Training, train_step
 from nasgait.evaluation.metrics import rates
 from nasgait.evaluation.protocols import leave_one_out
 from nasgait.nn.output import GaitNetwork
+from nasgait.training.loop import Training, train_step
 from search_spaces import load_space
 
 IDENTITIES, WALKS, FRAMES = 4, 3, 4

@@ -89,8 +89,8 @@ def test_importing_does_not_load_tensorboard():
 
 def test_lines_go_to_stderr(capsys, root_logger):
     setup_logging()
-    logging.getLogger("nasgait.engine.loop").info("step %d", 5)
-    logging.getLogger("nasgait.engine.loop").debug("hidden")
+    logging.getLogger("nasgait.training.loop").info("step %d", 5)
+    logging.getLogger("nasgait.training.loop").debug("hidden")
     logging.getLogger("elsewhere").info("hidden")
     logging.getLogger("elsewhere").warning("shown")
     out, err = capsys.readouterr()

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from nasgait.config.load import load_config, read_yaml
-from nasgait.engine.outdir import locked, record
+from nasgait.training.output_dir import locked, record
 
 ALL = ["random=1", "uniform=true", "jobs=2", "retrain.steps=4", "supernet.steps=4"]
 

@@ -9,8 +9,8 @@ import torch
 
 from nasgait.config.schema import DataConfig, EvaluationConfig, ExperimentConfig
 from nasgait.data.store import StoreWriter
-from nasgait.engine.checkpoint import FORMAT, save_checkpoint
 from nasgait.evaluation.views import PLANS
+from nasgait.training.checkpoint import FORMAT, save_checkpoint
 from retrain.compare import compare
 from retrain.evaluate import read_probes
 from retrain.subject import Subject

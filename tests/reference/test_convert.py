@@ -8,7 +8,7 @@ import yaml
 from cases import SINGLE, Case, close
 from reference import needs_reference
 
-from nasgait.engine.checkpoint import load_checkpoint
+from nasgait.training.checkpoint import load_checkpoint
 from retrain.subject import load_network
 from search_spaces import load_space
 from supernet.weights import load_supernet

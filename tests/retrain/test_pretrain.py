@@ -12,8 +12,8 @@ from nasgait.core.errors import DataError
 from nasgait.core.metrics_log import read_metrics
 from nasgait.data.split import labelled, split
 from nasgait.data.store import GaitStore
-from nasgait.engine.checkpoint import Checkpoints, load_checkpoint
 from nasgait.nn.byol import embedding_shape
+from nasgait.training.checkpoint import Checkpoints, load_checkpoint
 from retrain import pretrain
 from retrain.subject import load_network
 

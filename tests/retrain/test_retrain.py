@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from nasgait.core.metrics_log import read_metrics
-from nasgait.engine.checkpoint import Checkpoints, load_checkpoint
+from nasgait.training.checkpoint import Checkpoints, load_checkpoint
 from retrain.evaluate import read_probes
 from search_spaces import load_space
 

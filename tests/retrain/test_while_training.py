@@ -8,9 +8,9 @@ import torch
 from nasgait.baselines.registry import build, names
 from nasgait.core.errors import ConfigError
 from nasgait.core.metrics_log import read_metrics
-from nasgait.engine.checkpoint import Checkpoints, load_checkpoint
 from nasgait.nn.freeze import freeze_norms
 from nasgait.nn.norm import BatchNorm
+from nasgait.training.checkpoint import Checkpoints, load_checkpoint
 
 ARCH = ("--arch", "nano:0-5-2-4")
 MODEL = ("--model", "gaitbase-nano")

@@ -14,8 +14,8 @@ from types import SimpleNamespace
 import pytest
 
 from nasgait.core.errors import DataError, RunFailed
-from nasgait.engine.outdir import is_used
 from nasgait.search.ledger import read_ledger
+from nasgait.training.output_dir import is_used
 from supernet.coordinator import Mail, Score
 
 cluster_utils = pytest.importorskip("ray.cluster_utils")

@@ -10,10 +10,10 @@ import time
 import pytest
 
 from nasgait.core.errors import RunFailed
-from nasgait.engine.checkpoint import load_checkpoint, save_checkpoint, sha256_of
 from nasgait.search.generations import read_generations
 from nasgait.search.ledger import read_ledger
 from nasgait.search.pareto import read_pareto
+from nasgait.training.checkpoint import load_checkpoint, save_checkpoint, sha256_of
 from search_spaces import load_architecture, load_space
 
 SPACE = load_space("nano")

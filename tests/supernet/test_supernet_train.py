@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from nasgait.core.metrics_log import read_metrics
-from nasgait.engine.checkpoint import Checkpoints, load_checkpoint
+from nasgait.training.checkpoint import Checkpoints, load_checkpoint
 from search_spaces import load_space
 from supernet.network import path_at
 

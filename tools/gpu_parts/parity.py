@@ -18,10 +18,10 @@ from nasgait.config.schema.training import CrossEntropyConfig, ScheduleConfig
 from nasgait.core.distributed import World
 from nasgait.data.loader import TrainLoader
 from nasgait.data.store import GaitStore
-from nasgait.engine.loop import Training, fit
 from nasgait.evaluation.statistics import kendall
 from nasgait.nn.losses import GaitLoss
 from nasgait.nn.output import GaitNetwork
+from nasgait.training.loop import Training, fit
 from search_spaces import load_space
 from search_spaces.space import space_names
 

@@ -21,7 +21,7 @@ from nasgait.core.distributed import World
 from nasgait.core.memory import peak_memory
 from nasgait.data.loader import Batch, TrainLoader
 from nasgait.data.store import GaitStore
-from nasgait.engine.loop import Training, train_step
+from nasgait.training.loop import Training, train_step
 from search_spaces import load_space
 from search_spaces.network import ChoiceNetwork
 from search_spaces.space import SearchSpace

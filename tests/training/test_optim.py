@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from nasgait.config.schema import OptimizerConfig, ScheduleConfig, TrainConfig
-from nasgait.engine.loop import clip
-from nasgait.engine.optim import build_optimizer, build_scheduler, rate_factor
+from nasgait.training.loop import clip
+from nasgait.training.optim import build_optimizer, build_scheduler, rate_factor
 
 
 def rates(steps, **schedule):

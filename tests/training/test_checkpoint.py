@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from nasgait.core.errors import CheckpointError
-from nasgait.engine.checkpoint import (
+from nasgait.training.checkpoint import (
     FORMAT,
     MANIFEST,
     Checkpoints,
@@ -151,7 +151,7 @@ def test_a_failed_save_leaves_what_was_there(tmp_path):
 
 SAVING = """
 import sys, torch
-from nasgait.engine.checkpoint import FORMAT, Checkpoints
+from nasgait.training.checkpoint import FORMAT, Checkpoints
 checkpoints = Checkpoints(sys.argv[1])
 print("ready", flush=True)
 for step in range(1, 10**6):
