@@ -18,8 +18,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from nasgait.kernels.convolution import Convolution
 from nasgait.nn.blocks import ChoiceBlock, ConvBN
-from nasgait.nn.convolution import Convolution
 from nasgait.nn.norm import BatchNorm, moments, pool, pool_ranks
 from search_spaces.network import ChoiceNetwork, ChoiceUnit, Clip
 from supernet.column import Column, Memory

@@ -17,7 +17,7 @@ WORKING_SET = 6
 
 WEIGHTS = 10
 """How often the convolutions of a path are there beside the supernet: folded, and folded and not
-as :mod:`nasgait.nn.winograd` splits them along two axes, which takes as much as four."""
+as :mod:`nasgait.kernels.winograd` splits them along two axes, which takes as much as four."""
 
 EMBEDDINGS = 2
 """How often the embeddings of an architecture are there: in the order of batches and in theirs."""

@@ -45,8 +45,8 @@ from nasgait.data.transforms import fit
 from nasgait.data.writer import StoreWriter
 from nasgait.evaluation.protocols import leave_one_out
 from nasgait.evaluation.statistics import kendall
+from nasgait.kernels.convolution import Conv3d
 from nasgait.nn.blocks import ConvBN, JoiningConv
-from nasgait.nn.convolution import Conv3d
 from nasgait.nn.norm import BatchNorm
 from search_spaces import load_space
 from search_spaces.network import ChoiceNetwork, ChoiceUnit, Clip

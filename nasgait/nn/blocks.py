@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nasgait.core.errors import ConfigError
-from nasgait.nn.convolution import Conv2d, Conv3d, Convolution, Kernel
+from nasgait.kernels.convolution import Conv2d, Conv3d, Convolution, Kernel
 from nasgait.nn.norm import BatchNorm
 from nasgait.nn.temporal import LTA_STRIDE, hide, hide_, valid_after_lta
 

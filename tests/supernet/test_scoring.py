@@ -21,9 +21,9 @@ from nasgait.data.store import GaitStore, StoreWriter
 from nasgait.data.transforms import fit
 from nasgait.evaluation.protocols import leave_one_out
 from nasgait.evaluation.statistics import kendall
+from nasgait.kernels.convolution import Conv3d
+from nasgait.kernels.winograd import FRAMES, ROWS, axes_worth_splitting
 from nasgait.nn.blocks import ChoiceBlock, ConvBN
-from nasgait.nn.convolution import Conv3d
-from nasgait.nn.winograd import FRAMES, ROWS, axes_worth_splitting
 from search_spaces import load_space
 from search_spaces.space import SearchSpace
 from search_spaces.spec import HeadSpec, LayerSpec, SpaceSpec, StageSpec

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gpu_parts.machine import Task, milliseconds
-from nasgait.nn.convolution import Conv3d
+from nasgait.kernels.convolution import Conv3d
 from search_spaces import load_space
 
 Form = Callable[[Tensor, Tensor], Tensor]

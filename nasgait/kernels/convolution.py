@@ -93,7 +93,7 @@ class Conv3d(nn.Conv3d):
         if weight.is_cuda or max(self.stride) > 1 or 3 not in self.kernel_size:
             return plain
         # Here, as it brings numba, which takes a while to import.
-        from nasgait.nn.winograd import Winograd, axes_worth_splitting
+        from nasgait.kernels.winograd import Winograd, axes_worth_splitting
 
         axes = axes_worth_splitting(weight, fine)
         if not axes:

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nasgait.nn.mixing import MIXED, TILE, mix, unmix
+from nasgait.kernels.winograd_numba import MIXED, TILE, mix, unmix
 
 INPUTS = (
     (0, -2, 1, 5, 2, 0),

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nasgait.nn import winograd
-from nasgait.nn.convolution import Conv3d
-from nasgait.nn.winograd import COLUMNS, FRAMES, INPUTS, OUTPUTS, ROWS, WEIGHTS, Winograd
+from nasgait.kernels import winograd
+from nasgait.kernels.convolution import Conv3d
+from nasgait.kernels.winograd import COLUMNS, FRAMES, INPUTS, OUTPUTS, ROWS, WEIGHTS, Winograd
 
 SPLITS = [
     ((3, 3, 3), [FRAMES]),

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
-from nasgait.nn import mixing
-from nasgait.nn.mixing import _add_up, compiled, mix, unmix
+from nasgait.kernels.winograd_numba import _add_up, compiled, mix, unmix
 
 RNG = np.random.default_rng(0)
 BY, BACK = RNG.normal(size=(6, 6)), RNG.normal(size=(4, 6))
 AXES = [[-4], [-3], [-2], [-4, -3], [-4, -2], [-3, -2]]
 SHAPES = st.tuples(
-    *[st.integers(1, most) for most in (3, 9, 9, 9)], st.sampled_from([1, 5, mixing.PIECE + 3])
+    *[st.integers(1, most) for most in (3, 9, 9, 9)],
+    st.sampled_from([1, 5, winograd_numba.PIECE + 3]),
 )
 
 
@@ -81,7 +81,7 @@ def test_threads_get_as_many_tiles_each(threads, monkeypatch):
             shares.append((begin, end))
             return ThreadPoolExecutor(1).submit(kernel, begin, end, *arguments)
 
-    monkeypatch.setattr(mixing, "_pool", lambda count: Pool() if count == 3 else None)
+    monkeypatch.setattr(winograd_numba, "_pool", lambda count: Pool() if count == 3 else None)
     threads(3)
     mix(torch.randn(1, 29, 2, 2, 5), [-4], BY.astype(np.float32), torch.float32)
     assert shares == [(0, 2), (2, 5), (5, 8)]
@@ -122,12 +122,12 @@ def test_widens_every_bfloat16_as_torch_does():
 
 
 def test_compiles_where_nothing_can_be_kept(monkeypatch):
-    njit = mixing.njit
+    njit = winograd_numba.njit
 
     def without_a_place(cache=False, **options):
         if cache:
             raise RuntimeError("cannot cache function: no locator available")
         return njit(**options)
 
-    monkeypatch.setattr(mixing, "njit", without_a_place)
+    monkeypatch.setattr(winograd_numba, "njit", without_a_place)
     assert compiled(lambda: 7)() == 7

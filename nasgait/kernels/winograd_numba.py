@@ -1,8 +1,8 @@
 """Weighted sums of neighbours along one axis or two, compiled by numba.
 
-:mod:`nasgait.nn.winograd` adds up rows of numbers that overlap and lie apart.  torch copies them
-together first and then multiplies tiny matrices, at a fifth of the speed that memory allows.  Here
-each row is read where it lies, and what leads from the first axis to the second stays in a cache.
+:mod:`nasgait.kernels.winograd` adds up rows of numbers that overlap and lie apart.  torch copies
+them together first and then multiplies tiny matrices, at a fifth of the speed that memory allows.
+Here each row is read where it lies, and what leads from the first axis to the second stays in a cache.
 """
 
 from collections.abc import Sequence

@@ -1,0 +1,1 @@
+"""Convolutions in the form that is fastest: tensors in, tensors out."""
