@@ -25,8 +25,8 @@ from nasgait.evaluation.options import check_options, check_sequences, judged, r
 from nasgait.evaluation.protocols import PROTOCOLS, judge
 from nasgait.evaluation.submission import BENCHMARKS, can_submit, judge_probes, read_truth, submit
 from nasgait.evaluation.trial import Outcome, Trial, trial, unembedded
-from nasgait.nn.layout import to_channels_last
-from nasgait.nn.output import GaitNetwork
+from nasgait.nn.base import GaitNetwork
+from nasgait.nn.memory_format import to_channels_last
 from retrain.subject import load_network
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from pathlib import Path
 from nasgait.config.schema import ExperimentConfig
 from nasgait.data.split import Split
 from nasgait.data.store import GaitStore
-from nasgait.nn.output import GaitNetwork
+from nasgait.nn.base import GaitNetwork
 from retrain.subject import Subject
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nasgait.baselines import registry
 from nasgait.core.errors import CheckpointError, ConfigError
-from nasgait.nn.output import GaitNetwork
+from nasgait.nn.base import GaitNetwork
 from nasgait.training.checkpoint import FORMAT, load_checkpoint
 from search_spaces import load_architecture, load_space
 

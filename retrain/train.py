@@ -30,8 +30,8 @@ from nasgait.data.loader import TrainLoader
 from nasgait.data.split import fingerprint, labelled, split_as
 from nasgait.data.store import GaitStore
 from nasgait.evaluation.options import check_options, check_sequences, judged
+from nasgait.nn.base import GaitNetwork
 from nasgait.nn.freeze import freeze_backbone, freeze_norms
-from nasgait.nn.output import GaitNetwork
 from nasgait.profiling.macs import profile
 from nasgait.training.loop import Exam, Training, fit
 from nasgait.training.output_dir import claim, locked, record

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nasgait.core.errors import ConfigError
+from nasgait.nn.base import GaitNetwork, GaitOutput
 from nasgait.nn.blocks import ChoiceBlock, ConvBN, TemporalAggregation, parse_block
 from nasgait.nn.heads import BNNecks, SeparateFCs
 from nasgait.nn.init import initialise
-from nasgait.nn.output import GaitNetwork, GaitOutput
 from nasgait.nn.pooling import GeMPyramid, spatial_max, temporal_max
 from nasgait.nn.temporal import check_lengths, hide, repeat_short, valid_mask
 from search_spaces.spec import LayerSpec, SpaceSpec, StageSpec

@@ -25,7 +25,7 @@ from nasgait.data.store import GaitStore
 from nasgait.data.transforms import fit
 from nasgait.evaluation.embed import like_lengths
 from nasgait.evaluation.protocols import leave_one_out
-from nasgait.nn.layout import to_channels_last
+from nasgait.nn.memory_format import to_channels_last
 from nasgait.nn.temporal import repeats
 from supernet.column import Memory
 from supernet.descent import Descent

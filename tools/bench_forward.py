@@ -37,7 +37,7 @@ from nasgait.baselines import baseline, registry
 from nasgait.compat import opengait, selfgait
 from nasgait.core.memory import keep_freed_memory
 from nasgait.core.precision import autocast
-from nasgait.nn.layout import to_channels_last
+from nasgait.nn.memory_format import to_channels_last
 from search_spaces import load_space
 
 CLASSES = 74

@@ -25,8 +25,8 @@ from nasgait.config.schema import LossConfig, OptimizerConfig
 from nasgait.core.memory import keep_freed_memory
 from nasgait.core.precision import autocast
 from nasgait.nn import blocks
-from nasgait.nn.layout import to_channels_first, to_channels_last
 from nasgait.nn.losses import GaitLoss
+from nasgait.nn.memory_format import to_channels_first, to_channels_last
 from nasgait.nn.norm import BatchNorm
 from nasgait.training.optim import build_optimizer
 from search_spaces import load_space

@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nasgait.core.errors import ConfigError
+from nasgait.nn.base import GaitNetwork, GaitOutput
 from nasgait.nn.blocks import Conv2d, Conv3d
 from nasgait.nn.heads import BNNecks, SeparateFCs
 from nasgait.nn.init import initialise
 from nasgait.nn.norm import BatchNorm
-from nasgait.nn.output import GaitNetwork, GaitOutput
 from nasgait.nn.pooling import HorizontalPyramid, packed_max
 from nasgait.nn.residual import BasicBlock
 from nasgait.nn.temporal import Clips, check_lengths, pack

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nasgait.nn.base import GaitNetwork, GaitOutput
 from nasgait.nn.blocks import Conv2d
 from nasgait.nn.heads import BNNecks, SeparateFCs
 from nasgait.nn.init import initialise
 from nasgait.nn.norm import BatchNorm
-from nasgait.nn.output import GaitNetwork, GaitOutput
 from nasgait.nn.pooling import HorizontalPyramid, packed_max
 from nasgait.nn.residual import BasicBlock
 from nasgait.nn.temporal import check_lengths, pack

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from nasgait.nn.base import GaitNetwork, GaitOutput
 from nasgait.nn.heads import BNNecks, SeparateFCs
 from nasgait.nn.init import initialise
-from nasgait.nn.motion import MicroMotionCapture
-from nasgait.nn.output import GaitNetwork, GaitOutput
-from nasgait.nn.plain import PlainBackbone
+from nasgait.nn.micro_motion import MicroMotionCapture
+from nasgait.nn.plain_backbone import PlainBackbone
 from nasgait.nn.pooling import HorizontalPyramid
 from nasgait.nn.temporal import check_lengths, pack, unpack
 
@@ -29,7 +29,7 @@ class GaitPart(GaitNetwork):
     The embedding [n, embedding, sum(bins)] is what a linear map for each part gives.
 
     Args:
-        layers: of the backbone, as ``nasgait.nn.plain.parse_layers`` reads them.
+        layers: of the backbone, as ``nasgait.nn.plain_backbone.parse_layers`` reads them.
         size: height and width of the input.
         bins: strips of the horizontal pyramid.
         embedding: channels of each part.

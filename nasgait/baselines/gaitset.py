@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from nasgait.nn.base import GaitNetwork, GaitOutput
 from nasgait.nn.blocks import SetBlock
 from nasgait.nn.heads import BNNecks, SeparateFCs
 from nasgait.nn.init import initialise
-from nasgait.nn.output import GaitNetwork, GaitOutput
 from nasgait.nn.pooling import HorizontalPyramid, packed_max
 from nasgait.nn.temporal import check_lengths, pack
 

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nasgait.nn.base import GaitNetwork, GaitOutput
 from nasgait.nn.blocks import Conv2d, SetBlock
 from nasgait.nn.heads import SeparateFCs
 from nasgait.nn.init import initialise
 from nasgait.nn.norm import BatchNorm
-from nasgait.nn.output import GaitNetwork, GaitOutput
 from nasgait.nn.pooling import HorizontalPyramid, packed_max
 from nasgait.nn.temporal import check_lengths, pack
 

@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nasgait.nn.base import GaitNetwork, GaitOutput
 from nasgait.nn.blocks import Conv2d, Conv3d
 from nasgait.nn.heads import SeparateFCs
 from nasgait.nn.init import initialise
 from nasgait.nn.norm import BatchNorm
-from nasgait.nn.output import GaitNetwork, GaitOutput
 from nasgait.nn.pooling import GeMPyramid, GeMRegions, spatial_max, temporal_max
 from nasgait.nn.temporal import (
     LTA_STRIDE,

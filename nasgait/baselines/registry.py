@@ -20,7 +20,7 @@ from nasgait.baselines.gln import GLN
 from nasgait.baselines.hstl import HSTL
 from nasgait.baselines.selfgait import SelfGait
 from nasgait.core.errors import ConfigError
-from nasgait.nn.output import GaitNetwork
+from nasgait.nn.base import GaitNetwork
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from nasgait.nn.base import GaitNetwork, GaitOutput
 from nasgait.nn.blocks import SetBlock
 from nasgait.nn.heads import BNNecks, SeparateFCs
 from nasgait.nn.init import initialise
-from nasgait.nn.motion import MicroMotionCapture
-from nasgait.nn.output import GaitNetwork, GaitOutput
+from nasgait.nn.micro_motion import MicroMotionCapture
 from nasgait.nn.pooling import HorizontalPyramid
 from nasgait.nn.temporal import check_lengths, pack, unpack
 

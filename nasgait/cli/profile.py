@@ -10,7 +10,7 @@ import torch
 
 from nasgait.baselines.registry import build
 from nasgait.core.errors import ConfigError
-from nasgait.nn.output import GaitNetwork
+from nasgait.nn.base import GaitNetwork
 from nasgait.profiling.crosscheck import Check, crosscheck
 from nasgait.profiling.latency import Latency, latency
 from nasgait.profiling.macs import Profile, profile

@@ -20,7 +20,7 @@ from nasgait.compat.published import (
     section,
 )
 from nasgait.core.errors import ConfigError
-from nasgait.nn.plain import ConvSpec, parse_layers
+from nasgait.nn.plain_backbone import ConvSpec, parse_layers
 
 
 def published(config: Config, state: State, variant: str | None = None) -> Published:

@@ -21,7 +21,7 @@ from nasgait.compat.published import (
 from nasgait.config.load import dump_config, validate
 from nasgait.core.errors import CheckpointError, ConfigError
 from nasgait.core.files import write_atomically
-from nasgait.nn.output import GaitNetwork
+from nasgait.nn.base import GaitNetwork
 from nasgait.training.checkpoint import FORMAT, load_checkpoint, save_checkpoint, sha256_of
 
 

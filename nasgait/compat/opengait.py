@@ -14,7 +14,7 @@ from nasgait.compat.published import (
     unwrapped,
 )
 from nasgait.core.errors import ConfigError
-from nasgait.nn.output import GaitNetwork
+from nasgait.nn.base import GaitNetwork
 
 READERS: dict[str, Reader] = {
     "Baseline": baseline.published,

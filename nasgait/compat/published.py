@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nasgait.baselines import registry
 from nasgait.config.load import validate
 from nasgait.core.errors import CheckpointError, ConfigError
-from nasgait.nn.output import GaitNetwork
+from nasgait.nn.base import GaitNetwork
 
 Config = Mapping[str, Any]
 """A published YAML file: ``data_cfg``, ``model_cfg``, ..."""

@@ -5,9 +5,9 @@ from collections.abc import Collection
 from torch import nn
 
 from nasgait.core.errors import ConfigError
+from nasgait.nn.base import GaitNetwork
 from nasgait.nn.heads import SeparateFCs
 from nasgait.nn.norm import BatchNorm
-from nasgait.nn.output import GaitNetwork
 
 
 def freeze_backbone(model: GaitNetwork) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from nasgait.nn.layout import to_channels_last
+from nasgait.nn.memory_format import to_channels_last
 
 CONVOLUTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "xavier": nn.init.xavier_uniform_,

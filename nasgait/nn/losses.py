@@ -14,10 +14,10 @@ from torch import Tensor
 
 from nasgait.config.schema import ContrastiveConfig, LossConfig
 from nasgait.core.errors import ConfigError
+from nasgait.nn.base import GaitOutput
 from nasgait.nn.contrastive import distance_contrastive, supervised_contrastive
 from nasgait.nn.gather import gather
-from nasgait.nn.output import GaitOutput
-from nasgait.nn.pairs import pairwise, widen
+from nasgait.nn.pairwise import pairwise, widen
 
 
 class TripletResult(NamedTuple):

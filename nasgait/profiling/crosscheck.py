@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from nasgait.core.errors import ConfigError
+from nasgait.nn.base import GaitNetwork
 from nasgait.nn.norm import BatchNorm
-from nasgait.nn.output import GaitNetwork
 from nasgait.profiling.macs import Profile, embedding_network
 
 _MODULES = (nn.Conv2d, nn.Conv3d, nn.Linear, BatchNorm)

@@ -7,8 +7,8 @@ from statistics import median
 import torch
 
 from nasgait.core.distributed import pick_device
-from nasgait.nn.layout import to_channels_last
-from nasgait.nn.output import GaitNetwork
+from nasgait.nn.base import GaitNetwork
+from nasgait.nn.memory_format import to_channels_last
 
 REPEATS = 10
 

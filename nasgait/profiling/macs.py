@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from nasgait.core.errors import ConfigError
-from nasgait.nn.output import GaitNetwork
+from nasgait.nn.base import GaitNetwork
 
 
 @dataclass(frozen=True)

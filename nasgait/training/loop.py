@@ -19,8 +19,8 @@ from nasgait.core.metrics_log import MetricsLog
 from nasgait.core.precision import autocast, weight_dtype
 from nasgait.data.loader import Batch, TrainLoader
 from nasgait.data.sampler import frames_in_words
-from nasgait.nn.layout import to_channels_first, to_channels_last
 from nasgait.nn.losses import GaitLoss
+from nasgait.nn.memory_format import to_channels_first, to_channels_last
 from nasgait.training.checkpoint import FORMAT, Checkpoints, interned, load_checkpoint
 from nasgait.training.optim import build_optimizer, build_scheduler
 

@@ -6,8 +6,8 @@ from nasgait.config.schema import LoopConfig, TrainConfig
 from nasgait.core.errors import ConfigError
 from nasgait.core.precision import autocast
 from nasgait.data.transforms import check_augment
+from nasgait.nn.base import GaitNetwork
 from nasgait.nn.losses import GaitLoss
-from nasgait.nn.output import GaitNetwork
 
 
 def check_recipe(key: str, recipe: TrainConfig, device: torch.device) -> None:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from nasgait.compat import opengait
 from nasgait.core.errors import CheckpointError, ConfigError
-from nasgait.nn.plain import FocalConv2d, parse_layers
+from nasgait.nn.plain_backbone import FocalConv2d, parse_layers
 
 LAYERS = ["FC-6-1", "BC-8", "M", "FC-10-2", "BC-12"]
 BINS, EMBEDDING, CLASSES = [11, 1], 7, 5

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nasgait.baselines import registry
-from nasgait.nn.output import GaitNetwork
+from nasgait.nn.base import GaitNetwork
 from nasgait.profiling.macs import count_params, profile
 from search_spaces import load_space
 from search_spaces.space import space_names

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from nasgait.compat import opengait
 from nasgait.core.errors import ConfigError
-from nasgait.nn.motion import MicroMotionCapture
+from nasgait.nn.micro_motion import MicroMotionCapture
 
 PARTS, CHANNELS = 3, 8
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]

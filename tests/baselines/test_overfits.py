@@ -21,7 +21,7 @@ from nasgait.data.synthetic.dataset import generate
 from nasgait.data.transforms import fit
 from nasgait.evaluation.metrics import rates
 from nasgait.evaluation.protocols import leave_one_out
-from nasgait.nn.output import GaitNetwork
+from nasgait.nn.base import GaitNetwork
 from nasgait.training.loop import Training, train_step
 from search_spaces import load_space
 

@@ -12,7 +12,7 @@ from nasgait.core.errors import ConfigError, DataError
 from nasgait.data.store import GaitStore, StoreWriter
 from nasgait.data.transforms import fit
 from nasgait.evaluation.embed import embed
-from nasgait.nn.output import GaitOutput
+from nasgait.nn.base import GaitOutput
 
 SIZE = (16, 11)
 

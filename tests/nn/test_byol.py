@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from nasgait.baselines.registry import build, names
 from nasgait.core.errors import ConfigError
+from nasgait.nn.base import GaitNetwork
 from nasgait.nn.byol import (
     BYOL,
     Agreement,
@@ -17,7 +18,6 @@ from nasgait.nn.byol import (
 )
 from nasgait.nn.freeze import freeze_backbone
 from nasgait.nn.norm import BatchNorm
-from nasgait.nn.output import GaitNetwork
 from search_spaces import load_space
 
 NANO = [name for name in names() if name.endswith("nano")]

@@ -16,9 +16,9 @@ from nasgait.config.schema import (
     TripletConfig,
 )
 from nasgait.core.errors import ConfigError
+from nasgait.nn.base import GaitOutput
 from nasgait.nn.contrastive import distance_contrastive, supervised_contrastive
 from nasgait.nn.losses import GaitLoss, cross_entropy, triplet_loss
-from nasgait.nn.output import GaitOutput
 
 
 def brute_force(embeddings, labels, margin):

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from nasgait.compat import opengait
 from nasgait.compat.published import rename
 from nasgait.config.schema import CrossEntropyConfig, LossConfig, TripletConfig
+from nasgait.nn.base import GaitNetwork
 from nasgait.nn.losses import GaitLoss
-from nasgait.nn.output import GaitNetwork
 
 SINGLE, DOUBLE = 2e-5, 1e-10
 """Relative tolerances in float32 and in float64."""

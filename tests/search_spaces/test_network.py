@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from nasgait.core.errors import ConfigError
-from nasgait.nn.layout import to_channels_last
+from nasgait.nn.memory_format import to_channels_last
 from search_spaces import load_space
 
 

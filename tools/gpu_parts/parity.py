@@ -19,8 +19,8 @@ from nasgait.core.distributed import World
 from nasgait.data.loader import TrainLoader
 from nasgait.data.store import GaitStore
 from nasgait.evaluation.statistics import kendall
+from nasgait.nn.base import GaitNetwork
 from nasgait.nn.losses import GaitLoss
-from nasgait.nn.output import GaitNetwork
 from nasgait.training.loop import Training, fit
 from search_spaces import load_space
 from search_spaces.space import space_names

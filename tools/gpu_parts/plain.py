@@ -15,7 +15,7 @@ from nasgait.core.rng import generator
 from nasgait.data.loader import Batch
 from nasgait.data.sampler import Identities, frame_indices, sample_batch
 from nasgait.data.store import GaitStore
-from nasgait.nn.layout import to_channels_first
+from nasgait.nn.memory_format import to_channels_first
 from search_spaces.network import ChoiceNetwork
 
 WORKERS = 4

@@ -17,7 +17,7 @@ from nasgait.data.store import GaitStore
 from nasgait.evaluation.distance import blocks
 from nasgait.evaluation.embed import embed
 from nasgait.evaluation.metrics import retrieve
-from nasgait.nn.layout import to_channels_last
+from nasgait.nn.memory_format import to_channels_last
 from search_spaces import load_space
 from search_spaces.space import SearchSpace
 from supernet.scoring import Scorer

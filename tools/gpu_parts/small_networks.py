@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gpu_parts.machine import Task, synchronise
-from nasgait.nn.layout import to_channels_last
 from nasgait.nn.losses import triplet_loss
-from nasgait.nn.pairs import pairwise
+from nasgait.nn.memory_format import to_channels_last
+from nasgait.nn.pairwise import pairwise
 from search_spaces import load_space
 
 PATH = (0, 5, 5, 5)
