@@ -22,7 +22,7 @@ from nasgait.data.store import GaitStore
 from nasgait.evaluation.statistics import chance_level, correlation_interval, kendall, spearman
 from search_spaces.record import Architecture
 from search_spaces.space import SearchSpace
-from supernet.scoring import Scorer
+from supernet.scoring.scorer import Scorer
 from supernet.weights import load_supernet
 
 logger = logging.getLogger(__name__)

@@ -37,9 +37,9 @@ from search_spaces import load_space
 from search_spaces.architecture import save_architecture
 from search_spaces.budget import budget_of
 from search_spaces.space import SearchSpace, space_names
-from supernet.conditions import Conditions
 from supernet.progress import Progress
-from supernet.scoring import Scorer, scored_sequences
+from supernet.provenance import Conditions
+from supernet.scoring.scorer import Scorer, scored_sequences
 from supernet.weights import Weights, load_supernet
 
 logger = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ def check_backend(config: ExperimentConfig, address_given: bool = False) -> None
         )
     autocast(torch.device("cuda" if gpus else "cpu"), search.precision)
     try:
-        importlib.import_module("supernet.ray_search")
+        importlib.import_module("supernet.ray.backend")
     except ImportError as error:
         raise ConfigError(
             f"search.backend: ray is not usable here ({error}); install ray[tune], or give local"
@@ -247,7 +247,7 @@ def in_this_process(inputs: Inputs, device: torch.device) -> Iterator[Score]:
 def on_ray(inputs: Inputs, device: torch.device) -> Iterator[Score]:
     """Score by workers on Ray, whose threads are together those of the configuration."""
     # Found by check_backend; a search in this process goes without it.
-    ray_search = importlib.import_module("supernet.ray_search")
+    ray_search = importlib.import_module("supernet.ray.backend")
     config, settings = inputs.config, inputs.config.search.ray
     threads = share_of_threads(config.threads, settings.workers)
     job = ray_search.Job(

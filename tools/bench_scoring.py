@@ -52,8 +52,8 @@ from search_spaces import load_space
 from search_spaces.network import ChoiceNetwork, ChoiceUnit, Clip
 from search_spaces.space import SearchSpace
 from supernet.network import slice_state
-from supernet.scoring import Scorer, calibration_sequences, scored_sequences
-from supernet.tree import Prefix
+from supernet.scoring.prefix_tree import Prefix
+from supernet.scoring.scorer import Scorer, calibration_sequences, scored_sequences
 from supernet.weights import Weights, load_supernet
 
 SEQUENCES_OF_AN_IDENTITY = 4

@@ -31,7 +31,7 @@ from nasgait.search.budget import Choices
 from nasgait.search.evolution import Evolution
 from nasgait.search.state import SearchState, search
 from search_spaces import load_space
-from supernet.scoring import Scorer
+from supernet.scoring.scorer import Scorer
 from supernet.search import evolution_of
 from supernet.weights import load_supernet
 

@@ -156,7 +156,7 @@ def check_store(config: ExperimentConfig, store: GaitStore, nproc: int) -> dict[
         if count < 2 and (name != "search_val" or config.space is not None):
             raise DataError(f"{store.path}: {count} identities for {name}; needs 2 or more")
     if config.space is not None:
-        importlib.import_module("supernet.scoring").scored_sequences(
+        importlib.import_module("supernet.scoring.scorer").scored_sequences(
             store, parts, config.search.max_sequences
         )
     for key, recipe in recipes(config).items():

@@ -2,7 +2,8 @@
 
 :mod:`nasgait.kernels.winograd` adds up rows of numbers that overlap and lie apart.  torch copies
 them together first and then multiplies tiny matrices, at a fifth of the speed that memory allows.
-Here each row is read where it lies, and what leads from the first axis to the second stays in a cache.
+Here each row is read where it lies, and what leads from the first axis to the second stays in a
+cache.
 """
 
 from collections.abc import Sequence

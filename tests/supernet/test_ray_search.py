@@ -16,7 +16,7 @@ import pytest
 from nasgait.core.errors import DataError, RunFailed
 from nasgait.search.ledger import read_ledger
 from nasgait.training.output_dir import is_used
-from supernet.coordinator import Mail, Score
+from supernet.ray.coordinator import Mail, Score
 
 cluster_utils = pytest.importorskip("ray.cluster_utils")
 needs_proc = pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="looks into /proc")
@@ -150,7 +150,7 @@ class Recorder:
 
 
 def watching(monkeypatch, **answers):
-    from supernet.ray_search import Watch
+    from supernet.ray.backend import Watch
 
     recorder = Recorder()
     watch = Watch(recorder, None, recorder)
@@ -182,7 +182,7 @@ def test_no_cluster_for_a_search_that_is_done(nasgait, words, tmp_path, monkeypa
 
     out = tmp_path / "out"
     assert nasgait(*words(out, "--max-epochs=0"))[0] == 0
-    monkeypatch.setattr("supernet.ray_search.cluster", forbidden)
+    monkeypatch.setattr("supernet.ray.backend.cluster", forbidden)
     code, _, err = nasgait(*words(out, "--max-epochs=0", "--resume", *on_ray()))
     assert code == 0 and "measured with" not in err, err
 
@@ -236,7 +236,7 @@ def test_workers_that_always_die_end_the_search(
     nasgait, words, address, tmp_path, monkeypatch, worker
 ):
     work, cause = worker()
-    monkeypatch.setattr("supernet.ray_search.work", work)
+    monkeypatch.setattr("supernet.ray.backend.work", work)
     out = tmp_path / "out"
     assert nasgait(*words(out, "--max-epochs=0"))[0] == 0
     kept = (out / "ledger.jsonl").read_text()
@@ -278,7 +278,7 @@ def test_wrong_input(nasgait, words, tmp_path, more, expected):
 
 
 def test_an_address_where_something_else_listens(nasgait, words, tmp_path, monkeypatch):
-    monkeypatch.setattr("supernet.ray_search.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("supernet.ray.backend.CONNECT_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         where = f"127.0.0.1:{silent.getsockname()[1]}"
         code, _, err = nasgait(*words(tmp_path / "out", *on_ray(where)))
@@ -287,6 +287,6 @@ def test_an_address_where_something_else_listens(nasgait, words, tmp_path, monke
 
 def test_without_ray(nasgait, words, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    monkeypatch.delitem(sys.modules, "supernet.ray_search", raising=False)
+    monkeypatch.delitem(sys.modules, "supernet.ray.backend", raising=False)
     code, _, err = nasgait(*words(tmp_path / "out", "--backend", "ray"))
     assert code == 2 and "ray[tune]" in err and "Traceback" not in err

@@ -27,12 +27,12 @@ from nasgait.nn.blocks import ChoiceBlock, ConvBN
 from search_spaces import load_space
 from search_spaces.space import SearchSpace
 from search_spaces.spec import HeadSpec, LayerSpec, SpaceSpec, StageSpec
-from supernet import footprint
-from supernet.column import Memory
-from supernet.descent import Descent
 from supernet.network import slice_state
 from supernet.recalibrate import recalibrate
-from supernet.scoring import Scorer, calibration_sequences
+from supernet.scoring import memory_plan
+from supernet.scoring.activation_cache import Memory
+from supernet.scoring.prefix_evaluator import Descent
+from supernet.scoring.scorer import Scorer, calibration_sequences
 from supernet.weights import Weights
 
 CPU = torch.device("cpu")
@@ -176,7 +176,7 @@ def test_whatever_the_population_lengths_batches_and_memory(space, store, data, 
         "memory": megabytes * 1e6,
     }
     torch.set_num_threads(data.draw(st.sampled_from([1, 2, 3]), "threads"))
-    with patch.object(footprint, "SIDE_BY_SIDE", 0):
+    with patch.object(memory_plan, "SIDE_BY_SIDE", 0):
         scorer = scorer_of(space, store, **search)
         found = embedded(scorer, chosen)
     torch.set_num_threads(1)

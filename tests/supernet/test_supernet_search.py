@@ -171,7 +171,7 @@ def test_scores_do_not_depend_on_what_was_scored_before(trained, tiny_store):
     from nasgait.config.load import load_config
     from nasgait.data.split import split
     from nasgait.data.store import GaitStore
-    from supernet.scoring import Scorer
+    from supernet.scoring.scorer import Scorer
     from supernet.weights import load_supernet
 
     config = load_config(trained[0])

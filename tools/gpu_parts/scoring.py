@@ -20,7 +20,7 @@ from nasgait.evaluation.metrics import retrieve
 from nasgait.nn.memory_format import to_channels_last
 from search_spaces import load_space
 from search_spaces.space import SearchSpace
-from supernet.scoring import Scorer
+from supernet.scoring.scorer import Scorer
 from supernet.weights import Weights
 
 LARGE = (0, 0, 4, 5, 2, 0, 4, 3, 4, 3)

@@ -18,8 +18,8 @@ from nasgait.core.errors import CheckpointError, NasgaitError
 from nasgait.core.memory import keep_freed_memory, peak_memory
 from nasgait.data.split import Split
 from nasgait.data.store import GaitStore
-from supernet.coordinator import Score
-from supernet.scoring import Scorer
+from supernet.ray.coordinator import Score
+from supernet.scoring.scorer import Scorer
 from supernet.weights import load_supernet
 
 WAIT = 0.05
@@ -60,7 +60,7 @@ class Job:
 def work(settings: Mapping[str, Any], job: Job, coordinator: Any) -> None:
     """Score chunk after chunk until the search is over: the trainable that Ray Tune runs.
 
-    ``coordinator`` is the handle of a :class:`supernet.coordinator.Coordinator`.
+    ``coordinator`` is the handle of a :class:`supernet.ray.coordinator.Coordinator`.
     """
     name = tune.get_context().get_trial_id()
     coordinator.join.remote(name, f"{socket.gethostname()}, pid {os.getpid()}")

@@ -27,11 +27,11 @@ from nasgait.evaluation.embed import like_lengths
 from nasgait.evaluation.protocols import leave_one_out
 from nasgait.nn.memory_format import to_channels_last
 from nasgait.nn.temporal import repeats
-from supernet.column import Memory
-from supernet.descent import Descent
-from supernet.footprint import Footprint
 from supernet.network import slice_state
-from supernet.tree import Prefix
+from supernet.scoring.activation_cache import Memory
+from supernet.scoring.memory_plan import Footprint
+from supernet.scoring.prefix_evaluator import Descent
+from supernet.scoring.prefix_tree import Prefix
 from supernet.weights import Weights
 
 RATES = ("rank1", "map")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from nasgait.core.errors import NasgaitError
 from nasgait.search.budget import Choices
-from nasgait.search.handout import HandOut
+from supernet.ray.work_queue import HandOut
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import torch
 
 from search_spaces import load_space
-from supernet.footprint import WORKING_SET, Footprint
+from supernet.scoring.memory_plan import WORKING_SET, Footprint
 
 
 def test_batches_run_side_by_side_where_networks_are_large_and_memory_suffices(monkeypatch):

@@ -1,7 +1,7 @@
 """Scoring on Ray: Tune keeps workers alive, the search breeds and writes the ledger here.
 
-Each of Tune's trials is a long-lived worker (:mod:`supernet.ray_worker`), which takes chunks of
-architectures from the coordinator (:mod:`supernet.coordinator`) until the search is over.
+Each of Tune's trials is a long-lived worker (:mod:`supernet.ray.worker`), which takes chunks of
+architectures from the coordinator (:mod:`supernet.ray.coordinator`) until the search is over.
 Between two events of Tune's loop this process collects the scores, records them, and offers
 what they allow to be bred; the order in which they come changes nothing.
 """
@@ -27,9 +27,9 @@ from nasgait.core.errors import ConfigError, NasgaitError, RunFailed
 from nasgait.core.process_reaper import swept
 from nasgait.search.budget import Choices
 from nasgait.search.state import SearchState
-from supernet.coordinator import Coordinator
 from supernet.progress import Progress
-from supernet.ray_worker import Job, first_line, work
+from supernet.ray.coordinator import Coordinator
+from supernet.ray.worker import Job, first_line, work
 
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search_spaces.network import Clip
-from supernet.column import Column, Memory
-from supernet.crew import Crew
+from supernet.scoring.activation_cache import Column, Memory
+from supernet.scoring.batch_executor import Crew
 
 FLOAT = 4
 """Bytes."""

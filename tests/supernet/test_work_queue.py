@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nasgait.search.handout import HandOut
+from supernet.ray.work_queue import HandOut
 
 ARCHITECTURES = [(a, b, c) for a in range(4) for b in range(3) for c in range(3)]
 

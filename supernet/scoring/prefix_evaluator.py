@@ -22,9 +22,9 @@ from nasgait.kernels.convolution import Convolution
 from nasgait.nn.blocks import ChoiceBlock, ConvBN
 from nasgait.nn.norm import BatchNorm, moments, pool, pool_ranks
 from search_spaces.network import ChoiceNetwork, ChoiceUnit, Clip
-from supernet.column import Column, Memory
-from supernet.crew import Crew
-from supernet.tree import Prefix, Tree, grow
+from supernet.scoring.activation_cache import Column, Memory
+from supernet.scoring.batch_executor import Crew
+from supernet.scoring.prefix_tree import Prefix, Tree, grow
 
 Batch = Callable[[], tuple[Tensor, Tensor]]
 """Gives silhouettes [n, s, h, w] and lengths [n]."""

@@ -1,0 +1,1 @@
+"""Scoring by long-lived workers on Ray."""

@@ -1,0 +1,1 @@
+"""How good architectures are by the supernet's weights, what they share computed once."""
