@@ -21,13 +21,13 @@ from nasgait.core.precision import autocast
 from nasgait.data.store import GaitStore, Sequence
 from nasgait.data.transforms import reduction
 from nasgait.evaluation.embed import embed_shared
+from nasgait.evaluation.evaluation_set import Outcome, Trial, trial, unembedded
 from nasgait.evaluation.options import check_options, check_sequences, judged, read_probe_list
 from nasgait.evaluation.protocols import PROTOCOLS, judge
 from nasgait.evaluation.submission import BENCHMARKS, can_submit, judge_probes, read_truth, submit
-from nasgait.evaluation.trial import Outcome, Trial, trial, unembedded
 from nasgait.nn.base import GaitNetwork
 from nasgait.nn.memory_format import to_channels_last
-from retrain.subject import load_network
+from retrain.network_spec import load_network
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from nasgait.config.schema import ExperimentConfig
 from nasgait.data.split import Split
 from nasgait.data.store import GaitStore
 from nasgait.nn.base import GaitNetwork
-from retrain.subject import Subject
+from retrain.network_spec import Subject
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from nasgait.training.loop import Training, fit
 from nasgait.training.output_dir import claim, locked, record
 from nasgait.training.recipe import check_loop
 from retrain.inputs import Inputs, folder_of
-from retrain.subject import Subject
+from retrain.network_spec import Subject
 from retrain.train import baseline_of
 
 logger = logging.getLogger(__name__)

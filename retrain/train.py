@@ -38,7 +38,7 @@ from nasgait.training.output_dir import claim, locked, record
 from nasgait.training.recipe import check_neck, check_recipe
 from retrain.evaluate import judge_network, write_probes
 from retrain.inputs import Inputs, folder_of
-from retrain.subject import Subject, start_from
+from retrain.network_spec import Subject, start_from
 
 logger = logging.getLogger(__name__)
 

@@ -38,8 +38,8 @@ from nasgait.data.synthetic.population import PRESETS, identity_of, recordings
 from nasgait.data.transforms import fit
 from nasgait.evaluation.distance import distances
 from nasgait.evaluation.embed import embed
+from nasgait.evaluation.evaluation_set import trial
 from nasgait.evaluation.protocols import judge
-from nasgait.evaluation.trial import trial
 from nasgait.training.loop import Training, train_step
 from search_spaces import load_space
 

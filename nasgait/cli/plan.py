@@ -39,7 +39,7 @@ def plan(config: ExperimentConfig, out: Path, nproc: int = 1) -> Iterator[str]:
     if not os.access(existing(out), os.W_OK | os.X_OK):
         raise ConfigError(f"--out {out}: {existing(out)} cannot be written to")
     searching = list(search_lines(config)) if config.space is not None else []
-    entries = importlib.import_module("retrain.lineup").lineup(config)
+    entries = importlib.import_module("retrain.networks").lineup(config)
     check_evaluation(config)
     yield f"run {config.name} in {out}, on {device}"
     yield f"data: {check_source(config.data)}"

@@ -72,8 +72,8 @@ def run(args: argparse.Namespace) -> int:
         json.dump(results, sys.stdout)
         print()
     elif "study" in results:
-        words = importlib.import_module("nasgait.report.words")
-        print("\n".join(words.text_table(results["study"])))
+        formatting = importlib.import_module("nasgait.report.formatting")
+        print("\n".join(formatting.text_table(results["study"])))
     return 0
 
 
@@ -137,7 +137,7 @@ class Walk:
 
     def retrain(self, best: str | None) -> None:
         """Train and judge every final network, ``jobs`` at a time."""
-        entries = importlib.import_module("retrain.lineup").lineup(self.config, best)
+        entries = importlib.import_module("retrain.networks").lineup(self.config, best)
         seeds = range(self.config.seed, self.config.seed + self.config.seeds)
         # Seed by seed, so that an unfinished study has all networks before it has all seeds.
         left = [

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasgait.core.errors import ConfigError, DataError
-from nasgait.evaluation.metrics import Retrieval, join
-from nasgait.evaluation.trial import (
+from nasgait.evaluation.evaluation_set import (
     Outcome,
     Strings,
     Trial,
@@ -22,6 +21,7 @@ from nasgait.evaluation.trial import (
     search_gallery,
     trial,
 )
+from nasgait.evaluation.metrics import Retrieval, join
 from nasgait.evaluation.views import across_views, by_view
 
 logger = logging.getLogger(__name__)
@@ -62,8 +62,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Return a protocol's table in percent.
 
-    Arguments behind ``protocol`` are those of :func:`nasgait.evaluation.trial.trial`, errors
-    also those of :func:`judge`.
+    Arguments behind ``protocol`` are those of
+    :func:`nasgait.evaluation.evaluation_set.trial`, errors also those of :func:`judge`.
 
     ``gait3d`` and ``leave-one-out`` give rank1, rank5, rank10, rank20, map and minp;
     ``grew`` the same with ``_local`` behind each; the protocols of CASIA-B and OU-MVLP a

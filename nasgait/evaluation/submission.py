@@ -21,9 +21,9 @@ from nasgait.core.errors import DataError
 from nasgait.core.files import write_atomically
 from nasgait.data.index import UNLABELLED
 from nasgait.evaluation.distance import blocks
+from nasgait.evaluation.evaluation_set import Outcome, Strings, Trial, require_both, search_gallery
 from nasgait.evaluation.protocols import gallery_types
 from nasgait.evaluation.rerank import reranked
-from nasgait.evaluation.trial import Outcome, Strings, Trial, require_both, search_gallery
 
 
 @dataclass(frozen=True)

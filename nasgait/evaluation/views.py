@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasgait.core.errors import DataError
+from nasgait.evaluation.evaluation_set import Outcome, Strings, Trial, search_gallery
 from nasgait.evaluation.metrics import Retrieval
-from nasgait.evaluation.trial import Outcome, Strings, Trial, search_gallery
 
 Floats = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 
 from nasgait.core.files import write_atomically
-from nasgait.report import plots, search_plots, words
+from nasgait.report import formatting, plots, search_plots
 from nasgait.report.rundir import PARTS, Network, RunDir, read_run
 from nasgait.search.pareto import pareto
 
@@ -65,7 +65,7 @@ def render(run: RunDir) -> str:
         title=run.setting("name") or run.path.name,
         headline=list(headline(run, rate)),
         facts=facts(run),
-        rates=[words.RATE_NAMES[name.removesuffix("_local")] for name in rate],
+        rates=[formatting.RATE_NAMES[name.removesuffix("_local")] for name in rate],
         rows=rows(run, rate),
         table_note=table_note(run),
         study=run.results.get("study"),
@@ -87,7 +87,7 @@ def headline(run: RunDir, rate: tuple[str, str]) -> Iterator[str]:
     """The run's own network and the best hand-designed one, a sentence each."""
     own = [network for network in run.networks if network.name == run.best]
     hand = [network for network in run.networks if network.kind == "baseline"]
-    key = rate[0] if words.objective(run) == "rank1" else rate[1]
+    key = rate[0] if formatting.objective(run) == "rank1" else rate[1]
     hand.sort(key=lambda network: -(network.values.get(key) or 0))
     # A run without a search stands for a hand-designed network itself: one sentence is enough.
     shown = own if any(network.kind == "baseline" for network in own) else own + hand[:1]
@@ -98,10 +98,10 @@ def headline(run: RunDir, rate: tuple[str, str]) -> Iterator[str]:
         title = network.name if network.kind == "baseline" else network.built or network.name
         yield (
             f"{role} network {title}: "
-            f"rank-1 {words.percent(values.get(rate[0]))} %, "
-            f"mAP {words.percent(values.get(rate[1]))} %, "
-            f"{words.amount(values.get('macs'))} MACs, "
-            f"{words.amount(values.get('params'))} params."
+            f"rank-1 {formatting.percent(values.get(rate[0]))} %, "
+            f"mAP {formatting.percent(values.get(rate[1]))} %, "
+            f"{formatting.amount(values.get('macs'))} MACs, "
+            f"{formatting.amount(values.get('params'))} params."
         )
 
 
@@ -109,11 +109,11 @@ def facts(run: RunDir) -> list[tuple[str, str]]:
     """What the run was, in pairs of name and value."""
     found: list[tuple[str, str]] = []
     if run.searches:
-        found.append(("Search space", str(run.setting("space") or words.NONE)))
-        found.append(("Budget", words.budget(run)))
+        found.append(("Search space", str(run.setting("space") or formatting.NONE)))
+        found.append(("Budget", formatting.budget(run)))
     if run.supernet:
         last = run.supernet[-1]
-        took = f" in {words.duration(last['seconds'])}" if last.get("seconds") else ""
+        took = f" in {formatting.duration(last['seconds'])}" if last.get("seconds") else ""
         found.append(("Supernet", f"{last['step']:,.0f} steps{took}"))
     if run.ledger:
         generations = len({entry.generation for entry in run.ledger})
@@ -121,8 +121,8 @@ def facts(run: RunDir) -> list[tuple[str, str]]:
         found.append(
             (
                 "Search",
-                f"{words.count(len(run.ledger), 'architecture')} scored in "
-                f"{words.count(generations, 'generation')}, {words.duration(seconds)}",
+                f"{formatting.count(len(run.ledger), 'architecture')} scored in "
+                f"{formatting.count(generations, 'generation')}, {formatting.duration(seconds)}",
             )
         )
     if run.networks:
@@ -130,7 +130,8 @@ def facts(run: RunDir) -> list[tuple[str, str]]:
         found.append(
             (
                 "Final networks",
-                f"{len(run.networks)}" + (f", {words.count(seeds, 'seed')} each" if seeds else ""),
+                f"{len(run.networks)}"
+                + (f", {formatting.count(seeds, 'seed')} each" if seeds else ""),
             )
         )
     return found
@@ -138,24 +139,30 @@ def facts(run: RunDir) -> list[tuple[str, str]]:
 
 def rows(run: RunDir, rate: tuple[str, str]) -> list[Row]:
     """The table, best first."""
-    order = rate if words.objective(run) == "rank1" else rate[::-1]
+    order = rate if formatting.objective(run) == "rank1" else rate[::-1]
 
     def rank(network: Network) -> list[float]:
         return [-(network.values.get(key) or 0) for key in order]
 
     top = {key: max((n.values.get(key) or 0 for n in run.networks), default=0) for key in rate}
-    limits, table = words.limits_of(run), []
+    limits, table = formatting.limits_of(run), []
     for network in sorted(run.networks, key=rank):
         values = network.values
         seeds = dict(zip(rate, (values.get("seeds"), values.get("seeds_map")), strict=True))
         cells: list[tuple[str, str | None, bool]] = [
-            (words.percent(values.get(k)), words.spread(seeds[k]), values.get(k) == top[k])
+            (
+                formatting.percent(values.get(k)),
+                formatting.spread(seeds[k]),
+                values.get(k) == top[k],
+            )
             for k in rate
         ]
         for cost in ("macs", "params"):
             over = (values.get(cost) or 0) > limits.get(cost, math.inf)
-            cells.append((words.amount(values.get(cost)), "over budget" if over else None, False))
-        plain = words.shape(values), words.duration(values.get("train_seconds"))
+            cells.append(
+                (formatting.amount(values.get(cost)), "over budget" if over else None, False)
+            )
+        plain = formatting.shape(values), formatting.duration(values.get("train_seconds"))
         cells += [(text, None, False) for text in plain]
         table.append(
             Row(network.name, network.kind, network.built, network.name == run.best, tuple(cells))
@@ -169,7 +176,8 @@ def table_note(run: RunDir) -> str:
     over = "Rates and train time are means over the seeds; " if seeds > 1 else ""
     small = "the range of the seeds stands below. " if seeds > 1 else ""
     return (
-        f"{over}{small}Rates in percent, {words.judged(run)}. {words.costed(run.networks)}, "
+        f"{over}{small}Rates in percent, {formatting.judged(run)}. "
+        f"{formatting.costed(run.networks)}, "
         "multiply-accumulates of convolutions and matrix products; params are those of the "
         "embedding network; both without neck and classifier. Bold: the highest of the column."
     )
@@ -194,12 +202,12 @@ def pictures(run: RunDir, rate: tuple[str, str]) -> Iterator[Picture]:
 
 def _comparison(run: RunDir, rate: tuple[str, str], looks: dict) -> Iterator[Picture]:
     """Final networks: accuracy against cost, and CMC."""
-    key = rate[0] if words.objective(run) == "rank1" else rate[1]
-    name = words.RATE_NAMES[key.removesuffix("_local")]
+    key = rate[0] if formatting.objective(run) == "rank1" else rate[1]
+    name = formatting.RATE_NAMES[key.removesuffix("_local")]
     needed = (key, "macs", "params")
     complete = [n for n in run.networks if all(n.values.get(k) is not None for k in needed)]
     if complete:
-        limits = words.limits_of(run)
+        limits = formatting.limits_of(run)
         several = any(len(network.values.get("seeds") or ()) > 1 for network in complete)
         bars = "means over seeds, bars from the worst to the best seed; " if several else ""
         svg = plots.accuracy_and_cost(complete, looks, key, f"Test {name} (%)", limits)
@@ -208,14 +216,14 @@ def _comparison(run: RunDir, rate: tuple[str, str], looks: dict) -> Iterator[Pic
             inline("svg+xml", svg),
             f"Test {name} of every trained network against its MACs (left) and its params "
             f"(right): {bars}the dashed steps join networks that no cheaper one equals. "
-            f"Measured {words.judged(run)}. {words.costed(complete)}.",
+            f"Measured {formatting.judged(run)}. {formatting.costed(complete)}.",
         )
     if any(network.cmc for network in run.networks):
         yield Picture(
             "Cumulative match characteristic",
             inline("svg+xml", plots.cmc_curves(run.networks, looks)),
             "Share of probes whose identity is among the nearest gallery sequences up to each "
-            f"rank, mean over seeds. Measured {words.judged(run)}.",
+            f"rank, mean over seeds. Measured {formatting.judged(run)}.",
         )
 
 
@@ -223,17 +231,17 @@ def _search(run: RunDir) -> Iterator[Picture]:
     """The search: progress and Pareto scatter."""
     if not run.ledger:
         return
-    key, name = words.objective(run), words.RATE_NAMES[words.objective(run)]
+    key, name = formatting.objective(run), formatting.RATE_NAMES[formatting.objective(run)]
     label = f"Search-val {name} (%)"
     yield Picture(
         "Search progress",
         inline("svg+xml", search_plots.search_progress(run.ledger, key, label)),
         f"Every architecture scored, by the generation it was bred in. The score is {name}: "
-        f"{words.scored(run)}. It ranks architectures and is not comparable with test rates."
-        f"{words.ended_early(run)}",
+        f"{formatting.scored(run)}. It ranks architectures and is not comparable with test rates."
+        f"{formatting.ended_early(run)}",
     )
-    limits = words.limits_of(run)
-    front = pareto(run.ledger, *words.objectives(run)) if run.front is None else run.front
+    limits = formatting.limits_of(run)
+    front = pareto(run.ledger, *formatting.objectives(run)) if run.front is None else run.front
     svg = search_plots.search_scatter(run.ledger, front, key, label, limits)
     frames = run.setting("search", "frames")
     timed = all("latency" in entry.values for entry in run.ledger)
@@ -243,8 +251,8 @@ def _search(run: RunDir) -> Iterator[Picture]:
         inline("svg+xml", svg),
         f"The same scores against MACs of one sequence (left, counted {at}) and params"
         f"{', and latency as measured where it was searched' if timed else ''} (right). "
-        f"Blue architectures are beaten by none in {words.goals(run)} together. "
-        f"Budget: {words.budget(run)}.",
+        f"Blue architectures are beaten by none in {formatting.goals(run)} together. "
+        f"Budget: {formatting.budget(run)}.",
     )
     yield from _generations(run)
 
@@ -255,7 +263,8 @@ def _generations(run: RunDir) -> Iterator[Picture]:
         yield Picture(
             "Search: what is covered",
             inline("svg+xml", search_plots.covered(run.generations)),
-            f"Hypervolume of all architectures scored so far in {words.goals(run)}, as a share of "
+            "Hypervolume of all architectures scored so far in "
+            f"{formatting.goals(run)}, as a share of "
             "what lies between no rate at the budget's limits (the largest costs of the space "
             "where there is none) and 100 % at no cost.",
         )
@@ -270,7 +279,7 @@ def _generations(run: RunDir) -> Iterator[Picture]:
 
 def _agreement(run: RunDir, rank: dict[str, Any], looks: dict) -> Picture:
     """Supernet scores against retrained rates."""
-    name = words.RATE_NAMES.get(rank.get("objective", ""), "rate")
+    name = formatting.RATE_NAMES.get(rank.get("objective", ""), "rate")
     measured = ", ".join(
         f"{title} {rank[key]['value']:+.2f} (95 % interval {rank[key]['low']:+.2f} to "
         f"{rank[key]['high']:+.2f})"

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from nasgait.report.canvas import (
+from nasgait.report.rundir import Metrics, Network
+from nasgait.report.style import (
     BASELINES,
     BLACK,
     DARK,
@@ -18,7 +19,6 @@ from nasgait.report.canvas import (
     legend,
     panels,
 )
-from nasgait.report.rundir import Metrics, Network
 from nasgait.search.pareto import minima
 
 CURVE_POINTS = 400  # a longer training curve is averaged down to so many

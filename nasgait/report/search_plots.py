@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from nasgait.report.canvas import (
+from nasgait.report.style import (
     BLACK,
     BLUE,
     COST_NAMES,

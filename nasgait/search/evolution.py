@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nasgait.config.objectives import Objectives
 from nasgait.core.errors import ConfigError
 from nasgait.search.breeding import Children, Measure, Screen, cross, mutate
 from nasgait.search.budget import Budget, Choices
 from nasgait.search.ledger import Entry
-from nasgait.search.objectives import Objectives
 from nasgait.search.predictor import Forecast
 from nasgait.search.selection import NSGA2, Pool, Selection, TopK
 

@@ -11,10 +11,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from nasgait.config.objectives import Objectives
 from nasgait.search.budget import Choices
-from nasgait.search.domination import fronts
 from nasgait.search.ledger import Entry
-from nasgait.search.objectives import Objectives
+from nasgait.search.nondominated import fronts
 
 Floats = NDArray[np.float64]
 

@@ -6,10 +6,10 @@ from typing import Protocol
 
 import numpy as np
 
+from nasgait.config.objectives import Objectives
 from nasgait.search.budget import Choices
-from nasgait.search.domination import crowding, fronts
 from nasgait.search.ledger import Entry
-from nasgait.search.objectives import Objectives
+from nasgait.search.nondominated import crowding, fronts
 
 
 @dataclass(frozen=True)

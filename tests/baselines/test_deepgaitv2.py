@@ -10,7 +10,7 @@ from nasgait.baselines.deepgaitv2 import BLOCKS, DeepGaitV2
 from nasgait.compat import opengait
 from nasgait.core.errors import CheckpointError, ConfigError
 from nasgait.nn.temporal import Clips, pack
-from retrain.subject import load_network
+from retrain.network_spec import load_network
 
 MODES = list(BLOCKS)
 SMALL = {"channels": (3, 4, 6, 5), "size": (32, 22), "bins": (8,)}

@@ -13,7 +13,7 @@ from nasgait.evaluation.views import PLANS
 from nasgait.training.checkpoint import FORMAT, save_checkpoint
 from retrain.compare import compare
 from retrain.evaluate import read_probes
-from retrain.subject import Subject
+from retrain.network_spec import Subject
 
 VIEWS = ("000", "090")
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from nasgait.core.errors import ConfigError, DataError
 from nasgait.evaluation import distance
+from nasgait.evaluation.evaluation_set import trial
 from nasgait.evaluation.protocols import evaluate, judge, leave_one_out
-from nasgait.evaluation.trial import trial
 
 
 @pytest.fixture(scope="module")

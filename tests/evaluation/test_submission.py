@@ -8,6 +8,7 @@ import pytest
 from nasgait.core.errors import DataError
 from nasgait.data.store import Sequence
 from nasgait.evaluation.distance import blocks
+from nasgait.evaluation.evaluation_set import trial, unembedded
 from nasgait.evaluation.metrics import rates, retrieve
 from nasgait.evaluation.protocols import judge
 from nasgait.evaluation.rerank import reranked
@@ -19,7 +20,6 @@ from nasgait.evaluation.submission import (
     submit,
     write_submission,
 )
-from nasgait.evaluation.trial import trial, unembedded
 
 HEADER = ["videoId", *(f"rank{k}" for k in range(1, 21))]
 

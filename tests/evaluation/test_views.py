@@ -5,8 +5,8 @@ import pytest
 
 from nasgait.core.errors import ConfigError, DataError
 from nasgait.evaluation import distance
+from nasgait.evaluation.evaluation_set import trial
 from nasgait.evaluation.protocols import evaluate, judge
-from nasgait.evaluation.trial import trial
 from nasgait.evaluation.views import PLANS
 
 VIEWS = ("000", "036", "090")

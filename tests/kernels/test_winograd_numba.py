@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
+from nasgait.kernels import winograd_numba
 from nasgait.kernels.winograd_numba import _add_up, compiled, mix, unmix
 
 RNG = np.random.default_rng(0)

@@ -9,7 +9,7 @@ from cases import SINGLE, Case, close
 from reference import needs_reference
 
 from nasgait.training.checkpoint import load_checkpoint
-from retrain.subject import load_network
+from retrain.network_spec import load_network
 from search_spaces import load_space
 from supernet.weights import load_supernet
 

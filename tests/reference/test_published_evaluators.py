@@ -5,11 +5,11 @@ import pytest
 from reference import load_json, load_npz, needs_reference
 
 from nasgait.evaluation.distance import distances
+from nasgait.evaluation.evaluation_set import trial
 from nasgait.evaluation.metrics import cmc, retrieve
 from nasgait.evaluation.protocols import evaluate, judge
 from nasgait.evaluation.rerank import reranked
 from nasgait.evaluation.submission import submit
-from nasgait.evaluation.trial import trial
 
 pytestmark = needs_reference
 FILES = ("evaluators", "evaluators_sposgait", "evaluators_hstl")

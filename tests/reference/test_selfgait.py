@@ -16,7 +16,7 @@ from nasgait.core.errors import CheckpointError, ConfigError
 from nasgait.nn.byol import BYOL, regression_loss
 from nasgait.nn.losses import triplet_loss
 from nasgait.profiling.macs import profile
-from retrain.subject import load_network
+from retrain.network_spec import load_network
 
 pytestmark = needs_reference
 RECORD, ARRAYS = load_json("selfgait"), load_npz("selfgait")

@@ -15,7 +15,7 @@ from nasgait.data.store import GaitStore
 from nasgait.nn.byol import embedding_shape
 from nasgait.training.checkpoint import Checkpoints, load_checkpoint
 from retrain import pretrain
-from retrain.subject import load_network
+from retrain.network_spec import load_network
 
 ARCH = "nano:0-5-2-4"
 MODEL = "selfgait-nano"

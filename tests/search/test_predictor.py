@@ -9,11 +9,11 @@ from cost_tables import TOY, all_architectures
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nasgait.config.objectives import Objectives
 from nasgait.search.budget import Budget, Costs
 from nasgait.search.evolution import Evolution, EvolutionConfig
 from nasgait.search.latency import Latencies
 from nasgait.search.ledger import Entry, Ledger
-from nasgait.search.objectives import Objectives
 from nasgait.search.predictor import STRENGTHS, Forecast, Ridge, best_ridge, indicators
 from nasgait.search.state import SearchState, search
 

@@ -11,9 +11,9 @@ from pymoo.algorithms.moo.nsga2 import RankAndCrowding
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
+from nasgait.config.objectives import Objectives
 from nasgait.core.errors import ConfigError
 from nasgait.search.ledger import Entry
-from nasgait.search.objectives import Objectives
 from nasgait.search.selection import NSGA2, Pool, TopK
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
+from nasgait.config.objectives import Objectives
 from nasgait.config.schema.bounds import (
     Amount,
     Count,
@@ -15,7 +16,6 @@ from nasgait.config.schema.bounds import (
     Whole,
 )
 from nasgait.core.errors import ConfigError
-from nasgait.search.objectives import Objectives
 
 Objective = Literal["map", "rank1", "macs", "params", "latency"]
 

@@ -12,7 +12,7 @@ from functools import cache
 
 import numpy as np
 
-from nasgait.data.synthetic.tuning import (
+from nasgait.data.synthetic.spreads import (
     RHYTHM_EVENNESS,
     RHYTHM_HARMONICS,
     RHYTHMS,

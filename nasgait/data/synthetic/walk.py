@@ -24,7 +24,7 @@ from nasgait.data.synthetic.motion import (
 from nasgait.data.synthetic.render import SIZE, masks, size_normalised
 from nasgait.data.synthetic.skeleton import skeleton
 from nasgait.data.synthetic.solids import Outfit, solids
-from nasgait.data.synthetic.tuning import SESSIONS
+from nasgait.data.synthetic.spreads import SESSIONS
 
 SHORTEST, LONGEST = 20, 120
 """Frames of a walk."""

@@ -7,7 +7,7 @@ from hypothesis.extra.numpy import arrays
 from pymoo.operators.survival.rank_and_crowding.metrics import calc_crowding_distance
 from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 
-from nasgait.search.domination import crowding, fronts
+from nasgait.search.nondominated import crowding, fronts
 
 COARSE = st.integers(0, 6).map(float)  # many ties and equal vectors
 FINE = st.floats(-1e6, 1e6, width=32)

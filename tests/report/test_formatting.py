@@ -2,7 +2,7 @@
 
 import pytest
 
-from nasgait.report.words import amount, duration, percent, spread
+from nasgait.report.formatting import amount, duration, percent, spread
 
 
 @pytest.mark.parametrize(
