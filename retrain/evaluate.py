@@ -1,11 +1,8 @@
 """Judge a trained network on the test sequences of a store: ``nasgait eval``."""
 
-import argparse
-import json
 import logging
 import os
-import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -13,7 +10,6 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from nasgait.config.load import validate
 from nasgait.config.schema import EvaluationConfig
 from nasgait.core.distributed import World, joined
 from nasgait.core.errors import ConfigError, DataError
@@ -162,44 +158,49 @@ def read_probes(path: Path) -> Probes:
         raise DataError(f"{path}: no table of probes ({error}); judge the network again") from error
 
 
-def run(args: argparse.Namespace) -> int:
-    """Judge a checkpoint on a store, its own or another."""
-    given = {field.name: getattr(args, field.name) for field in fields(EvaluationConfig)}
-    config = validate(given, EvaluationConfig, "nasgait eval")
-    if args.submission and config.protocol not in BENCHMARKS:
+def evaluate(
+    checkpoint: Path,
+    store_path: Path,
+    config: EvaluationConfig,
+    device: str = "auto",
+    submission: Path | None = None,
+) -> dict[str, Any]:
+    """Evaluate a checkpoint on the test sequences of a store, its own or another.
+
+    Args:
+        checkpoint: a final or a pre-trained network.
+        store_path: the packed store.
+        config: protocol and settings, as given by flags.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        submission: also write the benchmark's table there.
+
+    Returns:
+        ``network``, ``store``, ``protocol`` and the protocol's table.
+
+    Raises NasgaitError before anything is embedded where the input cannot be used.
+    """
+    if submission and config.protocol not in BENCHMARKS:
         raise ConfigError(
             f"--submission: only protocol {', '.join(BENCHMARKS)} has unlabelled probes, not "
             f"{config.protocol}"
         )
-    check_options(config, submits=bool(args.submission), flags=True)
-    store = GaitStore.open(args.store)
+    check_options(config, submits=submission is not None, flags=True)
+    store = GaitStore.open(store_path)
     test = [i for i, s in enumerate(store.sequences) if s.subset == "test" and s.length]
-    model, saved = load_network(args.checkpoint)
+    model, saved = load_network(checkpoint)
     reduction(store.size, model.size)
     sequences = [store.sequences[i] for i in judged(store, test, config)]
     if not sequences:
         raise DataError(f"{store.path}: no test sequences to judge")
-    if args.submission:
-        check_submission(Path(args.submission), config.protocol, sequences)
+    if submission:
+        check_submission(submission, config.protocol, sequences)
     check_sequences(config, sequences)
-    with joined(args.device) as world:
+    with joined(device) as world:
         autocast(world.device, config.precision)
-        verdict = judge_network(
-            to_channels_last(model.to(world.device)),
-            store,
-            test,
-            config,
-            world,
-            submission=Path(args.submission) if args.submission else None,
-        )
+        placed = to_channels_last(model.to(world.device))
+        verdict = judge_network(placed, store, test, config, world, submission)
     name = saved["arch"] or saved["model_name"]
-    report = {"network": name, "store": str(store.path), "protocol": args.protocol}
-    if args.json:
-        json.dump(report | verdict.table, sys.stdout)
-        print()
-    else:
-        print("\n".join(text_table(report | verdict.table)))
-    return 0
+    return {"network": name, "store": str(store.path), "protocol": config.protocol, **verdict.table}
 
 
 def check_submission(path: Path, protocol: str, test: list[Sequence]) -> None:
@@ -214,18 +215,3 @@ def check_submission(path: Path, protocol: str, test: list[Sequence]) -> None:
             f"--submission {path}: needs unlabelled probes and {rules.ranks} or more gallery "
             f"sequences of {rules.title} among the test sequences"
         )
-
-
-def text_table(values: dict[str, Any]) -> list[str]:
-    """Names and values in two columns, tables within tables indented; the curve is left out."""
-    rows = {name: value for name, value in values.items() if name != "cmc"}
-    width = max(map(len, rows))
-    lines = []
-    for name, value in rows.items():
-        if isinstance(value, dict):
-            lines += [name, *(f"  {line}" for line in text_table(value))]
-        elif isinstance(value, float):
-            lines.append(f"{name:{width}}  {value:.2f} %")
-        else:
-            lines.append(f"{name:{width}}  {value}")
-    return lines

@@ -1,9 +1,10 @@
 """``nasgait eval``: judge a trained network on any store."""
 
 import argparse
-import importlib
+from pathlib import Path
+from typing import Any
 
-HELP = "evaluate a trained network on a store, also another than it was trained on"
+from nasgait.cli import stage
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +42,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Evaluate in this process."""
-    return importlib.import_module("retrain.evaluate").run(args)
+    from dataclasses import fields
+
+    from nasgait.config.load import validate
+    from nasgait.config.schema import EvaluationConfig
+    from retrain.evaluate import evaluate
+
+    given = {field.name: getattr(args, field.name) for field in fields(EvaluationConfig)}
+    config = validate(given, EvaluationConfig, "nasgait eval")
+    submission = Path(args.submission) if args.submission else None
+    report = evaluate(Path(args.checkpoint), Path(args.store), config, args.device, submission)
+    if not args.json:
+        print("\n".join(text_table(report)))
+    stage.print_json(report, args.json)
+
+
+def text_table(values: dict[str, Any]) -> list[str]:
+    """Names and values in two columns, tables within tables indented; the curve is left out."""
+    rows = {name: value for name, value in values.items() if name != "cmc"}
+    width = max(map(len, rows))
+    lines = []
+    for name, value in rows.items():
+        if isinstance(value, dict):
+            lines += [name, *(f"  {line}" for line in text_table(value))]
+        elif isinstance(value, float):
+            lines.append(f"{name:{width}}  {value:.2f} %")
+        else:
+            lines.append(f"{name:{width}}  {value}")
+    return lines

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from nasgait.config.schema import EvaluationConfig
 from nasgait.core.errors import ConfigError, DataError
 from nasgait.data.partition import find_partition
-from nasgait.data.store import GaitStore, Sequence
+from nasgait.data.split import HasSequences
+from nasgait.data.store import Sequence
 from nasgait.evaluation.evaluation_set import require_both, unembedded
 from nasgait.evaluation.protocols import RERANKED, listed_sides, local_sides, require_company
 from nasgait.evaluation.submission import BENCHMARKS, identified, read_truth, sides
@@ -57,7 +58,7 @@ def check_options(config: EvaluationConfig, submits: bool = False, flags: bool =
         read_truth(config.truth)
 
 
-def judged(store: GaitStore, indices: list[int], config: EvaluationConfig) -> list[int]:
+def judged(store: HasSequences, indices: list[int], config: EvaluationConfig) -> list[int]:
     """Which sequences of a store are judged.
 
     Args:
