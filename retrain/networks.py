@@ -75,8 +75,7 @@ def final_networks(config: ExperimentConfig, best: str | None = None) -> list[Fi
             "held by measuring in the search alone; give random=0, or leave search.max_latency out"
         )
     networks = [FinalNetwork("searched", "searched", best)] if best else []
-    for baseline in config.baselines:
-        networks.append(FinalNetwork(baseline.title, "baseline", model=baseline.model))
+    networks += baseline_networks(config)
     if config.space is None:
         return networks
     space = load_space(config.space)
@@ -86,6 +85,11 @@ def final_networks(config: ExperimentConfig, best: str | None = None) -> list[Fi
         for number, uniform in enumerate(space.uniform()):
             networks.append(FinalNetwork(f"uniform-{number}", "uniform", str(uniform)))
     return networks
+
+
+def baseline_networks(config: ExperimentConfig) -> list[FinalNetwork]:
+    """The hand-designed ones."""
+    return [FinalNetwork(b.title, "baseline", model=b.model) for b in config.baselines]
 
 
 def check_without_space(config: ExperimentConfig) -> None:

@@ -18,7 +18,7 @@ from nasgait.data.facts import DataFacts, Facts
 from nasgait.data.prepare import check_source, is_complete
 from nasgait.data.sampler import frames_in_words
 from nasgait.data.store import GaitStore
-from retrain.networks import FinalNetwork, final_networks
+from retrain.networks import FinalNetwork, baseline_networks, final_networks
 from search_spaces import load_space
 
 STATE_BYTES = 12
@@ -83,10 +83,12 @@ def faults_of(config: ExperimentConfig, nproc: int, data: DataFacts | None) -> l
     if config.space is not None:
         faults.found += supernet.train.validate(config, shared)
         faults.found += supernet.search.validate(config, shared)
+    networks = baseline_networks(config)
     with faults.noted():
+        networks = [*searched_network(config), *networks]
         networks = networks_of(config)
-        final = shared if config.jobs == 1 else Facts(device, 1, data)
-        faults.found += retrain.train.validate(config, final, networks)
+    final = shared if config.jobs == 1 else Facts(device, 1, data)
+    faults.found += retrain.train.validate(config, final, networks)
     if data:
         with faults.noted():
             data.require_identities("test", data.split.test)
@@ -96,12 +98,17 @@ def faults_of(config: ExperimentConfig, nproc: int, data: DataFacts | None) -> l
 
 
 def networks_of(config: ExperimentConfig) -> list[FinalNetwork]:
-    """The final networks; any path of the space stands for the searched one, not known yet."""
+    """All final networks."""
+    return [*searched_network(config), *final_networks(config)]
+
+
+def searched_network(config: ExperimentConfig) -> list[FinalNetwork]:
+    """The first path of the space, which stands for the one that is not known yet."""
     if config.space is None:
-        return final_networks(config)
+        return []
     space = load_space(config.space)
-    anyone = str(space.architecture([0] * len(space.choices)))
-    return [FinalNetwork("searched", "searched", anyone), *final_networks(config)]
+    first = str(space.architecture([0] * len(space.choices)))
+    return [FinalNetwork("searched", "searched", first)]
 
 
 def search_lines(config: ExperimentConfig) -> Iterator[str]:
