@@ -30,7 +30,7 @@ from nasgait.evaluation.options import check_options, check_sequences, judged
 from nasgait.nn.base import GaitNetwork
 from nasgait.nn.freeze import freeze_backbone, freeze_norms
 from nasgait.profiling.macs import profile
-from nasgait.training.loop import Exam, Training, fit
+from nasgait.training.loop import PeriodicEvaluation, Training, fit
 from nasgait.training.output_dir import claim, locked, record
 from nasgait.training.recipe import check_neck, recipe_faults
 from retrain.evaluate import judge_network, write_probes
@@ -217,20 +217,22 @@ def train(
         if world.main:
             record(out, config)
             logger.info("%s: %d training identities", network.name, loader.classes)
-        exam = exam_of(inputs, training, world) if config.evaluate_every else None
-        fit(training, loader, out, resume=resume, exam=exam)
-    # The other ranks are gone: judging may take longer than they would wait.
+        periodic = evaluation_of(inputs, training, world) if config.evaluate_every else None
+        fit(training, loader, out, resume=resume, evaluation=periodic)
+    # The other ranks are gone: the evaluation may take longer than they would wait.
     return finish(inputs, training, world) if world.main else None
 
 
 SCORES = ("map", "map_local", "rank1", "rank1_local")
-"""Figures to choose the best checkpoint by, the first that the protocol knows."""
+"""Metrics to choose the best checkpoint by, the first that the protocol knows."""
 
 
-def exam_of(inputs: FinalInputs, training: Training[GaitNetwork], world: World) -> Exam:
-    """Judges the network on the test identities while it trains, by its own protocol."""
+def evaluation_of(
+    inputs: FinalInputs, training: Training[GaitNetwork], world: World
+) -> PeriodicEvaluation:
+    """Evaluates the network on the test identities while it trains, by its own protocol."""
 
-    def judge() -> dict[str, float]:
+    def evaluate() -> dict[str, float]:
         verdict = judge_network(
             training.model, inputs.store, inputs.split.test, inputs.evaluation, world
         )
@@ -242,11 +244,11 @@ def exam_of(inputs: FinalInputs, training: Training[GaitNetwork], world: World) 
             logger.info("step %d: %s", training.step, told)
         return found
 
-    return Exam(inputs.config.evaluate_every, judge)
+    return PeriodicEvaluation(inputs.config.evaluate_every, evaluate)
 
 
 def finish(inputs: FinalInputs, training: Training[GaitNetwork], world: World) -> dict[str, Any]:
-    """Judge the trained network and write what the report and the comparison read."""
+    """Evaluate the trained network and write what the report and the comparison read."""
     config, out = inputs.config, inputs.out
     verdict = judge_network(
         training.model,

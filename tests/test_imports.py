@@ -76,6 +76,15 @@ def test_every_package_has_a_floor():
     assert packages == FLOOR.keys()
 
 
+def test_the_drawing_shows_these_floors():
+    drawing = (ROOT / "docs" / "architecture.md").read_text().split("```")[1]
+    drawn = {}
+    for line in drawing.strip().splitlines():
+        number, *words = line.split()
+        drawn[int(number)] = {word for word in words if word in FLOOR}
+    assert drawn == {number: set(floor) for number, floor in enumerate(FLOORS)}
+
+
 def test_a_package_imports_only_what_lies_below():
     for module, names in GRAPH.items():
         here = package_of(module)
