@@ -1,6 +1,7 @@
 """Judge a trained network on the test sequences of a store: ``nasgait eval``."""
 
 import argparse
+import io
 import json
 import logging
 import os
@@ -18,6 +19,7 @@ from nasgait.config.schema import EvaluationConfig
 from nasgait.data.store import GaitStore, Sequence
 from nasgait.data.transforms import reduction
 from nasgait.engine.distributed import World, joined
+from nasgait.engine.files import write_atomically
 from nasgait.engine.precision import autocast
 from nasgait.errors import ConfigError, DataError
 from nasgait.evaluation.embed import embed_shared
@@ -147,10 +149,9 @@ def probes_of(outcome: Outcome) -> Probes:
 
 def write_probes(path: Path, probes: Probes) -> None:
     """Write the probes as plain arrays; the file appears whole or not at all."""
-    temporary = path.with_name(f".{path.name}")
-    with temporary.open("wb") as file:
-        np.savez_compressed(file, labels=probes.labels, hits=probes.hits, ap=probes.ap)
-    os.replace(temporary, path)
+    file = io.BytesIO()
+    np.savez_compressed(file, labels=probes.labels, hits=probes.hits, ap=probes.ap)
+    write_atomically(path, file.getvalue())
 
 
 def read_probes(path: Path) -> Probes:

@@ -29,7 +29,7 @@ from typing import Any
 
 import torch
 
-from nasgait.engine.files import write_atomically
+from nasgait.engine.files import sync_folder, write_atomically
 from nasgait.errors import CheckpointError
 
 FORMAT = "nasgait-checkpoint/1"
@@ -159,11 +159,7 @@ def save_checkpoint(path: str | os.PathLike[str], payload: Mapping[str, Any]) ->
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
 
 
 def load_checkpoint(
