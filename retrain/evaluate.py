@@ -1,5 +1,6 @@
 """Judge a trained network on the test sequences of a store: ``nasgait eval``."""
 
+import io
 import logging
 import os
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from nasgait.config.schema import EvaluationConfig
 from nasgait.core.distributed import World, joined
 from nasgait.core.errors import ConfigError, DataError
+from nasgait.core.files import write_atomically
 from nasgait.core.precision import autocast
 from nasgait.data.store import GaitStore, Sequence
 from nasgait.data.transforms import reduction
@@ -143,10 +145,9 @@ def probes_of(outcome: Outcome) -> Probes:
 
 def write_probes(path: Path, probes: Probes) -> None:
     """Write the probes as plain arrays; the file appears whole or not at all."""
-    temporary = path.with_name(f".{path.name}")
-    with temporary.open("wb") as file:
-        np.savez_compressed(file, labels=probes.labels, hits=probes.hits, ap=probes.ap)
-    os.replace(temporary, path)
+    file = io.BytesIO()
+    np.savez_compressed(file, labels=probes.labels, hits=probes.hits, ap=probes.ap)
+    write_atomically(path, file.getvalue())
 
 
 def read_probes(path: Path) -> Probes:

@@ -201,12 +201,13 @@ def fit(
     try:
         for batch in progress(training, loader):
             path = path_at(training.step) if path_at else None
+            rate = training.optimizer.param_groups[0]["lr"]  # train_step goes on to the next one
             values = train_step(training, batch, path)
             training.seconds = time.perf_counter() - began
             step, evaluated = training.step, evaluation(training.step) if evaluation else {}
             began = time.perf_counter() - training.seconds
             if metrics and (evaluated or step % config.log_every == 0 or step == config.steps):
-                metrics.log(step, readable(training, values) | evaluated)
+                metrics.log(step, readable(training, values, rate) | evaluated)
             if world.main and (evaluated or due(training)):
                 score = next(iter(evaluated.values()), None)
                 checkpoints.save(step, training.payload(), score, training.seconds)
@@ -226,9 +227,8 @@ def due(training: Training) -> bool:
     return step % config.checkpoint_every == 0 or step == config.steps
 
 
-def readable(training: Training, values: dict[str, Tensor]) -> dict[str, float]:
-    """One line of metrics: losses, rate and pace."""
-    rate = training.optimizer.param_groups[0]["lr"]
+def readable(training: Training, values: dict[str, Tensor], rate: float) -> dict[str, float]:
+    """One line of metrics: losses, the rate that the step was taken at, and pace."""
     numbers = {name: float(value) for name, value in values.items()}
     return {**numbers, "lr": float(rate), "seconds": round(training.seconds, 3)}
 

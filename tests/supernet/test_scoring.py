@@ -29,10 +29,9 @@ from search_spaces.space import SearchSpace
 from search_spaces.spec import HeadSpec, LayerSpec, SpaceSpec, StageSpec
 from supernet.network import slice_state
 from supernet.recalibrate import recalibrate
-from supernet.scoring import memory_plan
 from supernet.scoring.activation_cache import Memory
 from supernet.scoring.prefix_evaluator import Descent
-from supernet.scoring.scorer import Scorer, calibration_sequences
+from supernet.scoring.scorer import Scorer, calibration_sequences, memory_plan
 from supernet.weights import Weights
 
 CPU = torch.device("cpu")
