@@ -8,8 +8,8 @@ from nasgait.data.partition import find_partition
 from nasgait.data.store import GaitStore, Sequence
 from nasgait.evaluation.evaluation_set import require_both, unembedded
 from nasgait.evaluation.protocols import RERANKED, listed_sides, local_sides, require_company
+from nasgait.evaluation.protocols.by_view import PLANS, cast_of
 from nasgait.evaluation.submission import BENCHMARKS, identified, read_truth, sides
-from nasgait.evaluation.views import PLANS, cast_of
 
 ONLY = {
     "truth": (tuple(BENCHMARKS), "has unlabelled probes"),

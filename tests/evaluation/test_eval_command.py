@@ -9,7 +9,7 @@ import torch
 
 from nasgait.config.schema import DataConfig, EvaluationConfig, ExperimentConfig
 from nasgait.data.store import StoreWriter
-from nasgait.evaluation.views import PLANS
+from nasgait.evaluation.protocols.by_view import PLANS
 from nasgait.training.checkpoint import FORMAT, save_checkpoint
 from retrain.compare import compare
 from retrain.evaluate import read_probes

@@ -7,7 +7,7 @@ from nasgait.core.errors import ConfigError, DataError
 from nasgait.evaluation import distance
 from nasgait.evaluation.evaluation_set import trial
 from nasgait.evaluation.protocols import evaluate, judge
-from nasgait.evaluation.views import PLANS
+from nasgait.evaluation.protocols.by_view import PLANS
 
 VIEWS = ("000", "036", "090")
 

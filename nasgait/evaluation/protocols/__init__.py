@@ -22,7 +22,7 @@ from nasgait.evaluation.evaluation_set import (
     trial,
 )
 from nasgait.evaluation.metrics import Retrieval, join
-from nasgait.evaluation.views import across_views, by_view
+from nasgait.evaluation.protocols.by_view import across_views, by_view
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,8 @@ def evaluate(
 
     ``gait3d`` and ``leave-one-out`` give rank1, rank5, rank10, rank20, map and minp;
     ``grew`` the same with ``_local`` behind each; the protocols of CASIA-B and OU-MVLP a
-    table for each condition (``nm``, ``bg``, ``cl``), see :mod:`nasgait.evaluation.views`.
+    table for each condition (``nm``, ``bg``, ``cl``), see
+    :mod:`nasgait.evaluation.protocols.by_view`.
     """
     subject = trial(embeddings, labels, types, views, metric, probes, **settings)
     return judge(protocol, subject).rates()
