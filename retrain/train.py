@@ -29,14 +29,14 @@ from nasgait.core.precision import autocast
 from nasgait.data.loader import TrainLoader
 from nasgait.data.split import fingerprint, labelled, split_as
 from nasgait.data.store import GaitStore
-from nasgait.evaluation.options import check_options, check_sequences, judged
+from nasgait.evaluation.options import check_options, check_sequences, evaluated_indices
 from nasgait.nn.base import GaitNetwork
 from nasgait.nn.freeze import freeze_backbone, freeze_norms
 from nasgait.profiling.macs import profile
 from nasgait.training.loop import Exam, Training, fit
 from nasgait.training.output_dir import claim, locked, record
 from nasgait.training.recipe import check_neck, check_recipe
-from retrain.evaluate import judge_network, write_probes
+from retrain.evaluate import evaluate_network, write_probes
 from retrain.inputs import Inputs, folder_of
 from retrain.network_spec import Subject, start_from
 
@@ -111,7 +111,8 @@ def check(args: argparse.Namespace) -> TrainInputs:
     )
     check_neck(key, recipe, inputs.model)
     check_sequences(
-        evaluation, [store.sequences[i] for i in judged(store, inputs.parts.test, evaluation)]
+        evaluation,
+        [store.sequences[i] for i in evaluated_indices(store, inputs.parts.test, evaluation)],
     )
     inputs.loader(World(0, args.nproc, torch.device("cpu")))
     if args.init:
@@ -181,10 +182,12 @@ def exam_of(inputs: TrainInputs, training: Training[GaitNetwork], world: World) 
     """Judges the network on the test identities while it trains, by its own protocol."""
 
     def judge() -> dict[str, float]:
-        verdict = judge_network(
+        evaluated = evaluate_network(
             training.model, inputs.store, inputs.parts.test, inputs.evaluation, world
         )
-        rates = {name: value for name, value in verdict.table.items() if isinstance(value, float)}
+        rates = {
+            name: value for name, value in evaluated.metrics.items() if isinstance(value, float)
+        }
         first = [name for name in SCORES if name in rates]
         found = {f"test/{name}": rates[name] for name in dict.fromkeys([*first, *rates])}
         if world.main:
@@ -198,7 +201,7 @@ def exam_of(inputs: TrainInputs, training: Training[GaitNetwork], world: World) 
 def finish(inputs: TrainInputs, training: Training[GaitNetwork], world: World) -> dict[str, Any]:
     """Judge the trained network and write what the report and the comparison read."""
     config, out = inputs.config, inputs.out
-    verdict = judge_network(
+    evaluated = evaluate_network(
         training.model,
         inputs.store,
         inputs.parts.test,
@@ -207,7 +210,7 @@ def finish(inputs: TrainInputs, training: Training[GaitNetwork], world: World) -
         submission=out / "submission.csv",
     )
     cost = profile(inputs.model)
-    write_probes(out / "probes.npz", verdict.probes)
+    write_probes(out / "probes.npz", evaluated.probes)
     result = {
         "name": inputs.name,
         "kind": inputs.kind,
@@ -227,10 +230,10 @@ def finish(inputs: TrainInputs, training: Training[GaitNetwork], world: World) -
         "rank1": None,
         "rank5": None,
         "map": None,
-        **verdict.table,
+        **evaluated.metrics,
     }
     write_atomically(out / "result.json", json.dumps(result, indent=1) + "\n")
-    rates = {name: value for name, value in verdict.table.items() if isinstance(value, float)}
+    rates = {name: value for name, value in evaluated.metrics.items() if isinstance(value, float)}
     logger.info("%s: %s", inputs.name, ", ".join(f"{n} {v:.2f} %" for n, v in rates.items()))
     return result
 

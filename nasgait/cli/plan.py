@@ -18,7 +18,7 @@ from nasgait.data.sampler import check_batch, frames_in_words
 from nasgait.data.split import split_as
 from nasgait.data.store import GaitStore
 from nasgait.data.transforms import reduction
-from nasgait.evaluation.options import check_options, check_sequences, judged
+from nasgait.evaluation.options import check_options, check_sequences, evaluated_indices
 from nasgait.training.recipe import check_neck, check_recipe
 
 STATE_BYTES = 12
@@ -172,7 +172,7 @@ def check_store(config: ExperimentConfig, store: GaitStore, nproc: int) -> dict[
     for size in sizes:
         reduction(store.size, size)
     for evaluation in evaluations(config):
-        chosen = judged(store, parts.test, evaluation)
+        chosen = evaluated_indices(store, parts.test, evaluation)
         check_sequences(evaluation, [store.sequences[i] for i in chosen])
     return counts
 

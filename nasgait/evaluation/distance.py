@@ -1,12 +1,17 @@
 """Distances between embeddings: the mean over parts of the distance of each part."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from nasgait.core.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    import torch
 
 METRICS = ("euc", "cos")
 """Euclidean distance, and one minus the cosine."""
@@ -68,6 +73,8 @@ def blocks(
             f"probe embeddings have [channels, parts] {list(probe.shape[1:])}, those of the "
             f"gallery {list(gallery.shape[1:])}; both must come from the same network"
         )
+    import torch  # not before it is needed: the names of the protocols, say, come without it
+
     x, y = _parts(probe, device), _parts(gallery, device)
     if metric == "euc":
         # Distances do not depend on the origin; near the middle fewer digits cancel.
@@ -84,6 +91,8 @@ def blocks(
 
 def _parts(embeddings: NDArray[np.float32], device: str) -> torch.Tensor:
     """[n, c, p] as float32 [p, n, c] on the device."""
+    import torch
+
     tensor = torch.as_tensor(np.ascontiguousarray(embeddings, dtype=np.float32), device=device)
     return tensor.permute(2, 0, 1).contiguous()
 
@@ -92,7 +101,7 @@ def _euclidean(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """Mean over p of the distances of x [p, n, c] to y [p, m, c]: [n, m]."""
     total = x.new_zeros(x.shape[1], y.shape[1])
     for part_x, part_y in zip(x, y, strict=True):
-        squared = torch.addmm(part_y.square().sum(1), part_x, part_y.T, alpha=-2)
+        squared = part_y.square().sum(1).addmm(part_x, part_y.T, alpha=-2)
         squared += part_x.square().sum(1, keepdim=True)
         total += squared.clamp_(min=0).sqrt_()
     return total / len(x)

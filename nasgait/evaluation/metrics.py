@@ -108,7 +108,7 @@ def join(parts: Sequence[Retrieval]) -> Retrieval:
     )
 
 
-def rates(retrieval: Retrieval) -> dict[str, float]:
+def retrieval_metrics(retrieval: Retrieval) -> dict[str, float]:
     """Return rank1, rank5, rank10, rank20, map and minp in percent of all probes.
 
     A probe whose identity the gallery lacks counts as a miss everywhere.

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nasgait.core.errors import DataError
-from nasgait.evaluation.metrics import Retrieval, cmc, join, rates, retrieve
+from nasgait.evaluation.metrics import Retrieval, cmc, join, retrieval_metrics, retrieve
 
 
 def count(row, probe, gallery, admitted):
@@ -85,13 +85,13 @@ def test_published_ranking_across_cameras(shared):
     np.testing.assert_allclose(matched.inp.mean(), expected["mINP"])
 
 
-def test_rates_and_cmc_by_hand():
+def test_metrics_and_cmc_by_hand():
     found = Retrieval(
         np.array([0, 4, 19, 20, -1]),
         np.array([1.0, 0.2, 0.05, 0.04, 0.0]),
         np.array([1.0, 0.2, 0.05, 0.04, 0.0]),
     )
-    table = rates(found)
+    table = retrieval_metrics(found)
     assert list(table) == ["rank1", "rank5", "rank10", "rank20", "map", "minp"]
     assert [table[key] for key in list(table)[:4]] == [20, 40, 40, 60]
     assert table["map"] == pytest.approx(25.8)

@@ -41,11 +41,15 @@ def test_settings_that_fit(files, settings, monkeypatch):
     ("settings", "error", "told"),
     [
         ({"truth": "truth.csv"}, ConfigError, "truth: only protocol grew, hid has unlabelled"),
-        ({"protocol": "grew", "gallery_ids": 4}, ConfigError, "only protocol leave-one-out cuts"),
+        ({"protocol": "grew", "gallery_ids": 4}, ConfigError, "only protocol leave-one-out splits"),
         ({"protocol": "casia-b", "probes": "x"}, ConfigError, "probes: only protocol gait3d"),
         ({"protocol": "hid", "distractors": True}, ConfigError, "distractors: only protocol grew"),
         ({"protocol": "oumvlp", "rerank": True}, ConfigError, "rerank: only protocol grew, gait3d"),
-        ({"protocol": "hid"}, ConfigError, "hid: its probes are unlabelled"),
+        (
+            {"protocol": "hid"},
+            ConfigError,
+            "truth: protocol hid has unlabelled probes only; give their true",
+        ),
         ({"protocol": "gait3d"}, ConfigError, "needs the list of its probes; give OpenGait's"),
         ({"protocol": "gait3d", "probes": "bare.json"}, DataError, "bare.json: no PROBE_SET"),
         ({"protocol": "gait3d", "probes": "none.json"}, DataError, "none.json"),
@@ -70,7 +74,7 @@ def test_hid_does_without_labels_when_it_submits():
     check_options(EvaluationConfig(protocol="hid"), submits=True)
 
 
-def test_sequences_that_cannot_be_judged_are_told_before_training(files, monkeypatch):
+def test_sequences_that_cannot_be_evaluated_are_refused_before_training(files, monkeypatch):
     monkeypatch.chdir(files)
 
     def walks(*types):
@@ -117,5 +121,5 @@ def test_true_labels_are_held_against_the_probes(files, protocol):
     with pytest.raises(DataError, match=r"truth.csv: true labels: 1 of 2 probes .* video w"):
         check_sequences(config, sequences())
     (files / "truth.csv").write_text("videoId,label\nv,9\nw,8\n")
-    with pytest.raises(DataError, match=r"truth.csv: true labels: the gallery knows none"):
+    with pytest.raises(DataError, match=r"truth.csv: true labels: none is in the gallery"):
         check_sequences(config, sequences())

@@ -1,53 +1,57 @@
-"""Which sequences are probes, which the gallery, and what is reported: one judge for all.
+"""The protocols, in one list: how embeddings become the numbers that papers publish.
 
-A protocol is a function from a :class:`Trial` to an :class:`Outcome`; the outcome knows
-each probe's result and words the table that the protocol is published with.
+To add a protocol, write its file in this package and put its object into ``PROTOCOLS``.
 """
 
-import logging
-from collections.abc import Callable, Sequence
-from functools import partial
+import difflib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nasgait.core.errors import ConfigError, DataError
-from nasgait.evaluation.evaluation_set import (
-    Outcome,
-    Strings,
-    Trial,
-    require_both,
-    search_gallery,
-    trial,
-)
-from nasgait.evaluation.metrics import Retrieval, join
-from nasgait.evaluation.protocols.by_view import across_views, by_view
+from nasgait.core.errors import ConfigError
+from nasgait.evaluation.evaluation_set import evaluation_set
+from nasgait.evaluation.protocols.base import Protocol
+from nasgait.evaluation.protocols.by_view import CASIA_B, OUMVLP
+from nasgait.evaluation.protocols.cross_view import CASIA_B_CROSS_VIEW, OUMVLP_CROSS_VIEW
+from nasgait.evaluation.protocols.gait3d import GAIT3D
+from nasgait.evaluation.protocols.grew import GREW
+from nasgait.evaluation.protocols.hid import HID
+from nasgait.evaluation.protocols.leave_one_out import LEAVE_ONE_OUT
 
-logger = logging.getLogger(__name__)
+PROTOCOLS: dict[str, Protocol] = {
+    protocol.name: protocol
+    for protocol in (
+        LEAVE_ONE_OUT,
+        CASIA_B,
+        CASIA_B_CROSS_VIEW,
+        OUMVLP,
+        OUMVLP_CROSS_VIEW,
+        GREW,
+        GAIT3D,
+        HID,
+    )
+}
+"""Every protocol, by its name."""
 
-DISTRACTOR_TYPE = "04"
-"""Type of GREW's distractors: sequences of people who are no probes."""
-RERANKED = ("grew", "gait3d", "hid")
-"""Protocols whose gallery may be re-ranked."""
+
+def find_protocol(name: str, setting: str = "protocol") -> Protocol:
+    """Return the protocol of that name; ``setting`` says in messages where the name stands.
+
+    Raises:
+        ConfigError: unknown name.
+    """
+    if name not in PROTOCOLS:
+        close = difflib.get_close_matches(name.casefold(), PROTOCOLS, n=1)
+        meant = f"did you mean {close[0]!r}? " if close else ""
+        raise ConfigError(f"{setting} {name!r}: {meant}known are {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[name]
 
 
-LOCAL = "protocol grew (gallery 01, probe 02)"
-"""What messages call GREW's local figures."""
-
-
-class LocalOutcome(Outcome):
-    """GREW's gallery 01 against probe 02, which is not the benchmark's number."""
-
-    def rates(self) -> dict[str, Any]:
-        """Return the table with ``_local`` behind each key.
-
-        As published, a rank-k is rounded to two decimals.
-        """
-        return {
-            f"{name}_local": round(rate, 2) if name.startswith("rank") else rate
-            for name, rate in super().rates().items()
-        }
+def that_accept(option: str) -> str:
+    """Names of the protocols that accept an option, in a list for people."""
+    return ", ".join(name for name, known in PROTOCOLS.items() if option in known.options)
 
 
 def evaluate(
@@ -62,172 +66,19 @@ def evaluate(
 ) -> dict[str, Any]:
     """Return a protocol's table in percent.
 
-    Arguments behind ``protocol`` are those of
-    :func:`nasgait.evaluation.evaluation_set.trial`, errors also those of :func:`judge`.
+    Arguments behind ``protocol`` are the fields of
+    :class:`nasgait.evaluation.evaluation_set.EvaluationSet`.
 
-    ``gait3d`` and ``leave-one-out`` give rank1, rank5, rank10, rank20, map and minp;
-    ``grew`` the same with ``_local`` behind each; the protocols of CASIA-B and OU-MVLP a
-    table for each condition (``nm``, ``bg``, ``cl``), see
-    :mod:`nasgait.evaluation.protocols.by_view`.
-    """
-    subject = trial(embeddings, labels, types, views, metric, probes, **settings)
-    return judge(protocol, subject).rates()
-
-
-def judge(protocol: str, subject: Trial) -> Outcome:
-    """Judge embedded sequences by one of ``PROTOCOLS``, probe by probe.
+    ``gait3d``, ``hid`` and ``leave-one-out`` give rank1, rank5, rank10, rank20, map and minp;
+    ``grew`` gives them with ``_local`` appended and, with ``truth``, those of the benchmark
+    too; the protocols of CASIA-B and OU-MVLP give a table for each condition (``nm``, ``bg``,
+    ``cl``).
 
     Raises:
-        ConfigError: unknown protocol or metric, re-ranking where there is none, or no list of
-            probes where one is needed.
-        DataError: no probes, or an empty gallery.
+        ConfigError: unknown protocol or metric, re-ranking where there is none, no list of
+            probes for ``gait3d``, or no true labels for ``hid``.
+        DataError: NaN embeddings, other numbers of labels than of embeddings, or sequences
+            that cannot be evaluated by this protocol.
     """
-    if protocol not in PROTOCOLS:
-        raise ConfigError(f"protocol {protocol!r} is unknown, known are {', '.join(PROTOCOLS)}")
-    if subject.rerank and protocol not in RERANKED:
-        raise ConfigError(f"rerank: protocol {protocol} has none, only {', '.join(RERANKED)}")
-    return PROTOCOLS[protocol](subject)
-
-
-def leave_one_out(
-    embeddings: NDArray[np.float32],
-    labels: Sequence[str] | Strings,
-    metric: str = "euc",
-    gallery_ids: int | None = None,
-) -> Outcome:
-    """Look for every sequence among all others of its gallery.
-
-    The identities, sorted, are cut into consecutive galleries of ``gallery_ids`` or, where
-    that does not come out even, slightly fewer; all in one by default.  A sequence that is
-    the only one of its identity stays in the gallery, but is no probe.
-
-    Raises:
-        ConfigError: ``gallery_ids`` below 2, or unknown metric.
-        DataError: NaN embeddings, fewer than two identities, or none seen twice.
-    """
-    unused = [""] * len(labels)
-    return _leave_one_out(
-        trial(embeddings, labels, unused, unused, metric, gallery_ids=gallery_ids)
-    )
-
-
-def _leave_one_out(subject: Trial) -> Outcome:
-    require_company(subject)
-    names, codes, counts = np.unique(subject.labels, return_inverse=True, return_counts=True)
-    size = len(names) if subject.gallery_ids is None else subject.gallery_ids
-    if size < 2:
-        raise ConfigError(f"gallery_ids: must be at least 2, not {size}")
-    found: list[tuple[NDArray[np.int64], Retrieval]] = []
-    for members in np.array_split(np.arange(len(names)), -(-len(names) // size)):
-        gallery = np.flatnonzero(np.isin(codes, members))
-        probes = gallery[counts[codes[gallery]] > 1]
-        if len(probes):
-            found.append((probes, search_gallery(subject, probes, gallery, "leave-one-out")))
-    probes = np.concatenate([part for part, _ in found])
-    order = np.argsort(probes)
-    retrieval = join([part for _, part in found])[order]
-    return Outcome(probes[order], subject.labels[probes[order]], retrieval)
-
-
-def require_company(subject: Trial) -> None:
-    """Raise DataError unless leave-one-out has someone to find and someone to confuse."""
-    names, counts = np.unique(subject.labels, return_counts=True)
-    if len(names) < 2 or counts.max() < 2:
-        raise DataError(
-            f"leave-one-out: {len(names)} identities with at most {max(counts, default=0)} "
-            "sequences; it needs two identities, one of them with two sequences"
-        )
-
-
-def _grew(subject: Trial) -> Outcome:
-    """Gallery 01 against probe 02: what can be told of GREW without a submission."""
-    probes, gallery = local_sides(subject)
-    found = search_gallery(subject, probes, gallery, LOCAL)
-    return LocalOutcome(probes, subject.labels[probes], found)
-
-
-def local_sides(subject: Trial) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions of GREW's probes and gallery that need no true labels: types 02 and 01.
-
-    Raises DataError when there are none.
-    """
-    probes = np.flatnonzero(subject.types == "02")
-    gallery = np.flatnonzero(np.isin(subject.types, gallery_types(subject, "01")))
-    require_both(subject, probes, gallery, LOCAL)
-    return probes, gallery
-
-
-def gallery_types(subject: Trial, *types: str) -> tuple[str, ...]:
-    """GREW's gallery: ``types`` and, if wanted, the distractors; DataError if there are none."""
-    if not subject.distractors:
-        return types
-    if not (subject.types == DISTRACTOR_TYPE).any():
-        raise DataError(
-            f"distractors: none (type {DISTRACTOR_TYPE}) among {len(subject.types)} sequences"
-        )
-    return (*types, DISTRACTOR_TYPE)
-
-
-def listed_sides(subject: Trial) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions of the probes that Gait3D's list names, and of all others, the gallery.
-
-    Raises:
-        ConfigError: no list.
-        DataError: a list that names none of the sequences or all of them, or a gallery
-            that holds the identity of no probe.
-    """
-    if not subject.probes:
-        raise ConfigError(
-            "protocol gait3d: needs the list of its probes, keys id-type-view; they are the "
-            "PROBE_SET of OpenGait's partition JSON (evaluation.probes, --probes)"
-        )
-    keys = _keys(subject)
-    listed = np.array([key in subject.probes for key in keys], dtype=bool)
-    if not listed.any():
-        raise DataError(
-            f"protocol gait3d: none of the {len(subject.probes)} listed probes (e.g. "
-            f"{min(subject.probes)}) is among the {len(keys)} sequences (e.g. "
-            f"{min(keys, default='none')})"
-        )
-    probes, gallery = np.flatnonzero(listed), np.flatnonzero(~listed)
-    require_both(subject, probes, gallery, "protocol gait3d")
-    if not np.isin(subject.labels[probes], subject.labels[gallery]).any():
-        raise DataError("protocol gait3d: the gallery holds the identity of no probe")
-    return probes, gallery
-
-
-def _keys(subject: Trial) -> list[str]:
-    columns = (subject.labels.tolist(), subject.types.tolist(), subject.views.tolist())
-    return ["-".join(names) for names in zip(*columns, strict=True)]
-
-
-def _gait3d(subject: Trial) -> Outcome:
-    """The listed probes against all other sequences.
-
-    As published, a probe whose identity the gallery lacks counts nowhere.  Logs a warning
-    about listed probes that are not there.
-    """
-    probes, gallery = listed_sides(subject)
-    wanted = subject.probes or frozenset()
-    if missing := wanted.difference(_keys(subject)):
-        logger.warning(
-            "protocol gait3d: %d of %d listed probes are not among the sequences, e.g. %s",
-            len(missing),
-            len(wanted),
-            min(missing),
-        )
-    found = search_gallery(subject, probes, gallery, "protocol gait3d")
-    matched = np.flatnonzero(found.first_hit >= 0)
-    return Outcome(probes[matched], subject.labels[probes[matched]], found[matched])
-
-
-PROTOCOLS: dict[str, Callable[[Trial], Outcome]] = {
-    "leave-one-out": _leave_one_out,
-    "casia-b": partial(by_view, protocol="casia-b"),
-    "casia-b-cross-view": partial(across_views, protocol="casia-b-cross-view"),
-    "oumvlp": partial(by_view, protocol="oumvlp"),
-    "oumvlp-cross-view": partial(across_views, protocol="oumvlp-cross-view"),
-    "grew": _grew,
-    "gait3d": _gait3d,
-}
-"""What can be judged without a table of true labels, by name."""
+    sequences = evaluation_set(embeddings, labels, types, views, metric, probes, **settings)
+    return find_protocol(protocol).evaluate(sequences).metrics()
