@@ -73,19 +73,16 @@ def evaluate_network(
 ) -> EvaluationResult:
     """Embed test sequences and evaluate them by the protocol of ``config``.
 
-    With the protocol ``grew`` and a truth file, the unlabelled probes are evaluated
-    against the whole gallery (``rank1``, ``map``, ...) beside gallery 01 against
-    probe 02 (``rank1_local``, ...); without one only the latter can be.
-    Without one nothing can be evaluated by ``hid``: there are no metrics.
+    Without a truth file, ``grew`` gives its local metrics only (``rank1_local``, ...), and
+    ``hid`` gives none.
 
     Args:
         model: the network, on the device of ``world``.
         store: silhouettes.
-        indices: sequences of the store to evaluate; distractors are added if they are wanted.
-        config: protocol, metric, galleries.
+        indices: its test sequences; distractors are added if the settings want them.
+        config: the settings.
         world: ranks that share the embedding: all of them call this and get the result.
-        submission: write the submission table there, if the protocol has one and the store
-            has what it takes.
+        submission: where to write the submission, if protocol and store have one.
 
     Raises:
         ConfigError: settings that do not fit the protocol.
@@ -95,45 +92,30 @@ def evaluate_network(
     indices = evaluated_indices(store, indices, config)
     if not indices:
         raise DataError(f"{store.path}: no test sequences to evaluate")
+    size, frames = model.size, config.max_frames
     embeddings = embed_shared(
-        model,
-        store,
-        indices,
-        model.size,
-        world,
-        config.max_frames,
-        config.precision,
-        progress=True,
+        model, store, indices, size, world, frames, config.precision, progress=True
     )
     rows = [store.sequences[index] for index in indices]
-    sequences = evaluation_set(
-        embeddings,
-        [row.label for row in rows],
-        [row.type for row in rows],
-        [row.view for row in rows],
-        **settings_of(config),
-    )
+    labels, types, views = zip(*((row.label, row.type, row.view) for row in rows), strict=True)
+    sequences = evaluation_set(embeddings, labels, types, views, **settings_of(config))
     protocol = find_protocol(config.protocol)
     if submission and protocol.submission:
-        write_submission(submission, sequences, protocol.submission)
+        if protocol.submission.possible(sequences):
+            probes = protocol.submission.write(submission, sequences)
+            logger.info("%s: %d probes", submission, probes)
+        else:
+            logger.warning("no submission: no probes, or too small a gallery")
     return result_of(sequences, protocol)
 
 
 def result_of(sequences: EvaluationSet, protocol: Protocol) -> EvaluationResult:
-    """Evaluate embedded sequences; raises as :func:`evaluate_network` does."""
+    """The result of embedded sequences; empty if a protocol lacks the true labels that it needs."""
     if "truth" in protocol.required and not sequences.truth:
         return EvaluationResult({}, Probes(np.array([], np.str_), np.array([]), np.array([])))
     outcome = protocol.evaluate(sequences)
     metrics = outcome.metrics() | outcome.summary() | {"cmc": outcome.cmc(CMC_RANKS).tolist()}
     return EvaluationResult(metrics, Probes(outcome.labels, outcome.hits, outcome.ap))
-
-
-def write_submission(path: Path, sequences: EvaluationSet, submission: Submission) -> None:
-    """Write the benchmark's table, or log why there is none."""
-    if submission.possible(sequences):
-        logger.info("%s: %d probes", path, submission.write(path, sequences))
-    else:
-        logger.warning("no submission: no probes, or too small a gallery, for %s", submission.title)
 
 
 def write_probes(path: Path, probes: Probes) -> None:

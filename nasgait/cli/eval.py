@@ -10,6 +10,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command; what depends on the protocol follows from the list of them."""
     from nasgait.evaluation.protocols import PROTOCOLS, that_accept
 
+    def only(option: str, text: str) -> str:
+        return f"{that_accept(option)}: {text}"
+
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     lines = [f"  {name:18}  {protocol.description}" for name, protocol in PROTOCOLS.items()]
     parser.epilog = "\n".join(["protocols:", *lines])
@@ -17,41 +20,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--store", required=True, help="packed store; its test subset is used")
     parser.add_argument("--protocol", required=True, metavar="P", help="one of those below")
     parser.add_argument("--metric", default="euc", choices=("euc", "cos"), help="distance")
-    parser.add_argument(
-        "--gallery-ids",
-        type=int,
-        metavar="N",
-        help=f"{that_accept('gallery_ids')}: identities in each gallery",
-    )
-    parser.add_argument(
-        "--probes",
-        metavar="JSON",
-        help=f"{that_accept('probes')}: OpenGait's partition file, with its PROBE_SET",
-    )
-    parser.add_argument(
-        "--distractors",
-        action="store_true",
-        help=f"{that_accept('distractors')}: put distractors in the gallery",
-    )
-    parser.add_argument(
-        "--rerank",
-        action="store_true",
-        help=f"{that_accept('rerank')}: re-rank by k-reciprocal neighbours, three rounds of "
-        "distances",
-    )
+    galleries = only("gallery_ids", "identities in each gallery")
+    parser.add_argument("--gallery-ids", type=int, metavar="N", help=galleries)
+    probes = only("probes", "OpenGait's partition file, with its PROBE_SET")
+    parser.add_argument("--probes", metavar="JSON", help=probes)
+    distractors = only("distractors", "put distractors in the gallery")
+    parser.add_argument("--distractors", action="store_true", help=distractors)
+    rerank = only("rerank", "re-rank by k-reciprocal neighbours, three rounds of distances")
+    parser.add_argument("--rerank", action="store_true", help=rerank)
     parser.add_argument("--max-frames", type=int, metavar="N", help="frames used of each sequence")
     parser.add_argument(
         "--precision", default="float32", choices=("float32", "bfloat16", "float16")
     )
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    parser.add_argument(
-        "--submission",
-        metavar="CSV",
-        help=f"{that_accept('truth')}: write the table to submit",
-    )
-    parser.add_argument(
-        "--truth", metavar="CSV", help=f"{that_accept('truth')}: videoId,label of the probes"
-    )
+    table = only("truth", "write the table to submit")
+    parser.add_argument("--submission", metavar="CSV", help=table)
+    truth = only("truth", "videoId,label of the probes")
+    parser.add_argument("--truth", metavar="CSV", help=truth)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 

@@ -1,6 +1,6 @@
 """The sequences that a protocol evaluates, the search of a gallery, and its outcome."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,47 @@ class EvaluationSet:
     truth: Mapping[str, str] | None = None
     """True identity of each unlabelled probe, by the name of its video."""
 
+    def distances(
+        self, probes: Positions, gallery: Positions
+    ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+        """Yield slices of the probes with their distances [rows, m], re-ranked if wanted."""
+        blocks_of = reranked if self.rerank else blocks
+        return blocks_of(self.embeddings[probes], self.embeddings[gallery], self.metric)
+
+    def search(
+        self, probes: Positions, gallery: Positions, title: str, other_views: bool = False
+    ) -> Retrieval:
+        """Rank the gallery [m] for each probe [k]; a sequence is never compared with itself.
+
+        ``title`` names the search in messages.  With ``other_views``, gallery sequences of the
+        probe's identity from the probe's view are left out.
+
+        Raises:
+            ConfigError: unknown metric.
+            DataError: no probes, or an empty gallery.
+        """
+        self.require(probes, gallery, title)
+        labels, views, found = self.labels, self.views, []
+        for rows, block in self.distances(probes, gallery):
+            chosen = probes[rows]
+            excluded = chosen[:, None] == gallery
+            if other_views:
+                same_view = views[chosen][:, None] == views[gallery]
+                excluded |= same_view & (labels[chosen][:, None] == labels[gallery])
+            found.append(retrieve(block, labels[chosen], labels[gallery], excluded=excluded))
+        return join(found)
+
+    def require(self, probes: Positions, gallery: Positions, title: str) -> None:
+        """Raise DataError if there are no probes or no gallery."""
+        for name, chosen in (("probe", probes), ("gallery sequence", gallery)):
+            if not len(chosen):
+                raise DataError(f"{title}: no {name} among {self.overview()}")
+
+    def overview(self) -> str:
+        """How many sequences there are and of which types, for messages."""
+        types = ", ".join(np.unique(self.types)[:20].tolist()) or "none"
+        return f"{len(self.types)} sequences, whose types are {types}"
+
 
 def evaluation_set(
     embeddings: NDArray[np.float32],
@@ -64,15 +105,9 @@ def evaluation_set(
     for name, given in (("labels", labels), ("types", types), ("views", views)):
         if len(given) != len(embeddings):
             raise DataError(f"{len(given)} {name} for {len(embeddings)} embeddings: one for each")
-    return EvaluationSet(
-        embeddings,
-        np.asarray(labels, dtype=np.str_),
-        np.asarray(types, dtype=np.str_),
-        np.asarray(views, dtype=np.str_),
-        metric,
-        None if probes is None else frozenset(probes),
-        **settings,
-    )
+    known, kinds, seen = (np.asarray(given, dtype=np.str_) for given in (labels, types, views))
+    listed = None if probes is None else frozenset(probes)
+    return EvaluationSet(embeddings, known, kinds, seen, metric, listed, **settings)
 
 
 def unembedded(sequences: Iterable[StoredSequence], **settings: Any) -> EvaluationSet:
@@ -115,50 +150,3 @@ class Outcome:
     def cmc(self, top: int = 20) -> NDArray[np.float64]:
         """Return rank-1 to rank-``top`` in percent, [top]."""
         return cmc(self.retrieval, top)
-
-
-def search_gallery(
-    sequences: EvaluationSet,
-    probes: Positions,
-    gallery: Positions,
-    title: str,
-    other_views: bool = False,
-) -> Retrieval:
-    """Rank the gallery for each probe; a sequence is never compared with itself.
-
-    Args:
-        sequences: the evaluation set.
-        probes, gallery: positions in it, [k] and [m].
-        title: what messages call the protocol.
-        other_views: leave out gallery sequences of the probe's identity from the probe's view.
-
-    Raises:
-        DataError: no probes, or an empty gallery.
-    """
-    require_both(sequences, probes, gallery, title)
-    embeddings, labels, views = sequences.embeddings, sequences.labels, sequences.views
-    ranking = reranked if sequences.rerank else blocks
-    found = []
-    for rows, block in ranking(embeddings[probes], embeddings[gallery], sequences.metric):
-        chosen = probes[rows]
-        excluded = chosen[:, None] == gallery
-        if other_views:
-            same_view = views[chosen][:, None] == views[gallery]
-            excluded |= same_view & (labels[chosen][:, None] == labels[gallery])
-        found.append(retrieve(block, labels[chosen], labels[gallery], excluded=excluded))
-    return join(found)
-
-
-def require_both(
-    sequences: EvaluationSet, probes: Positions, gallery: Positions, title: str
-) -> None:
-    """Raise DataError if there are no probes or no gallery."""
-    for name, chosen in (("probe", probes), ("gallery sequence", gallery)):
-        if not len(chosen):
-            raise DataError(f"{title}: no {name} among {listed_types(sequences)}")
-
-
-def listed_types(sequences: EvaluationSet) -> str:
-    """How many sequences there are and of which types, for messages."""
-    types = ", ".join(np.unique(sequences.types)[:20].tolist()) or "none"
-    return f"{len(sequences.types)} sequences, whose types are {types}"

@@ -45,12 +45,9 @@ def check_options(config: EvaluationConfig, submits: bool = False, flags: bool =
 
 
 def evaluated_indices(store: GaitStore, indices: list[int], config: EvaluationConfig) -> list[int]:
-    """Which sequences of a store are evaluated.
+    """Of the store's test sequences ``indices``, return those that are evaluated.
 
-    Args:
-        store: silhouettes.
-        indices: the test sequences; unlabelled ones are left out unless the protocol has any.
-        config: the protocol, and whether distractors are added.
+    Distractors are added if wanted; unlabelled ones are left out unless the protocol has any.
     """
     rows = store.sequences
     if config.distractors:
@@ -62,11 +59,7 @@ def evaluated_indices(store: GaitStore, indices: list[int], config: EvaluationCo
 
 
 def check_sequences(config: EvaluationConfig, sequences: Iterable[Sequence]) -> None:
-    """Refuse sequences that the protocol cannot evaluate, before anything is trained or embedded.
-
-    Args:
-        config: settings that passed :func:`check_options`.
-        sequences: what :func:`evaluated_indices` chose.
+    """Check the sequences that :func:`evaluated_indices` chose against the protocol.
 
     Raises:
         DataError: probes or gallery sequences are missing, altogether or from a view, or
@@ -84,12 +77,9 @@ def check_sequences(config: EvaluationConfig, sequences: Iterable[Sequence]) -> 
 
 def settings_of(config: EvaluationConfig) -> dict[str, Any]:
     """Arguments of an evaluation set that stand in the settings or in files that these name."""
-    return {
-        "metric": config.metric,
+    plain = ("metric", "gallery_ids", "distractors", "rerank")
+    return {name: getattr(config, name) for name in plain} | {
         "probes": read_probe_list(config.probes) if config.probes else None,
-        "gallery_ids": config.gallery_ids,
-        "distractors": config.distractors,
-        "rerank": config.rerank,
         "truth": read_truth(config.truth) if config.truth else None,
     }
 

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,16 +11,7 @@ from numpy.typing import NDArray
 
 from nasgait.core.errors import DataError
 from nasgait.core.files import write_atomically
-from nasgait.evaluation.distance import blocks
-from nasgait.evaluation.evaluation_set import (
-    EvaluationSet,
-    Outcome,
-    Positions,
-    Strings,
-    require_both,
-    search_gallery,
-)
-from nasgait.evaluation.rerank import reranked
+from nasgait.evaluation.evaluation_set import EvaluationSet, Outcome, Positions, Strings
 
 
 @dataclass(frozen=True)
@@ -56,64 +47,34 @@ class Submission:
     def write(self, path: str | Path, sequences: EvaluationSet) -> int:
         """Write the table of embedded sequences as CSV and return its number of probes.
 
+        Equally distant gallery sequences keep their order.
+
         Raises:
             DataError: no probes, two probes of one video, a gallery smaller than the table, or
                 no distractors where they are wanted.
         """
         probes, gallery = self.probes_and_gallery(sequences)
         videos = self.videos(sequences, probes).tolist()
-        self.check(path, videos, len(gallery))
-        ranking = reranked if sequences.rerank else blocks
-        embeddings = sequences.embeddings
-        rows = ranking(embeddings[probes], embeddings[gallery], sequences.metric)
-        nearest = np.concatenate([nearest_columns(block, self.ranks) for _, block in rows])
-        self.write_table(path, videos, sequences.labels[gallery].tolist(), nearest)
-        return len(probes)
-
-    def write_table(
-        self,
-        path: str | Path,
-        videos: Sequence[str],
-        gallery_labels: Sequence[str],
-        nearest: NDArray[np.int64],
-    ) -> None:
-        """Write one row per probe, in the order given.
-
-        Args:
-            path: the CSV.
-            videos: names of the n probe videos.
-            gallery_labels: identities of the m gallery sequences.
-            nearest: [n, ranks] places in the gallery, nearest first.
-
-        Raises:
-            DataError: as :meth:`write`, or ``nearest`` of another shape.
-        """
-        self.check(path, videos, len(gallery_labels))
-        if nearest.shape != (len(videos), self.ranks):
+        if not videos:
+            raise DataError(f"{path}: no probes of {self.title}, so there is nothing to submit")
+        if len(gallery) < self.ranks:
             raise DataError(
-                f"ranks of shape {list(nearest.shape)} do not fit {len(videos)} videos "
-                f"and {self.ranks} ranks"
+                f"{path}: a submission to {self.title} ranks {self.ranks} gallery sequences, but "
+                f"there are only {len(gallery)}"
             )
-        identities = [self.identity(label) for label in gallery_labels]
+        names, counts = np.unique(videos, return_counts=True)
+        if counts.max() > 1:
+            raise DataError(f"{path}: two probes are of video {names[counts.argmax()]}")
+        identities = np.array([self.identity(label) for label in sequences.labels[gallery]])
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
         table.writerow(self.columns)
-        for video, row in zip(videos, nearest, strict=True):
-            table.writerow([video, *(identities[place] for place in row)])
+        for rows, block in sequences.distances(probes, gallery):
+            nearest = np.argsort(block, axis=1, kind="stable")[:, : self.ranks]
+            for video, row in zip(videos[rows], identities[nearest].tolist(), strict=True):
+                table.writerow([video, *row])
         write_atomically(path, text.getvalue())
-
-    def check(self, path: str | Path, videos: Sequence[str], gallery: int) -> None:
-        """Raise DataError for a table that cannot be written."""
-        if not len(videos):
-            raise DataError(f"{path}: no probes of {self.title}, so there is nothing to submit")
-        if gallery < self.ranks:
-            raise DataError(
-                f"{path}: a submission to {self.title} ranks {self.ranks} gallery sequences, but "
-                f"there are only {gallery}"
-            )
-        names, counts = np.unique(np.asarray(videos, dtype=np.str_), return_counts=True)
-        if counts.max() > 1:
-            raise DataError(f"{path}: two probes are of video {names[counts.argmax()]}")
+        return len(probes)
 
     def evaluate(self, sequences: EvaluationSet) -> Outcome:
         """Evaluate the probes against the whole gallery by their true labels.
@@ -122,7 +83,7 @@ class Submission:
         """
         probes, gallery = self.probes_and_gallery(sequences)
         known = self.with_true_labels(sequences)
-        found = search_gallery(known, probes, gallery, self.title)
+        found = known.search(probes, gallery, self.title)
         return Outcome(probes, known.labels[probes], found)
 
     def with_true_labels(self, sequences: EvaluationSet) -> EvaluationSet:
@@ -135,7 +96,7 @@ class Submission:
                 labels none of which is in the gallery.
         """
         probes, gallery = self.probes_and_gallery(sequences)
-        require_both(sequences, probes, gallery, self.title)
+        sequences.require(probes, gallery, self.title)
         truth, videos = sequences.truth or {}, self.videos(sequences, probes).tolist()
         unknown = [video for video in videos if video not in truth]
         if unknown:
@@ -152,11 +113,6 @@ class Submission:
                 f"like {sequences.labels[gallery[0]]}"
             )
         return replace(sequences, labels=labels)
-
-
-def nearest_columns(distance: NDArray[np.floating], count: int) -> NDArray[np.int64]:
-    """The ``count`` nearest of each row of distances; equal ones keep their order."""
-    return np.argsort(distance, axis=1, kind="stable")[:, :count]
 
 
 def plain_number(label: str) -> str:

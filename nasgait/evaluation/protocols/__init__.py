@@ -37,11 +37,7 @@ PROTOCOLS: dict[str, Protocol] = {
 
 
 def find_protocol(name: str, setting: str = "protocol") -> Protocol:
-    """Return the protocol of that name; ``setting`` says in messages where the name stands.
-
-    Raises:
-        ConfigError: unknown name.
-    """
+    """Return the protocol of that name; ConfigError if there is none, naming ``setting``."""
     if name not in PROTOCOLS:
         close = difflib.get_close_matches(name.casefold(), PROTOCOLS, n=1)
         meant = f"did you mean {close[0]!r}? " if close else ""
@@ -66,19 +62,16 @@ def evaluate(
 ) -> dict[str, Any]:
     """Return a protocol's table in percent.
 
-    Arguments behind ``protocol`` are the fields of
-    :class:`nasgait.evaluation.evaluation_set.EvaluationSet`.
-
-    ``gait3d``, ``hid`` and ``leave-one-out`` give rank1, rank5, rank10, rank20, map and minp;
-    ``grew`` gives them with ``_local`` appended and, with ``truth``, those of the benchmark
-    too; the protocols of CASIA-B and OU-MVLP give a table for each condition (``nm``, ``bg``,
-    ``cl``).
+    The other arguments are the fields of
+    :class:`nasgait.evaluation.evaluation_set.EvaluationSet`.  ``gait3d``, ``hid`` and
+    ``leave-one-out`` give rank1, rank5, rank10, rank20, map and minp; ``grew`` gives them with
+    ``_local`` appended and, with ``truth``, as they are too; the protocols of CASIA-B and
+    OU-MVLP give a table for each condition (``nm``, ``bg``, ``cl``).
 
     Raises:
         ConfigError: unknown protocol or metric, re-ranking where there is none, no list of
             probes for ``gait3d``, or no true labels for ``hid``.
-        DataError: NaN embeddings, other numbers of labels than of embeddings, or sequences
-            that cannot be evaluated by this protocol.
+        DataError: NaN embeddings, not one label for each, or sequences that do not fit.
     """
     sequences = evaluation_set(embeddings, labels, types, views, metric, probes, **settings)
     return find_protocol(protocol).evaluate(sequences).metrics()

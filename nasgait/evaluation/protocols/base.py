@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from nasgait.core.errors import ConfigError
-from nasgait.evaluation.evaluation_set import EvaluationSet, Outcome, Positions, search_gallery
+from nasgait.evaluation.evaluation_set import EvaluationSet, Outcome, Positions
 from nasgait.evaluation.submission import Submission
 
 OPTIONS = {
@@ -62,5 +62,5 @@ class Protocol:
     def outcome(self, sequences: EvaluationSet) -> Outcome:
         """What :meth:`evaluate` returns, once its options are checked."""
         probes, gallery = self.probes_and_gallery(sequences)
-        found = search_gallery(sequences, probes, gallery, self.title)
+        found = sequences.search(probes, gallery, self.title)
         return Outcome(probes, sequences.labels[probes], found)

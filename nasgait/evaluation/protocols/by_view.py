@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nasgait.evaluation.evaluation_set import EvaluationSet, search_gallery
+from nasgait.evaluation.evaluation_set import EvaluationSet
 from nasgait.evaluation.metrics import Retrieval
 from nasgait.evaluation.protocols.conditions import ConditionOutcome, ConditionProtocol, Floats
 
@@ -42,7 +42,7 @@ class ByViewOutcome(ConditionOutcome):
 
     def _cells(self, scores: NDArray[Any]) -> Floats:
         """Mean in percent of [k, v] for each condition and probe view, rounded."""
-        cells = self.split.cells()
+        cells = self.split.cells
         sums = np.array([[scores[rows].sum(axis=0) for rows in row] for row in cells])
         counts = np.array([[[len(rows)] for rows in row] for row in cells])
         return np.round(sums * 100 / counts, 2)
@@ -68,12 +68,8 @@ class ByViewOutcome(ConditionOutcome):
 
     def cmc(self, top: int = 20) -> Floats:
         """Return rank-1 to rank-``top``, identical views excluded, mean over conditions, [top]."""
-        return np.array(
-            [
-                np.mean([off_diagonal(cell).mean() for cell in self.cells(rank)])
-                for rank in range(1, top + 1)
-            ]
-        )
+        ranks = (self.cells(rank) for rank in range(1, top + 1))
+        return np.array([np.mean([off_diagonal(cell).mean() for cell in rank]) for rank in ranks])
 
 
 class ByView(ConditionProtocol):
@@ -84,9 +80,7 @@ class ByView(ConditionProtocol):
         split = self.split(sequences)
         gallery_views = sequences.views[split.gallery]
         found = [
-            search_gallery(
-                sequences, split.probes, split.gallery[gallery_views == view], self.title
-            )
+            sequences.search(split.probes, split.gallery[gallery_views == view], self.title)
             for view in split.views
         ]
         retrieval = Retrieval(

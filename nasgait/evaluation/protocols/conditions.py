@@ -7,13 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasgait.core.errors import DataError
-from nasgait.evaluation.evaluation_set import (
-    EvaluationSet,
-    Outcome,
-    Positions,
-    Strings,
-    listed_types,
-)
+from nasgait.evaluation.evaluation_set import EvaluationSet, Outcome, Positions, Strings
 from nasgait.evaluation.protocols.base import Protocol
 
 Floats = NDArray[np.float64]
@@ -28,22 +22,12 @@ class ViewSplit:
     """[v] sorted."""
     probes: Positions
     """[k]."""
-    condition: NDArray[np.int64]
-    """[k] of each probe, a place in ``conditions``."""
-    view: NDArray[np.int64]
-    """[k] of each probe, a place in ``views``."""
     gallery: Positions
     """[m]."""
-
-    def cells(self) -> list[list[NDArray[np.int64]]]:
-        """The probes, numbered from 0, of each condition and view."""
-        return [
-            [
-                np.flatnonzero((self.condition == condition) & (self.view == view))
-                for view in range(len(self.views))
-            ]
-            for condition in range(len(self.conditions))
-        ]
+    view: NDArray[np.int64]
+    """[k] view of each probe, a place in ``views``."""
+    cells: list[list[NDArray[np.int64]]]
+    """Probes of each condition and view, as places in ``probes``."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +39,7 @@ class ConditionOutcome(Outcome):
     def summary(self) -> dict[str, float]:
         """Return ``rank1``, ``rank5`` and ``map``, means over the conditions, in percent.
 
-        Identical views are excluded.  With several conditions ``rank1_nm`` and so on
-        are the rank-1 of each.
+        With several conditions, ``rank1_nm`` and so on are the rank-1 of each.
         """
         tables = self.metrics()
         means = {
@@ -93,43 +76,35 @@ class ConditionProtocol(Protocol):
             DataError: fewer than two views, or a view without a gallery or without probes of
                 one of the conditions: the mean over its cell would be empty.
         """
-        number = {kind: c for c, kinds in enumerate(self.probe_types.values()) for kind in kinds}
-        probes = np.flatnonzero(np.isin(sequences.types, list(number)))
+        probe_types = [kind for kinds in self.probe_types.values() for kind in kinds]
+        probes = np.flatnonzero(np.isin(sequences.types, probe_types))
         gallery = np.flatnonzero(np.isin(sequences.types, self.gallery_types))
-        views = np.unique(sequences.views[np.concatenate([probes, gallery])])
-        types = sequences.types[probes].tolist()
-        split = ViewSplit(
-            conditions=tuple(self.probe_types),
-            views=views,
-            probes=probes,
-            condition=np.array([number[kind] for kind in types], np.int64),
-            view=np.searchsorted(views, sequences.views[probes]),
-            gallery=gallery,
-        )
-        self._check(sequences, split)
-        return split
+        types, views = sequences.types[probes], sequences.views[probes]
+        names = np.unique(sequences.views[np.concatenate([probes, gallery])])
+        cells = [
+            [np.flatnonzero(np.isin(types, kinds) & (views == name)) for name in names]
+            for kinds in self.probe_types.values()
+        ]
+        self._check(sequences, names)
+        view = np.searchsorted(names, views)
+        return ViewSplit(tuple(self.probe_types), names, probes, gallery, view, cells)
 
-    def _check(self, sequences: EvaluationSet, split: ViewSplit) -> None:
+    def _check(self, sequences: EvaluationSet, views: Strings) -> None:
         """Raise DataError for a cell without sequences."""
-        for c, (name, kinds) in enumerate(self.probe_types.items()):
-            if not (split.condition == c).any():
-                raise DataError(
-                    f"{self.title}: no {name} probe ({', '.join(kinds)}) among "
-                    f"{listed_types(sequences)}"
-                )
-        if not len(split.gallery):
+        roles = {f"{name} probe": kinds for name, kinds in self.probe_types.items()}
+        roles["gallery sequence"] = self.gallery_types
+        seen = {}
+        for role, kinds in roles.items():
+            seen[role] = set(sequences.views[np.isin(sequences.types, kinds)].tolist())
+            if not seen[role]:
+                known = f"{role} ({', '.join(kinds)}) among {sequences.overview()}"
+                raise DataError(f"{self.title}: no {known}")
+        if len(views) < 2:
             raise DataError(
-                f"{self.title}: no gallery sequence ({', '.join(self.gallery_types)}) among "
-                f"{listed_types(sequences)}"
+                f"{self.title}: all sequences are of view {views[0]}; it compares views, so it "
+                "needs two"
             )
-        if len(split.views) < 2:
-            raise DataError(
-                f"{self.title}: all sequences are of view {split.views[0]}; it compares views, "
-                "so it needs two"
-            )
-        for v, view in enumerate(split.views):
-            for name, cells in zip(split.conditions, split.cells(), strict=True):
-                if not len(cells[v]):
-                    raise DataError(f"{self.title}: no {name} probe of view {view}")
-            if not (sequences.views[split.gallery] == view).any():
-                raise DataError(f"{self.title}: no gallery sequence of view {view}")
+        for view in views.tolist():
+            for role in roles:
+                if view not in seen[role]:
+                    raise DataError(f"{self.title}: no {role} of view {view}")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nasgait.evaluation.evaluation_set import EvaluationSet, search_gallery
+from nasgait.evaluation.evaluation_set import EvaluationSet
 from nasgait.evaluation.metrics import Retrieval
 from nasgait.evaluation.protocols.conditions import ConditionOutcome, ConditionProtocol, Floats
 
@@ -39,11 +39,13 @@ class CrossViewOutcome(ConditionOutcome):
 
     def cells(self, rank: int = 1) -> Floats:
         """Return rank-k in percent, [conditions, probe views]."""
-        return self._cells(lambda cell: _rank(cell, rank))
+        return self._cells(
+            lambda cell: 100 * float(np.mean((cell.first_hit >= 0) & (cell.first_hit < rank)))
+        )
 
     def _cells(self, metric: Callable[[Retrieval], float]) -> Floats:
         """A metric of each condition and probe view, rounded."""
-        cells = self.split.cells()
+        cells = self.split.cells
         return np.array([[metric(self.retrieval[rows]) for rows in row] for row in cells]).round(2)
 
     def cmc(self, top: int = 20) -> Floats:
@@ -57,13 +59,8 @@ class CrossView(ConditionProtocol):
     def outcome(self, sequences: EvaluationSet) -> CrossViewOutcome:
         """Search the gallery; raises as :meth:`split` does."""
         split = self.split(sequences)
-        found = search_gallery(sequences, split.probes, split.gallery, self.title, other_views=True)
+        found = sequences.search(split.probes, split.gallery, self.title, other_views=True)
         return CrossViewOutcome(split.probes, sequences.labels[split.probes], found, split)
-
-
-def _rank(cell: Retrieval, rank: int) -> float:
-    """Probes with a match among the first ``rank``, in percent."""
-    return 100 * float(np.mean((cell.first_hit >= 0) & (cell.first_hit < rank)))
 
 
 def _mean_precision(cell: Retrieval) -> float:

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 
 from nasgait.core.errors import DataError
-from nasgait.evaluation.evaluation_set import EvaluationSet, Outcome, Positions, require_both
+from nasgait.evaluation.evaluation_set import EvaluationSet, Outcome, Positions
 from nasgait.evaluation.protocols.base import Protocol
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class Gait3D(Protocol):
                 f"{min(found, default='none')})"
             )
         probes, gallery = np.flatnonzero(listed), np.flatnonzero(~listed)
-        require_both(sequences, probes, gallery, self.title)
+        sequences.require(probes, gallery, self.title)
         if not np.isin(sequences.labels[probes], sequences.labels[gallery]).any():
             raise DataError(f"{self.title}: the gallery has the identity of no probe")
         return probes, gallery
@@ -43,13 +43,9 @@ class Gait3D(Protocol):
         everyone = super().outcome(sequences)
         wanted = sequences.probes or frozenset()
         if missing := wanted.difference(keys(sequences)):
-            logger.warning(
-                "%s: %d of %d listed probes are not among the sequences, e.g. %s",
-                self.title,
-                len(missing),
-                len(wanted),
-                min(missing),
-            )
+            count = f"{len(missing)} of {len(wanted)}"
+            message = "%s: %s listed probes are not among the sequences, e.g. %s"
+            logger.warning(message, self.title, count, min(missing))
         matched = np.flatnonzero(everyone.retrieval.first_hit >= 0)
         return Outcome(
             everyone.probes[matched], everyone.labels[matched], everyone.retrieval[matched]

@@ -6,13 +6,7 @@ from typing import Any
 import numpy as np
 
 from nasgait.core.errors import DataError
-from nasgait.evaluation.evaluation_set import (
-    EvaluationSet,
-    Outcome,
-    Positions,
-    require_both,
-    search_gallery,
-)
+from nasgait.evaluation.evaluation_set import EvaluationSet, Outcome, Positions
 from nasgait.evaluation.protocols.base import Protocol
 from nasgait.evaluation.submission import Submission, plain_number
 
@@ -20,33 +14,23 @@ DISTRACTOR_TYPE = "04"
 """Type of the distractors: sequences of people that no probe shows."""
 
 
-class LocalOutcome(Outcome):
-    """Gallery 01 against probe 02, which is not the benchmark's result."""
-
-    def metrics(self) -> dict[str, Any]:
-        """Return the metrics with ``_local`` appended to each key.
-
-        As published, a rank-k is rounded to two decimals.
-        """
-        return {
-            f"{name}_local": round(value, 2) if name.startswith("rank") else value
-            for name, value in super().metrics().items()
-        }
-
-
 @dataclass(frozen=True)
-class BenchmarkOutcome(Outcome):
-    """The unlabelled probes by their true labels, beside the local outcome."""
+class GrewOutcome(Outcome):
+    """The unlabelled probes where their true labels are known, else the local outcome."""
 
-    local: LocalOutcome
+    local: Outcome
 
     def metrics(self) -> dict[str, Any]:
-        """Return the metrics of both."""
-        return self.local.metrics() | super().metrics()
+        """Return local metrics, rank-k rounded as published, and the benchmark's if known."""
+        table = {
+            f"{name}_local": round(value, 2) if name.startswith("rank") else value
+            for name, value in self.local.metrics().items()
+        }
+        return table if self.probes is self.local.probes else table | super().metrics()
 
 
 class Grew(Protocol):
-    """Evaluates what can be known without a submission and, with true labels, what cannot."""
+    """Evaluates gallery 01 against probe 02 and, with true labels, the unlabelled probes."""
 
     @property
     def title(self) -> str:
@@ -57,18 +41,14 @@ class Grew(Protocol):
         """Return the sequences of type 02, and those of type 01 with distractors if wanted."""
         probes = np.flatnonzero(sequences.types == "02")
         gallery = np.flatnonzero(np.isin(sequences.types, gallery_types(sequences, "01")))
-        require_both(sequences, probes, gallery, self.title)
+        sequences.require(probes, gallery, self.title)
         return probes, gallery
 
-    def outcome(self, sequences: EvaluationSet) -> Outcome:
-        """Evaluate locally and, with true labels, the unlabelled probes, which then count."""
-        probes, gallery = self.probes_and_gallery(sequences)
-        found = search_gallery(sequences, probes, gallery, self.title)
-        local = LocalOutcome(probes, sequences.labels[probes], found)
-        if not sequences.truth:
-            return local
-        scored = SUBMISSION.evaluate(sequences)
-        return BenchmarkOutcome(scored.probes, scored.labels, scored.retrieval, local)
+    def outcome(self, sequences: EvaluationSet) -> GrewOutcome:
+        """Search the local gallery and, with true labels, the benchmark's."""
+        local = super().outcome(sequences)
+        best = SUBMISSION.evaluate(sequences) if sequences.truth else local
+        return GrewOutcome(best.probes, best.labels, best.retrieval, local)
 
 
 def gallery_types(sequences: EvaluationSet, *types: str) -> tuple[str, ...]:

@@ -3,13 +3,7 @@
 import numpy as np
 
 from nasgait.data.index import UNLABELLED
-from nasgait.evaluation.evaluation_set import (
-    EvaluationSet,
-    Outcome,
-    Positions,
-    Strings,
-    require_both,
-)
+from nasgait.evaluation.evaluation_set import EvaluationSet, Outcome, Positions, Strings
 from nasgait.evaluation.protocols.base import Protocol
 from nasgait.evaluation.submission import Submission
 
@@ -20,7 +14,7 @@ class Hid(Protocol):
     def probes_and_gallery(self, sequences: EvaluationSet) -> tuple[Positions, Positions]:
         """Return the sequences labelled ``probe``, and all others."""
         probes, gallery = SUBMISSION.probes_and_gallery(sequences)
-        require_both(sequences, probes, gallery, SUBMISSION.title)
+        sequences.require(probes, gallery, SUBMISSION.title)
         return probes, gallery
 
     def outcome(self, sequences: EvaluationSet) -> Outcome:
