@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -150,6 +151,18 @@ def test_grew_with_distractors(evaluated, tmp_path):
         assert len(rows) == 4
         # 20 of 25 are listed, so at least some of the five distractors are.
         assert any(name.startswith("distractor") for name in listed) == bool(words)
+
+
+def test_a_protocol_added_to_the_list(evaluated, monkeypatch):
+    """Evaluation by a new protocol needs no more than its object in the list."""
+    new = replace(BY_CONDITION["oumvlp"], name="new", gallery_types=("01", "02"))
+    monkeypatch.setitem(PROTOCOLS, "new", new)
+    code, stdout, err = evaluated("oumvlp", "--protocol", "new", "--json")
+    assert code == 0, err
+    report = json.loads(stdout)
+    assert report["protocol"] == "new" and list(report["nm"]["per_view"]) == list(VIEWS)
+    code, _, err = evaluated("oumvlp", "--protocol", "nwe")
+    assert code == 2 and "--protocol 'nwe': did you mean 'new'? known are leave-one-out," in err
 
 
 @pytest.mark.parametrize(
