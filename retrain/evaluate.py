@@ -21,7 +21,7 @@ from nasgait.core.precision import autocast
 from nasgait.data.store import GaitStore, Sequence
 from nasgait.data.transforms import reduction
 from nasgait.evaluation.embed import embed_shared
-from nasgait.evaluation.evaluation_set import EvaluationSet, evaluation_set, unembedded
+from nasgait.evaluation.evaluation_set import evaluation_set, unembedded
 from nasgait.evaluation.options import (
     check_options,
     check_sequences,
@@ -29,7 +29,6 @@ from nasgait.evaluation.options import (
     settings_of,
 )
 from nasgait.evaluation.protocols import find_protocol, that_accept
-from nasgait.evaluation.protocols.base import Protocol
 from nasgait.evaluation.submission import Submission
 from nasgait.nn.base import GaitNetwork
 from nasgait.nn.memory_format import to_channels_last
@@ -106,11 +105,6 @@ def evaluate_network(
             logger.info("%s: %d probes", submission, probes)
         else:
             logger.warning("no submission: no probes, or too small a gallery")
-    return result_of(sequences, protocol)
-
-
-def result_of(sequences: EvaluationSet, protocol: Protocol) -> EvaluationResult:
-    """The result of embedded sequences; empty if a protocol lacks the true labels that it needs."""
     if "truth" in protocol.required and not sequences.truth:
         return EvaluationResult({}, Probes(np.array([], np.str_), np.array([]), np.array([])))
     outcome = protocol.evaluate(sequences)

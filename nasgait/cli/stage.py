@@ -10,7 +10,6 @@ from nasgait.config.load import load_config
 from nasgait.config.schema import ExperimentConfig
 from nasgait.core.errors import ConfigError, RunFailed
 from nasgait.core.parent_watchdog import child_environment
-from nasgait.evaluation.protocols import find_protocol
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +45,8 @@ def add_nproc(parser: argparse.ArgumentParser) -> None:
 
 def read_config(args: argparse.Namespace) -> ExperimentConfig:
     """The configuration that the arguments name, with their overrides."""
+    from nasgait.evaluation.protocols import find_protocol
+
     config = load_config(args.config, args.overrides)
     for evaluation in (config.evaluation, *(b.evaluation for b in config.baselines)):
         if evaluation:

@@ -76,7 +76,7 @@ def paired_difference(
 
 
 def spearman(a: ArrayLike, b: ArrayLike) -> float:
-    """Spearman's rank correlation of a and b [n], NaN if either is constant; ties share ranks."""
+    """Spearman's rank correlation of a and b [n], NaN if either is constant; ties share a rank."""
     x, y = _pair(a, b)
     return _pearson(_ranks(x), _ranks(y))
 

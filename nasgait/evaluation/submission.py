@@ -77,10 +77,7 @@ class Submission:
         return len(probes)
 
     def evaluate(self, sequences: EvaluationSet) -> Outcome:
-        """Evaluate the probes against the whole gallery by their true labels.
-
-        Raises as :meth:`with_true_labels` does.
-        """
+        """Evaluate the probes by their true labels; raises as :meth:`with_true_labels` does."""
         probes, gallery = self.probes_and_gallery(sequences)
         known = self.with_true_labels(sequences)
         found = known.search(probes, gallery, self.title)

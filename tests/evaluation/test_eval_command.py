@@ -95,7 +95,7 @@ def test_views(evaluated, protocol, metric):
     assert {"rank5", "map"} <= table.keys() and len(table["cmc"]) == 20
 
 
-def test_tables_in_print(evaluated):
+def test_printed_tables(evaluated):
     code, stdout, _ = evaluated("casia-b")
     assert code == 0
     lines = stdout.splitlines()
@@ -166,7 +166,7 @@ def test_a_protocol_added_to_the_list(evaluated, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("protocol", "words", "told"),
+    ("protocol", "words", "message"),
     [
         ("hid", (), "--truth: protocol hid has unlabelled probes only; give their true labels or"),
         ("gait3d", (), "--probes: protocol gait3d needs the list of its probes"),
@@ -177,21 +177,23 @@ def test_a_protocol_added_to_the_list(evaluated, monkeypatch):
         ("hid", ("--distractors", "--submission", "x.csv"), "--distractors: only protocol grew"),
     ],
 )
-def test_words_that_do_not_fit(evaluated, protocol, words, told):
+def test_flags_that_do_not_fit(evaluated, protocol, words, message):
     code, _, err = evaluated(protocol, *words)
-    assert code == 2 and told in err
+    assert code == 2 and message in err
 
 
-def test_nothing_is_embedded_in_vain(evaluated, nasgait, checkpoint, stores, tmp_path, monkeypatch):
+def test_wrong_input_is_refused_before_embedding(
+    evaluated, nasgait, checkpoint, stores, tmp_path, monkeypatch
+):
     """Sequences that a protocol cannot evaluate and unwritable files are refused first."""
     monkeypatch.setattr("retrain.evaluate.embed_shared", None)
     words = ("eval", "--checkpoint", checkpoint, "--device", "cpu")
-    for store, protocol, told in (
+    for store, protocol, message in (
         ("oumvlp", "casia-b", "protocol casia-b: no nm probe"),
         ("casia-b", "grew", "protocol grew (gallery 01, probe 02): no probe"),
     ):
         code, _, err = nasgait(*words, "--store", stores[store], "--protocol", protocol)
-        assert code == 2 and told in err
+        assert code == 2 and message in err
     truth = tmp_path / "truth.csv"
     truth.write_text("videoId,label\nvideo0,00000\n")
     code, _, err = evaluated("grew", "--truth", truth)

@@ -107,19 +107,19 @@ def test_join_and_choose():
 
 
 @pytest.mark.parametrize(
-    ("shape", "probes", "gallery", "told"),
+    ("shape", "probes", "gallery", "message"),
     [
         ((2, 3), "ab", "abcd", "do not fit 2 probe and 4 gallery labels"),
         ((0, 3), "", "abc", "no probes"),
         ((2, 0), "ab", "", "empty gallery"),
     ],
 )
-def test_questions_without_an_answer(shape, probes, gallery, told):
-    with pytest.raises(DataError, match=told):
+def test_wrong_shapes(shape, probes, gallery, message):
+    with pytest.raises(DataError, match=message):
         retrieve(np.zeros(shape), list(probes), list(gallery))
 
 
-def test_other_wrong_questions():
+def test_other_wrong_input():
     with pytest.raises(DataError, match="NaN among the distances"):
         retrieve(np.array([[np.nan]]), ["a"], ["a"])
     with pytest.raises(DataError, match="excluded pairs of shape"):

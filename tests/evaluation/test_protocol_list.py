@@ -65,8 +65,8 @@ def test_help_names_and_describes_all(nasgait, capsys, twice):
 def test_a_mistyped_name_is_suggested(given):
     with pytest.raises(ConfigError) as caught:
         check_options(EvaluationConfig(given))
-    told = f"evaluation.protocol {given!r}: did you mean 'grew'? known are {', '.join(NAMES)}"
-    assert str(caught.value) == told
+    message = f"evaluation.protocol {given!r}: did you mean 'grew'? known are {', '.join(NAMES)}"
+    assert str(caught.value) == message
     with pytest.raises(ConfigError, match=r"^--protocol "):
         check_options(EvaluationConfig(given), flags=True)
 

@@ -19,12 +19,12 @@ def grew(shared):
     return stored["grew/embeddings"], *(stored[f"grew/{name}"].tolist() for name in columns)
 
 
-def test_grew_has_local_figures_only(grew):
+def test_grew_has_local_metrics_only(grew):
     keys = ["rank1", "rank5", "rank10", "rank20", "map", "minp"]
     assert list(evaluate("grew", *grew)) == [f"{key}_local" for key in keys]
 
 
-def test_grew_tells_each_probe(grew):
+def test_grew_gives_the_result_of_each_probe(grew):
     outcome = PROTOCOLS["grew"].evaluate(evaluation_set(*grew))
     types = np.array(grew[2])
     assert (types[outcome.probes] == "02").all() and len(outcome.probes) == 30
@@ -100,7 +100,7 @@ def test_embeddings_apart_are_all_found():
 
 
 @pytest.mark.parametrize(
-    ("change", "error", "told"),
+    ("change", "error", "message"),
     [
         (
             {"protocol": "gerw"},
@@ -117,7 +117,7 @@ def test_embeddings_apart_are_all_found():
         ({"embeddings": np.zeros((4, 2))}, DataError, "is not"),
     ],
 )
-def test_wrong_input(change, error, told):
+def test_wrong_input(change, error, message):
     given_ = {
         "protocol": "grew",
         "embeddings": np.zeros((4, 2, 1), np.float32),
@@ -125,7 +125,7 @@ def test_wrong_input(change, error, told):
         "types": ["01", "01", "02", "02"],
         "views": ["00"] * 4,
     }
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         evaluate(**(given_ | change))
 
 

@@ -60,16 +60,16 @@ def test_labels_and_ties(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("videos", "gallery", "told"),
+    ("videos", "gallery", "message"),
     [
         (["a"], 19, "only 19"),
         ([], 20, "nothing to submit"),
         (["a", "b", "a"], 20, "two probes are of video a"),
     ],
 )
-def test_wrong_submissions_are_not_written(tmp_path, videos, gallery, told):
+def test_wrong_submissions_are_not_written(tmp_path, videos, gallery, message):
     path = tmp_path / "submission.csv"
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=message):
         GREW.write(path, grew_set(["1"] * gallery, videos))
     assert not path.exists()
 
@@ -239,7 +239,7 @@ def test_truth_file(tmp_path, shared):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (b"", "must name the columns videoId,label"),
         (b"video,label\nv,1\n", "must name the columns videoId,label"),
@@ -250,10 +250,10 @@ def test_truth_file(tmp_path, shared):
         (b"\xff\xfe\x00v", "not a readable CSV"),
     ],
 )
-def test_wrong_truth_files(tmp_path, text, told):
+def test_wrong_truth_files(tmp_path, text, message):
     path = tmp_path / "truth.csv"
     path.write_bytes(text)
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=message):
         read_truth(path)
 
 

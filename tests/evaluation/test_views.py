@@ -105,7 +105,7 @@ def test_one_gallery_of_all_views_by_hand(protocol, metric):
         assert tables[name]["map_per_view"] == pytest.approx(by_view, abs=1.1e-2)
 
 
-def test_each_probe_is_told_over_the_other_views():
+def test_each_probe_has_its_mean_over_the_other_views():
     known = dataset("casia-b")
     outcome = PROTOCOLS["casia-b"].evaluate(evaluation_set(*known))
     assert len(outcome.hits) == len(outcome.ap) == len(outcome.labels) == len(outcome.probes)
@@ -121,16 +121,16 @@ def test_each_probe_is_told_over_the_other_views():
 
 
 @pytest.mark.parametrize("protocol", BY_CONDITION)
-def test_single_figures_are_means_over_the_conditions(protocol):
+def test_single_metrics_are_means_over_the_conditions(protocol):
     outcome = PROTOCOLS[protocol].evaluate(evaluation_set(*dataset(protocol)))
-    tables, figures = outcome.metrics(), outcome.summary()
+    tables, single = outcome.metrics(), outcome.summary()
     for name in ("rank1", "rank5", "map"):
-        assert figures[name] == pytest.approx(np.mean([t[name] for t in tables.values()]))
+        assert single[name] == pytest.approx(np.mean([t[name] for t in tables.values()]))
     conditions = {f"rank1_{name}" for name in tables} if len(tables) > 1 else set()
-    assert figures.keys() == {"rank1", "rank5", "map"} | conditions
+    assert single.keys() == {"rank1", "rank5", "map"} | conditions
     curve = outcome.cmc()
     assert curve.shape == (20,) and (np.diff(curve) >= 0).all()
-    assert curve[0] == pytest.approx(figures["rank1"], abs=0.02)
+    assert curve[0] == pytest.approx(single["rank1"], abs=0.02)
 
 
 def test_blocks_do_not_change_the_tables(monkeypatch):
@@ -140,7 +140,7 @@ def test_blocks_do_not_change_the_tables(monkeypatch):
     assert evaluate("casia-b", *known) == whole
 
 
-def test_other_types_play_no_part():
+def test_other_types_are_left_out():
     embeddings, labels, types, views = dataset("oumvlp")
     more = (
         np.concatenate([embeddings, embeddings[:4]]),
@@ -152,7 +152,7 @@ def test_other_types_play_no_part():
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda kind, view: ("00", view), r"no nm probe \(nm-05, nm-06\) among \d+ sequences"),
         (lambda kind, view: (kind.replace("cl", "xx"), view), r"no cl probe \(cl-01, cl-02\)"),
@@ -175,10 +175,10 @@ def test_other_types_play_no_part():
         ),
     ],
 )
-def test_empty_cells_are_told(change, told):
+def test_empty_cells_are_refused(change, message):
     embeddings, labels, types, views = dataset("casia-b")
     pairs = [change(kind, view) for kind, view in zip(types, views, strict=True)]
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=message):
         evaluate("casia-b", embeddings, labels, *map(list, zip(*pairs, strict=True)))
 
 

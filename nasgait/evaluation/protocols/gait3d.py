@@ -47,9 +47,8 @@ class Gait3D(Protocol):
             message = "%s: %s listed probes are not among the sequences, e.g. %s"
             logger.warning(message, self.title, count, min(missing))
         matched = np.flatnonzero(everyone.retrieval.first_hit >= 0)
-        return Outcome(
-            everyone.probes[matched], everyone.labels[matched], everyone.retrieval[matched]
-        )
+        probes = everyone.probes[matched]
+        return Outcome(probes, sequences.labels[probes], everyone.retrieval[matched])
 
 
 def keys(sequences: EvaluationSet) -> list[str]:

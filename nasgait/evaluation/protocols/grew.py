@@ -47,8 +47,8 @@ class Grew(Protocol):
     def outcome(self, sequences: EvaluationSet) -> GrewOutcome:
         """Search the local gallery and, with true labels, the benchmark's."""
         local = super().outcome(sequences)
-        best = SUBMISSION.evaluate(sequences) if sequences.truth else local
-        return GrewOutcome(best.probes, best.labels, best.retrieval, local)
+        main = SUBMISSION.evaluate(sequences) if sequences.truth else local
+        return GrewOutcome(main.probes, main.labels, main.retrieval, local)
 
 
 def gallery_types(sequences: EvaluationSet, *types: str) -> tuple[str, ...]:
