@@ -94,9 +94,7 @@ def evaluation_set(
     probes: Iterable[str] | None = None,
     **settings: Any,
 ) -> EvaluationSet:
-    """Check that embeddings and labels belong together.
-
-    Arguments are the fields of :class:`EvaluationSet`.
+    """Make an :class:`EvaluationSet`, whose fields are the arguments, and check it.
 
     Raises:
         DataError: NaN embeddings, or not one label, type and view for each embedding.

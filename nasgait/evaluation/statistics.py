@@ -76,7 +76,10 @@ def paired_difference(
 
 
 def spearman(a: ArrayLike, b: ArrayLike) -> float:
-    """Spearman's rank correlation of a and b [n], NaN if either is constant; ties share a rank."""
+    """Spearman's rank correlation of a and b [n]; ties share their mean rank.
+
+    NaN if either is constant.
+    """
     x, y = _pair(a, b)
     return _pearson(_ranks(x), _ranks(y))
 

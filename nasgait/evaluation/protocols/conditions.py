@@ -100,10 +100,7 @@ class ConditionProtocol(Protocol):
                 known = f"{role} ({', '.join(kinds)}) among {sequences.overview()}"
                 raise DataError(f"{self.title}: no {known}")
         if len(views) < 2:
-            raise DataError(
-                f"{self.title}: all sequences are of view {views[0]}; it compares views, so it "
-                "needs two"
-            )
+            raise DataError(f"{self.title}: needs two views, all sequences are of view {views[0]}")
         for view in views.tolist():
             for role in roles:
                 if view not in seen[role]:
