@@ -26,14 +26,14 @@ from nasgait.data.sampler import check_batch
 from nasgait.data.split import fingerprint, labelled, split_as
 from nasgait.data.store import GaitStore
 from nasgait.data.transforms import reduction
-from nasgait.evaluation.options import check_options, check_sequences, judged
+from nasgait.evaluation.options import check_options, check_sequences, evaluated_indices
 from nasgait.nn.base import GaitNetwork
 from nasgait.nn.freeze import freeze_backbone, freeze_norms
 from nasgait.profiling.macs import profile
 from nasgait.training.loop import PeriodicEvaluation, Training, fit
 from nasgait.training.output_dir import claim, locked, record
 from nasgait.training.recipe import check_neck, recipe_faults
-from retrain.evaluate import judge_network, write_probes
+from retrain.evaluate import evaluate_network, write_probes
 from retrain.inputs import NetworkInputs
 from retrain.network_spec import start_from
 from retrain.networks import FinalNetwork
@@ -121,7 +121,7 @@ def labelled_identities(data: DataFacts, config: ExperimentConfig) -> int:
 
 def check_test(data: DataFacts, evaluation: EvaluationConfig) -> None:
     """Refuse test sequences that the protocol cannot use; raises DataError."""
-    chosen = judged(data, data.split.test, evaluation)
+    chosen = evaluated_indices(data, data.split.test, evaluation)
     check_sequences(evaluation, [data.sequences[i] for i in chosen])
 
 
@@ -233,10 +233,12 @@ def evaluation_of(
     """Evaluates the network on the test identities while it trains, by its own protocol."""
 
     def evaluate() -> dict[str, float]:
-        verdict = judge_network(
+        evaluated = evaluate_network(
             training.model, inputs.store, inputs.split.test, inputs.evaluation, world
         )
-        rates = {name: value for name, value in verdict.table.items() if isinstance(value, float)}
+        rates = {
+            name: value for name, value in evaluated.metrics.items() if isinstance(value, float)
+        }
         first = [name for name in SCORES if name in rates]
         found = {f"test/{name}": rates[name] for name in dict.fromkeys([*first, *rates])}
         if world.main:
@@ -250,7 +252,7 @@ def evaluation_of(
 def finish(inputs: FinalInputs, training: Training[GaitNetwork], world: World) -> dict[str, Any]:
     """Evaluate the trained network and write what the report and the comparison read."""
     config, out = inputs.config, inputs.out
-    verdict = judge_network(
+    evaluated = evaluate_network(
         training.model,
         inputs.store,
         inputs.split.test,
@@ -259,7 +261,7 @@ def finish(inputs: FinalInputs, training: Training[GaitNetwork], world: World) -
         submission=out / "submission.csv",
     )
     cost = profile(inputs.model)
-    write_probes(out / "probes.npz", verdict.probes)
+    write_probes(out / "probes.npz", evaluated.probes)
     result = {
         "name": inputs.network.name,
         "kind": inputs.network.kind,
@@ -279,10 +281,10 @@ def finish(inputs: FinalInputs, training: Training[GaitNetwork], world: World) -
         "rank1": None,
         "rank5": None,
         "map": None,
-        **verdict.table,
+        **evaluated.metrics,
     }
     write_atomically(out / "result.json", json.dumps(result, indent=1) + "\n")
-    rates = {name: value for name, value in verdict.table.items() if isinstance(value, float)}
+    rates = {name: value for name, value in evaluated.metrics.items() if isinstance(value, float)}
     logger.info(
         "%s: %s", inputs.network.name, ", ".join(f"{n} {v:.2f} %" for n, v in rates.items())
     )

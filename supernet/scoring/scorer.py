@@ -25,7 +25,7 @@ from nasgait.data.split import Split
 from nasgait.data.store import GaitStore
 from nasgait.data.transforms import fit
 from nasgait.evaluation.embed import like_lengths
-from nasgait.evaluation.protocols import leave_one_out
+from nasgait.evaluation.protocols.leave_one_out import leave_one_out
 from nasgait.nn.memory_format import to_channels_last
 from nasgait.nn.temporal import repeats
 from supernet.network import slice_state
@@ -114,7 +114,7 @@ class Scorer:
         """
         began = time.perf_counter()
         for choices, embeddings in self.embed(architectures):
-            found = leave_one_out(embeddings, self.labels, self._metric).rates()
+            found = leave_one_out(embeddings, self.labels, self._metric).metrics()
             seconds = time.perf_counter() - began
             yield choices, {name: found[name] for name in RATES}, seconds
             began = time.perf_counter()
