@@ -15,7 +15,7 @@ from nasgait.evaluation.protocols.conditions import ConditionProtocol
 from nasgait.training.checkpoint import FORMAT, save_checkpoint
 from retrain.compare import compare
 from retrain.evaluate import read_probes
-from retrain.network_spec import Subject
+from retrain.network_spec import NetworkSpec
 
 VIEWS = ("000", "090")
 BY_CONDITION = {
@@ -29,7 +29,7 @@ BY_CONDITION = {
 def checkpoint(tmp_path_factory):
     """An untrained gaitset-nano."""
     torch.manual_seed(0)
-    subject = Subject.of(None, "gaitset-nano")
+    subject = NetworkSpec.of(None, "gaitset-nano")
     path = tmp_path_factory.mktemp("weights") / "network.pt"
     weights = subject.build().state_dict()
     identity = {**subject.identity(), "num_classes": None}
