@@ -187,6 +187,7 @@ def test_the_winner_has_the_highest_rate_and_ties_go_to_macs_then_params_then_ch
         ((0, 1, 1, 0), 60.0, 155, 22),
         ((0, 0, 1, 1), 60.0, 155, 21),
         ((0, 0, 0, 0), 59.9, 135, 24),
+        ((0, 0, 0, 2), 60.0, 154, 24),
     ]
     other = {"map": "rank1", "rank1": "map"}[rate]
     entries = [
@@ -196,7 +197,8 @@ def test_the_winner_has_the_highest_rate_and_ties_go_to_macs_then_params_then_ch
     evolution = Evolution(Budget(TOY), EvolutionConfig(objectives=(rate,)))
     for order in (entries, entries[::-1]):
         assert [e.choices for e in evolution.rank(order)] == [
-            (0, 0, 1, 1), (0, 1, 1, 0), (0, 0, 2, 0), (0, 2, 0, 0), (0, 0, 0, 0), (0, 1, 0, 0),
+            (0, 0, 0, 2), (0, 0, 1, 1), (0, 1, 1, 0), (0, 0, 2, 0), (0, 2, 0, 0), (0, 0, 0, 0),
+            (0, 1, 0, 0),
         ]  # fmt: skip
 
 
