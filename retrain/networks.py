@@ -110,9 +110,10 @@ def check_without_space(config: ExperimentConfig) -> None:
 def random_architectures(
     config: ExperimentConfig, space: SearchSpace, best: str | None
 ) -> list[str]:
-    """Affordable architectures drawn uniformly: all different, none of them ``best``.
+    """Affordable architectures drawn at random: all different, none of them ``best``.
 
-    Fewer than asked for when the budget allows no more.
+    Drawn as :meth:`nasgait.search.budget.Budget.sample` does: evenly, but for a budget that
+    hardly any meets.  Fewer than asked for when the budget allows no more.
     """
     budget = budget_of(space, config.search)
     rng = generator(config.seed, "random networks")
