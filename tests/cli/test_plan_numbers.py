@@ -1,10 +1,10 @@
 """The numbers of a run's plan and of the cost tables, with their units, by hand."""
 
 import argparse
-import importlib
 import re
 
 import pytest
+import torch
 
 from nasgait.cli import plan
 from nasgait.cli.profile import _network_text, _time_text
@@ -58,15 +58,14 @@ def test_the_supernet_is_announced_by_hand(monkeypatch):
         name = "narrow"
 
         def supernet(self):
-            return importlib.import_module("torch").nn.Linear(1000, 1250, bias=False)
+            return torch.nn.Linear(1000, 1250, bias=False)
 
     def space(name):
         return Space()
 
-    monkeypatch.setattr(importlib.import_module("search_spaces"), "load_space", space)
-    real = importlib.import_module("supernet.search")
     budget = argparse.Namespace(budget=argparse.Namespace(limits={}))
-    monkeypatch.setattr(real, "evolution_of", lambda config, space: budget)
+    monkeypatch.setattr(plan, "load_space", space)
+    monkeypatch.setattr("supernet.search.evolution_of", lambda config, space: budget)
     recipe = TrainConfig(
         steps=600, keep=2, precision="float32", batch=BatchConfig(ids=8, seqs=4, frames=30)
     )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nasgait.evaluation.metrics import cmc, join, rates, retrieve
+from nasgait.evaluation.metrics import cmc, join, retrieval_metrics, retrieve
 
 # A gallery in the order of its distance, so that its labels are the ranking.
 RANKINGS = [
@@ -93,17 +93,17 @@ def test_excluded_pairs_at_a_tie_take_no_place_either():
 
 def test_a_sequence_does_not_find_itself_but_others_at_its_place():
     distance = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
-    found = retrieve(distance, list("aab"), list("aab"), exclude_self=True)
+    found = retrieve(distance, list("aab"), list("aab"), excluded=np.eye(3, dtype=bool))
     # 0 sees b before a; 1 sees a and b at one distance, a first; b has none of its own.
     assert found.first_hit.tolist() == [1, 0, -1]
     assert found.ap.tolist() == [1 / 2, 1, 0] and found.inp.tolist() == [1 / 2, 1, 0]
 
 
-def test_both_masks_count_together():
+def test_whoever_is_excluded_counts_nowhere():
     distance = np.array([[0.0, 1.0, 2.0, 3.0]] * 4)
-    excluded = np.zeros((4, 4), bool)
+    excluded = np.eye(4, dtype=bool)
     excluded[0, 1] = True
-    found = retrieve(distance, list("aaba"), list("aaba"), True, excluded)
+    found = retrieve(distance, list("aaba"), list("aaba"), excluded=excluded)
     # 0 is left with b, a; 1 with a, b, a; 2 with none; 3 with a, a, b.
     assert found.first_hit.tolist() == [1, 0, -1, 0]
     assert found.ap.tolist() == pytest.approx([1 / 2, (1 + 2 / 3) / 2, 0, 1])
@@ -112,7 +112,9 @@ def test_both_masks_count_together():
 def test_a_gallery_of_one():
     found = retrieve(np.array([[5.0], [5.0]]), ["a", "b"], ["a"])
     assert found.first_hit.tolist() == [0, -1]
-    assert rates(found) == dict.fromkeys(["rank1", "rank5", "rank10", "rank20", "map", "minp"], 50)
+    assert retrieval_metrics(found) == dict.fromkeys(
+        ["rank1", "rank5", "rank10", "rank20", "map", "minp"], 50
+    )
 
 
 def test_several_probes_by_hand():
@@ -123,7 +125,7 @@ def test_several_probes_by_hand():
     second = (1 / 3 + 2 / 4) / 2
     assert found.ap.tolist() == pytest.approx([1, second, 0])
     assert found.inp.tolist() == pytest.approx([1, 2 / 4, 0])
-    table = rates(found)
+    table = retrieval_metrics(found)
     assert table["rank1"] == pytest.approx(100 / 3)
     assert table["rank5"] == table["rank10"] == table["rank20"] == pytest.approx(200 / 3)
     assert table["map"] == pytest.approx(100 * (1 + second) / 3)
@@ -134,7 +136,7 @@ def test_several_probes_by_hand():
 def test_each_rank_counts_the_hit_at_its_own_place_and_not_the_next():
     places = (1, 2, 5, 6, 10, 11, 20, 21)
     parts = [found_in("b" * (place - 1) + "a" + "b" * (30 - place)) for place in places]
-    table = rates(join(parts))
+    table = retrieval_metrics(join(parts))
     eighth = 100 / 8
     assert [table[f"rank{k}"] / eighth for k in (1, 5, 10, 20)] == [1, 3, 5, 7]
     curve = cmc(join(parts)) / eighth

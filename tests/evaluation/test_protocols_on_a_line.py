@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from nasgait.evaluation.distance import distances
-from nasgait.evaluation.evaluation_set import trial
-from nasgait.evaluation.protocols import evaluate, judge, leave_one_out
+from nasgait.evaluation.evaluation_set import evaluation_set
+from nasgait.evaluation.protocols import PROTOCOLS, evaluate
+from nasgait.evaluation.protocols.leave_one_out import leave_one_out
 from nasgait.evaluation.rerank import reranked
-from nasgait.evaluation.submission import judge_probes
 
 
 def on_a_line(*people):
@@ -30,7 +30,7 @@ def test_leave_one_out():
     assert outcome.retrieval.first_hit.tolist() == [0, 1, 3, 1]
     assert outcome.ap.tolist() == pytest.approx([1, 1 / 2, 1 / 4, 1 / 2])
     assert outcome.hits.tolist() == [1, 0, 0, 0]
-    table = outcome.rates()
+    table = outcome.metrics()
     assert [table["rank1"], table["rank5"], table["map"]] == percent(1 / 4, 1, 2.25 / 4)
 
 
@@ -68,8 +68,8 @@ def test_casia_b():
     assert nm["map"] == 87.5, "the right one of two comes second: one half"
     assert (bg["rank1"], bg["map"]) == (100.0, 100.0)
     assert (cl["rank1"], cl["rank5"], cl["map"]) == (0.0, 100.0, 50.0)
-    figures = judge("casia-b", trial(*casia_b())).summary()
-    assert figures == {
+    summary = PROTOCOLS["casia-b"].evaluate(evaluation_set(*casia_b())).summary()
+    assert summary == {
         "rank1": pytest.approx(175 / 3),
         "rank5": 100.0,
         "map": pytest.approx(237.5 / 3),
@@ -141,7 +141,8 @@ def test_grew_with_labels_searches_01_and_02_for_03():
         (0.0, "00001", "01", "x"), (2.0, "00002", "02", "x"), (9.0, "00002", "01", "x"),
         (1.2, "probe", "03", "v1"), (0.1, "probe", "03", "v2"), (8.0, "probe", "03", "v3"),
     ]  # fmt: skip
-    found = judge_probes(trial(*on_a_line(*people)), {"v1": "2", "v2": "00002", "v3": "1"})
+    known = evaluation_set(*on_a_line(*people), truth={"v1": "2", "v2": "00002", "v3": "1"})
+    found = PROTOCOLS["grew"].submission.evaluate(known)
     # v1: 2 1 2.  v2: 1 2 2.  v3: 2 2 1.
     assert found.retrieval.first_hit.tolist() == [0, 1, 2]
     assert found.ap.tolist() == pytest.approx([(1 + 2 / 3) / 2, (1 / 2 + 2 / 3) / 2, 1 / 3])
@@ -164,10 +165,10 @@ def test_hid_names_the_nearest():
         (1.0, "probe", "p0", "d"), (1.9, "probe", "p1", "d"), (2.1, "probe", "p2", "d"),
     ]  # fmt: skip
     truth = {"p0": "1", "p1": "2", "p2": "2"}
-    found = judge_probes(trial(*on_a_line(*people)), truth, "hid")
+    found = PROTOCOLS["hid"].evaluate(evaluation_set(*on_a_line(*people), truth=truth))
     assert found.hits.tolist() == [1, 0, 1]
-    assert found.rates()["rank1"] == pytest.approx(200 / 3)
-    assert found.rates()["map"] == pytest.approx(100 * 2.5 / 3)
+    assert found.metrics()["rank1"] == pytest.approx(200 / 3)
+    assert found.metrics()["map"] == pytest.approx(100 * 2.5 / 3)
 
 
 def test_distances_on_a_line_are_gaps_and_their_mean_over_parts():

@@ -3,6 +3,8 @@
 import pytest
 from small_run import entry, network, run_of
 
+from nasgait.report import formatting
+
 
 @pytest.mark.parametrize(
     ("limits", "text"),

@@ -6,7 +6,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from cost_tables import TOY, all_architectures
-from search_spaces.budget import budget_of
 
 from nasgait.config.schema import SearchConfig
 from nasgait.core.errors import BudgetError
@@ -16,6 +15,7 @@ from nasgait.search.evolution import Evolution, EvolutionConfig
 from nasgait.search.ledger import Ledger
 from nasgait.search.state import SearchState, search
 from search_spaces import load_space
+from search_spaces.configured import budget_of
 
 SMALL = EvolutionConfig(
     population=6, top_k=3, mutations=2, crossovers=3, mutation_prob=0.4, max_epochs=8
