@@ -17,7 +17,7 @@ FLOORS = (
     ("nasgait.cli",),
 )
 """From the ground up; packages of one floor do not import each other."""
-OPEN_TO_ALL = ("nasgait", "nasgait.core.errors")
+OPEN_TO_ALL = ("nasgait", "nasgait.errors")
 """What users import: it holds nothing, or hands on."""
 ENTRY_POINTS = ("nasgait.__main__",)
 """Programs, which may call the command; so may what stands under ``if __name__ == "__main__"``."""
@@ -90,7 +90,7 @@ def test_a_package_imports_only_what_lies_below():
         here = package_of(module)
         for name in names - set(OPEN_TO_ALL):
             there = package_of(name)
-            if module == "nasgait.core.errors" or there == here:
+            if module == "nasgait.errors" or there == here:
                 continue
             assert FLOOR[there] < FLOOR[here], f"{module} loads {name}, which does not lie below"
 
@@ -116,7 +116,7 @@ def test_no_cycles_between_packages():
     for module, names in GRAPH.items():
         found = {package_of(name) for name in names} - {package_of(module)} - set(OPEN_TO_ALL)
         packages.setdefault(package_of(module), set()).update(found)
-    packages.pop("nasgait.core.errors")
+    packages.pop("nasgait.errors")
     TopologicalSorter(packages).prepare()
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ import torch
 from nasgait.cli import plan
 from nasgait.cli.profile import _network_text, _time_text
 from nasgait.cli.search import add_arguments, flag_overrides
+from nasgait.config.load import load_config
 from nasgait.config.schema import (
     BaselineConfig,
     DataConfig,
@@ -93,12 +95,8 @@ def test_frames_of_a_step(order, frames_max, text):
 
 
 def test_the_networks_and_seeds_of_a_plan(tiny_config, tmp_path):
-    config = importlib.import_module("nasgait.config.load").load_config(
-        tiny_config, ["random=2", "seeds=3", "jobs=2", "retrain.steps=5"]
-    )
-    config = importlib.import_module("dataclasses").replace(
-        config, baselines=(BaselineConfig("gaitset-nano"),)
-    )
+    config = load_config(tiny_config, ["random=2", "seeds=3", "jobs=2", "retrain.steps=5"])
+    config = replace(config, baselines=(BaselineConfig("gaitset-nano"),))
     lines = list(plan.plan(config, tmp_path / "out"))
     (retrain,) = [line for line in lines if line.startswith("retrain: ")]
     assert retrain == (
