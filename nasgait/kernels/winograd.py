@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nasgait.core.precision import wide
 from nasgait.kernels.winograd_numba import MIXED, TILE, mix, unmix
 
 INPUTS = (
@@ -112,7 +113,7 @@ class Winograd:
         first_wide: bool = False,
     ) -> None:
         self._axes, self._dtype = axes, dtype
-        self._wide = torch.promote_types(dtype, torch.float32)
+        self._wide = wide(dtype)
         mixed = weight.to(self._wide).permute(2, 3, 4, 1, 0)
         for axis in reversed(axes):
             three = mixed.movedim(axis - 1, 0)
