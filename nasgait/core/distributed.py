@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from nasgait.core.errors import ConfigError
 from nasgait.core.memory import keep_freed_memory
+from nasgait.core.pool import cores
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,6 @@ def pick_device(device: str, local_rank: int = 0) -> torch.device:
             f"--nproc {gpus} or fewer, or device=cpu"
         )
     return torch.device("cuda", local_rank)
-
-
-def cores() -> int:
-    """CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def share_of_threads(threads: int, processes: int) -> int:

@@ -19,10 +19,10 @@ from typing import Any
 from tqdm import tqdm
 
 from nasgait.core.errors import ConfigError, DataError, RunFailed
+from nasgait.core.pool import cores, in_order
 from nasgait.data.index import META, UNLABELLED, Geometry, read_meta
 from nasgait.data.layouts import LAYOUTS, list_dataset
 from nasgait.data.partition import PUBLISHED
-from nasgait.data.pool import in_order
 from nasgait.data.readers import READERS, Reading
 from nasgait.data.store import GaitStore
 from nasgait.data.trees import RawSequence
@@ -86,7 +86,7 @@ def import_dataset(
             something else at ``out``, or not one sequence that could be read.
         RunFailed: a worker died or the disk is full; the same call goes on.
     """
-    workers = len(os.sched_getaffinity(0)) if workers is None else workers
+    workers = cores() if workers is None else workers
     if workers < 1:
         raise ConfigError(f"{workers} workers; at least 1 is needed")
     place, target, geometry = Path(root), Path(out), Geometry(*size, bits)  # type: ignore[arg-type]

@@ -1,10 +1,9 @@
 """Writing the embedded dataset into a store, by several processes, in one order."""
 
+import contextlib
 import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from nasgait.core.errors import ConfigError
+from nasgait.core.pool import cores, in_order
 from nasgait.core.rng import generator
 from nasgait.data.synthetic.population import (
     YAW_BINS,
@@ -67,10 +67,6 @@ def silhouettes(recording: Recording, wild: bool, seed: int) -> list[np.ndarray]
     return frames
 
 
-def _one_thread() -> None:
-    cv2.setNumThreads(1)
-
-
 def generate(
     preset: str = "wild-mini",
     ids: int | None = None,
@@ -90,22 +86,15 @@ def generate(
     plan = preset_named(preset)
     todo = [r for r in recordings(plan, ids, seqs, seed) if not _keys(r) <= skip]
     work = partial(silhouettes, wild=plan.wild, seed=seed)
-    workers = min(workers or _cores(), max(1, len(todo) // 8))
+    workers = min(workers or cores(), max(1, len(todo) // 8))
     if workers == 1:
-        _one_thread()
-        yield from ((recording, work(recording)) for recording in todo)
-        return
-    context = get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
-        yield from zip(todo, pool.map(work, todo, chunksize=8), strict=True)
+        cv2.setNumThreads(1)
+    with contextlib.closing(in_order(work, todo, workers)) as frames:
+        yield from zip(todo, frames, strict=True)
 
 
 def _keys(recording: Recording) -> set[str]:
     return {f"{recording.identity.label}-{recording.type}-{view}" for view, _ in recording.views}
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def settings_of(preset: str, ids: int | None, seqs: int | None, seed: int) -> dict[str, Any]:
