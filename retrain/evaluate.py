@@ -7,7 +7,7 @@ import os
 import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from zipfile import BadZipFile
 
 import numpy as np
@@ -17,6 +17,7 @@ from nasgait.config.load import validate
 from nasgait.config.schema import EvaluationConfig
 from nasgait.core.distributed import World, joined
 from nasgait.core.errors import ConfigError, DataError
+from nasgait.core.files import write_atomically
 from nasgait.core.precision import autocast
 from nasgait.data.store import GaitStore, Sequence
 from nasgait.data.transforms import reduction
@@ -147,10 +148,11 @@ def probes_of(outcome: Outcome) -> Probes:
 
 def write_probes(path: Path, probes: Probes) -> None:
     """Write the probes as plain arrays; the file appears whole or not at all."""
-    temporary = path.with_name(f".{path.name}")
-    with temporary.open("wb") as file:
+
+    def write(file: BinaryIO) -> None:
         np.savez_compressed(file, labels=probes.labels, hits=probes.hits, ap=probes.ap)
-    os.replace(temporary, path)
+
+    write_atomically(path, write)
 
 
 def read_probes(path: Path) -> Probes:

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nasgait.core.files import sync
+
 
 def append_line(path: Path, values: Mapping[str, Any]) -> None:
     """Add a line and see it safely on disk."""
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(values) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+        sync(file)
 
 
 def complete_lines(path: Path) -> list[bytes]:

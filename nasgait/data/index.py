@@ -21,7 +21,6 @@ from typing import Any, Literal
 import numpy as np
 
 from nasgait.core.errors import DataError
-from nasgait.core.files import write_atomically
 
 FORMAT = "nasgait-store/1"
 META, INDEX, WRITING = "meta.json", "index.csv", "writing.json"
@@ -123,17 +122,6 @@ class Meta:
 def shard_name(number: int) -> str:
     """File name of a shard."""
     return f"shard-{number:05d}.bin"
-
-
-def file_sha256(path: Path) -> str:
-    """sha256 of a file in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write ``value`` so that after a crash the file is either whole or absent."""
-    write_atomically(path, json.dumps(value, indent=1) + "\n")
 
 
 def read_meta(path: Path) -> Meta:

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from nasgait.core.errors import DataError
+from nasgait.core.files import write_atomically
 from nasgait.data.index import UNLABELLED
 from nasgait.data.store import GaitStore
 
@@ -29,9 +30,7 @@ def contact_sheet(
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}")
-        temporary.write_bytes(cv2.imencode(".png", image)[1].tobytes())
-        os.replace(temporary, target)
+        write_atomically(target, cv2.imencode(".png", image)[1].tobytes())
     except OSError as error:
         raise DataError(f"{target}: cannot be written ({error.strerror})") from None
     return target

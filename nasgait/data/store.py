@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from nasgait.core.errors import DataError
+from nasgait.core.files import file_sha256
 from nasgait.data.index import (
     Meta,
     Sequence,
-    file_sha256,
     read_index,
     read_meta,
     shard_faults,

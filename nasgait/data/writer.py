@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from nasgait.core.errors import DataError
+from nasgait.core.files import file_sha256, sync, write_json
 from nasgait.data.index import (
     COLUMNS,
     FORMAT,
@@ -25,11 +26,9 @@ from nasgait.data.index import (
     WRITING,
     Geometry,
     Sequence,
-    file_sha256,
     parse_row,
     require_free,
     shard_name,
-    write_json,
 )
 
 SHARD_BYTES = 2**30
@@ -121,9 +120,9 @@ class StoreWriter:
 
     def commit(self) -> None:
         """Make everything added so far survive a crash."""
-        _sync(self._shard)
+        sync(self._shard)
         self._rows.write(_csv_bytes([sequence.row() for sequence in self._pending]))
-        _sync(self._rows)
+        sync(self._rows)
         self._pending.clear()
         self._committed = time.monotonic()
 
@@ -279,8 +278,3 @@ def _csv_bytes(rows: list[list[str]]) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode("utf-8")
-
-
-def _sync(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())

@@ -14,7 +14,6 @@ which lists the good ones with their checksums, is replaced last.  So the manife
 names a file that is not whole.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -30,11 +29,10 @@ from typing import Any
 import torch
 
 from nasgait.core.errors import CheckpointError
-from nasgait.core.files import write_atomically
+from nasgait.core.files import file_sha256, write_atomically, write_json
 
 FORMAT = "nasgait-checkpoint/1"
 MANIFEST = "manifest.json"
-TEMPORARY = ".tmp"
 ZIP_HEAD = b"PK\x03\x04"
 """How files of ``torch.save`` begin, but for very old ones."""
 
@@ -103,8 +101,7 @@ class Checkpoints:
         entries = [entry for entry in self.entries() if entry.step < step]
         save_checkpoint(path, payload)
         kept = self._kept([*entries, Entry(path.name, step, sha256_of(path), score, seconds)])
-        text = json.dumps([asdict(entry) for entry in kept], indent=1) + "\n"
-        write_atomically(self.directory / MANIFEST, text)
+        write_json(self.directory / MANIFEST, [asdict(entry) for entry in kept])
         self._clean({entry.file for entry in kept})
         return path
 
@@ -144,7 +141,8 @@ class Checkpoints:
 
     def _clean(self, kept: set[str]) -> None:
         """Remove checkpoints the manifest does not list, and what a kill left half written."""
-        for pattern in ("step-*.pt", f"*{TEMPORARY}", f".{MANIFEST}.*"):
+        # "*.tmp" is what earlier versions left.
+        for pattern in ("step-*.pt", ".step-*", f".{MANIFEST}.*", "*.tmp"):
             for path in self.directory.glob(pattern):
                 if path.name not in kept:
                     path.unlink(missing_ok=True)
@@ -153,12 +151,7 @@ class Checkpoints:
 def save_checkpoint(path: str | os.PathLike[str], payload: Mapping[str, Any]) -> None:
     """Put ``payload`` in the place of ``path`` in one go: whole and on disk, or not at all."""
     path = Path(path)
-    temporary = path.with_name(path.name + TEMPORARY)
-    with open(temporary, "wb") as file:
-        torch.save(dict(payload), file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    write_atomically(path, lambda file: torch.save(dict(payload), file))
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -233,7 +226,6 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
         CheckpointError: it cannot be read.
     """
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
