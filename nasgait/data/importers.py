@@ -23,9 +23,9 @@ from nasgait.core.pool import cores, in_order
 from nasgait.data.index import META, UNLABELLED, Geometry, read_meta
 from nasgait.data.layouts import LAYOUTS, list_dataset
 from nasgait.data.partition import PUBLISHED
+from nasgait.data.raw import RawSequence
 from nasgait.data.readers import READERS, Reading
 from nasgait.data.store import GaitStore
-from nasgait.data.trees import RawSequence
 from nasgait.data.writer import StoreWriter
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nasgait.core.errors import DataError
-from nasgait.data.trees import UNDECIDED, RawSequence
+from nasgait.data.raw import UNDECIDED, RawSequence
 
 logger = logging.getLogger(__name__)
 

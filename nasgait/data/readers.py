@@ -18,7 +18,7 @@ import numpy as np
 from nasgait.core.errors import DataError
 from nasgait.data.normalise import fit_frames
 from nasgait.data.pickles import read_silhouettes
-from nasgait.data.trees import RawSequence
+from nasgait.data.raw import RawSequence
 
 MAX_PIXELS = 2**24
 """A PNG that claims more is not decoded; a silhouette has a few thousand."""

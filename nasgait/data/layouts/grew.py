@@ -21,7 +21,7 @@ from pathlib import Path
 
 from nasgait.core.errors import DataError
 from nasgait.data.index import UNLABELLED
-from nasgait.data.trees import RawSequence, folders, list_tree, meant
+from nasgait.data.raw import RawSequence, folders, list_tree, meant
 
 
 def list_grew(root: Path) -> list[RawSequence]:

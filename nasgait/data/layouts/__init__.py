@@ -3,7 +3,7 @@
 ================  ===========================================  ============================
 layout            folders                                      who trains, unless told
 ================  ===========================================  ============================
-``grew``          raw or rearranged, see ``nasgait.data.grew``  by folder
+``grew``          raw or rearranged, see ``nasgait.data.layouts.grew``  by folder
 ``casia-b``       ``<id>/<type>/<view>/*.png``                 001 to 074
 ``oumvlp``        ``Silhouette_<view>-<seq>/<id>/*.png``, or   odd ids to 10305
                   rearranged: ``<id>/<seq>/<view>/*.png``
@@ -23,9 +23,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nasgait.core.errors import ConfigError, DataError
-from nasgait.data.grew import list_grew, named_as_grew, subset_by_name
+from nasgait.data.layouts.grew import list_grew, named_as_grew, subset_by_name
 from nasgait.data.partition import assign, find_partition, first_half
-from nasgait.data.trees import RawSequence, folders, list_tree, meant, require_root
+from nasgait.data.raw import RawSequence, folders, list_tree, meant, require_root
 
 VIEW_AND_SEQUENCE = re.compile(r"Silhouette_([^-]+)-(.+)")
 """Folders of raw OU-MVLP."""
