@@ -21,10 +21,9 @@ from tqdm import tqdm
 from nasgait.core.errors import ConfigError, DataError, RunFailed
 from nasgait.core.pool import cores, in_order
 from nasgait.data.index import META, UNLABELLED, Geometry, read_meta
-from nasgait.data.layouts import LAYOUTS, list_dataset
-from nasgait.data.partition import PUBLISHED
+from nasgait.data.layouts import PUBLISHED, find_layout, list_dataset
 from nasgait.data.raw import RawSequence
-from nasgait.data.readers import READERS, Reading
+from nasgait.data.readers import Reading
 from nasgait.data.store import GaitStore
 from nasgait.data.writer import StoreWriter
 
@@ -100,7 +99,7 @@ def import_dataset(
         todo = [raw for raw in listing if raw.key not in done]
         if progress:
             _announce(place, todo, geometry, target, workers)
-        read = partial(READERS[layout], str(place), size, **choice)
+        read = partial(find_layout(layout).read, str(place), size, **choice)
         try:
             dropped, faults = _import(writer, read, todo, workers, progress, len(done))
             if not (stored := writer.done):
@@ -123,7 +122,7 @@ def reading_options(layout: str, data_in_use: Sequence[bool | int]) -> dict[str,
     """
     if not data_in_use:
         return {}
-    if layout != "opengait-pkl":
+    if not find_layout(layout).many_files:
         raise ConfigError(f"data_in_use chooses among pickles; layout {layout} has none")
     flags = all(isinstance(value, bool) for value in data_in_use)
     chosen = [i for i, used in enumerate(data_in_use) if used] if flags else list(data_in_use)
@@ -142,7 +141,7 @@ def source_of(
     choice: dict[str, int],
 ) -> dict[str, Any]:
     """What a store remembers of where it came from; entries that say nothing are left out."""
-    named = LAYOUTS[layout].partition if partition is None else str(partition)
+    named = find_layout(layout).default_partition if partition is None else str(partition)
     if named is not None and named not in PUBLISHED:
         named = str(Path(named).resolve())
     source = {"layout": layout, "root": str(root.resolve()), "partition": named} | choice

@@ -1,4 +1,4 @@
-"""What all raw layouts share: a sequence's names, and folders of ``<id>/<type>/<view>``."""
+"""What raw datasets have in common: a sequence's names, and trees ``<id>/<type>/<view>``."""
 
 import os
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from pathlib import Path
 from nasgait.core.errors import DataError
 
 UNDECIDED = ""
-"""Subset of a sequence whose folders do not tell it; a partition does."""
+"""Subset of a sequence whose folders do not tell it: a partition does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,11 @@ def require_root(root: Path) -> None:
         raise DataError(f"{root}: no such folder; --root takes the dataset's folder")
     if not any(root.iterdir()):
         raise DataError(f"{root}: the folder is empty")
+
+
+def list_png_tree(root: Path) -> list[RawSequence]:
+    """Sequences of ``<id>/<type>/<view>/*.png``; raises as :func:`list_tree`."""
+    return list_tree(root, ".png", "a tree of PNG files")
 
 
 def list_tree(root: Path, suffix: str, what: str) -> list[RawSequence]:

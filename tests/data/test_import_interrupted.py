@@ -12,9 +12,9 @@ from raw_trees import import_grew, make_grew
 from nasgait.core.errors import RunFailed
 
 SCRIPT = """
-import os, sys, time
+import dataclasses, os, sys, time
 from nasgait.cli.main import guard
-from nasgait.data import importers, readers, writer
+from nasgait.data import importers, layouts, readers, writer
 
 writer.COMMIT_SECONDS = 0
 
@@ -25,7 +25,7 @@ def odd(root, size, raw):
     return readers.read_png_folder(root, size, raw)
 
 def run():
-    importers.READERS["grew"] = odd
+    layouts.LAYOUTS["grew"] = dataclasses.replace(layouts.LAYOUTS["grew"], read=odd)
     importers.import_dataset("grew", "raw", "out", workers=2, progress=False)
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ from raw_trees import imported, make_grew, make_pickles, partition_file, subsets
 
 from nasgait.core.errors import DataError
 from nasgait.data.importers import import_dataset
-from nasgait.data.layouts import list_dataset
-from nasgait.data.partition import PUBLISHED, find_partition
+from nasgait.data.layouts import PUBLISHED, list_dataset
+from nasgait.data.partition import read_partition
 from nasgait.data.store import GaitStore
 
 
@@ -88,7 +88,7 @@ def test_wrong_partitions(tmp_path, text, message):
 
 
 def test_ids_may_be_numbers_in_the_file(tmp_path):
-    assert find_partition(str(partition_file(tmp_path / "p.json", [1], ["2"]))).train == {"1"}
+    assert read_partition(partition_file(tmp_path / "p.json", [1], ["2"])).train == {"1"}
 
 
 def test_a_store_knows_its_partition(tmp_path):

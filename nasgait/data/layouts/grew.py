@@ -1,7 +1,7 @@
 """GREW: the raw tree, and the tree that OpenGait's rearrangement makes of it.
 
-Named as in that rearrangement, so that importing either, or the pickles made of it, gives the
-same sequences:
+Sequences are named as in that rearrangement, so that importing either, or the pickles made of it,
+gives the same:
 
 =================================  ====================  ====  ======  ==========
 raw folder                         id                    type  view    subset
@@ -21,7 +21,9 @@ from pathlib import Path
 
 from nasgait.core.errors import DataError
 from nasgait.data.index import UNLABELLED
+from nasgait.data.layouts.layout import Layout
 from nasgait.data.raw import RawSequence, folders, list_tree, meant
+from nasgait.data.readers import read_png_folder
 
 
 def list_grew(root: Path) -> list[RawSequence]:
@@ -107,3 +109,11 @@ def _identities(root: Path, part: str) -> Iterator[tuple[str, list[str]]]:
                 "unpack the dataset again or remove the folder"
             )
         yield label, seqs
+
+
+LAYOUT = Layout(
+    name="grew",
+    folders="train, test and distractor as unpacked, or <id>/<type>/<seq>/*.png",
+    find=list_grew,
+    read=read_png_folder,
+)
