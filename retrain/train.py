@@ -147,7 +147,7 @@ def build(inputs: TrainInputs, classes: int, world: World) -> Training[GaitNetwo
         "init": inputs.init,
         "freeze": inputs.config.freeze,
     }
-    training = Training(model, inputs.recipe, world, identity=identity)
+    training = Training(model, inputs.recipe, world, metadata=identity)
     broadcast(model, world)
     return training
 

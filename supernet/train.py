@@ -82,7 +82,7 @@ def build(inputs: Inputs, classes: int, world: World) -> Training:
         "seed": inputs.config.seed,
         "data": fingerprint(inputs.store, inputs.parts.train),
     }
-    training = Training(model, recipe, world, identity=identity)
+    training = Training(model, recipe, world, metadata=identity)
     broadcast(model, world)
     return training
 
