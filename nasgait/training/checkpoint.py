@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Entry:
+class CheckpointEntry:
     """A line of the manifest."""
 
     file: str
@@ -66,7 +66,7 @@ class Checkpoints:
         self.directory = Path(directory)
         self.keep = max(keep, 1)
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[CheckpointEntry]:
         """What the manifest lists, oldest step first.
 
         Raises:
@@ -75,7 +75,7 @@ class Checkpoints:
         path = self.directory / MANIFEST
         try:
             rows = json.loads(path.read_text(encoding="utf-8"))
-            return sorted((Entry(**row) for row in rows), key=lambda entry: entry.step)
+            return sorted((CheckpointEntry(**row) for row in rows), key=lambda entry: entry.step)
         except FileNotFoundError:
             return []
         except (OSError, ValueError, TypeError) as error:
@@ -100,7 +100,9 @@ class Checkpoints:
         path = self.directory / f"step-{step:06d}.pt"
         entries = [entry for entry in self.entries() if entry.step < step]
         save_checkpoint(path, payload)
-        kept = self._kept([*entries, Entry(path.name, step, sha256_of(path), score, seconds)])
+        kept = self._kept(
+            [*entries, CheckpointEntry(path.name, step, sha256_of(path), score, seconds)]
+        )
         write_json(self.directory / MANIFEST, [asdict(entry) for entry in kept])
         self._clean({entry.file for entry in kept})
         return path
@@ -110,7 +112,7 @@ class Checkpoints:
         entry = self.newest()
         return self.directory / entry.file if entry else None
 
-    def newest(self) -> Entry | None:
+    def newest(self) -> CheckpointEntry | None:
         """The newest checkpoint that is whole, or None where there is none at all.
 
         Raises:
@@ -133,7 +135,7 @@ class Checkpoints:
             )
         return None
 
-    def _kept(self, entries: list[Entry]) -> list[Entry]:
+    def _kept(self, entries: list[CheckpointEntry]) -> list[CheckpointEntry]:
         scored = [entry for entry in entries if entry.score is not None]
         best = max(scored, key=lambda entry: (entry.score, entry.step), default=None)
         newest = entries[-self.keep :]
