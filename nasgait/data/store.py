@@ -103,10 +103,6 @@ class GaitStore:
         chosen = packed.copy() if frames is None else packed.take(frames, axis=0)
         return self._meta.geometry.unpack(chosen)
 
-    def verify(self, progress: Callable[[str], None] | None = None) -> list[str]:
-        """All faults of the store, checksums included; see :func:`check_store`."""
-        return check_store(self.path, progress)
-
     def _shard(self, number: int) -> np.ndarray:
         """A shard as a read-only memory map, uint8 [frames, bytes of one]."""
         shard = self._maps[number]

@@ -1,6 +1,6 @@
 """From frames of bytes to the network's input, and random changes of whole sequences.
 
-:func:`fit` cuts, reduces and scales; :func:`augment` flips, warps and erases.  Both work
+:func:`fit` cuts, reduces and scales; :func:`apply_changes` flips, warps and erases.  Both work
 on whole batches, on the device that holds them.  All frames of a sequence are changed
 alike, and a probability of 0 costs nothing.
 
@@ -157,13 +157,6 @@ def apply_changes(silhouettes: Tensor, changes: Changes) -> Tensor:
     for row, (top, bottom, left, right) in enumerate(changes.erased.tolist()):
         out[row, :, top:bottom, left:right] = 0
     return out
-
-
-def augment(silhouettes: Tensor, config: AugmentConfig, rng: np.random.Generator) -> Tensor:
-    """Change ``silhouettes`` float [n, s, h, w] at random, each sequence by its own draw."""
-    size = (silhouettes.shape[-2], silhouettes.shape[-1])
-    changes = draw_changes(len(silhouettes), size, config, rng)
-    return silhouettes if changes is None else apply_changes(silhouettes, changes)
 
 
 def _rotation(degrees: Array, size: Size) -> Array:
