@@ -12,7 +12,7 @@ from typing import IO, Any, BinaryIO
 def write_atomically(
     path: str | os.PathLike[str], content: str | bytes | Callable[[BinaryIO], object]
 ) -> None:
-    """Write a file so that a kill leaves the old one or the new one, whole.
+    """Write a file so that a kill or a power cut leaves the old one or the new one, whole.
 
     Args:
         path: where it belongs; a temporary file beside it, ``.NAME.*``, is put in its place.
@@ -31,6 +31,11 @@ def write_atomically(
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the new name
+    finally:
+        os.close(folder)
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
