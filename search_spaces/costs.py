@@ -23,7 +23,7 @@ class Cost:
     macs: int
     """Multiply-accumulates for one sequence."""
     params: int
-    """Learnable numbers."""
+    """Learnable parameters."""
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(self.macs + other.macs, self.params + other.params)

@@ -183,7 +183,5 @@ def load_space(name_or_path: str | Path) -> SearchSpace:
         raise ConfigError(f"space {source!r}: no file and no known space{hint} (known: {known})")
     spec = read_spec(path)
     if spec.name in space_names():
-        raise ConfigError(
-            f"{path}: name: {spec.name!r} is the name of a space of nasgait's own"
-        )
+        raise ConfigError(f"{path}: name: {spec.name!r} is the name of a space of nasgait's own")
     return SearchSpace(spec, source)

@@ -26,7 +26,7 @@ FORMAT = "nasgait-store/1"
 META, INDEX, WRITING = "meta.json", "index.csv", "writing.json"
 COLUMNS = ("id", "type", "view", "shard", "offset", "length", "subset")
 UNLABELLED = "probe"
-"""Label of test sequences whose identity is not known (GREW's probes)."""
+"""Label of test sequences of unknown identity (GREW's probes)."""
 SUBSETS = ("train", "search-val", "test", "distractor")
 THRESHOLD = 128
 """Pixels at or above it are 1 in a store of 1 bit per pixel."""
@@ -110,7 +110,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class Meta:
-    """``meta.json`` as far as reading needs it; ``raw`` is the whole of it."""
+    """The part of ``meta.json`` that reading needs; ``raw`` is all of it."""
 
     geometry: Geometry
     shards: tuple[Shard, ...]
@@ -128,15 +128,15 @@ def read_meta(path: Path) -> Meta:
     """Read a store's ``meta.json``.
 
     Raises:
-        DataError: no store here, a half-written one, one of another format version, or a
-            ``meta.json`` that is not what this format says.
+        DataError: no store here, a partial one, one of another format version, or a
+            ``meta.json`` that does not follow the format.
     """
     file = path / META
     if not file.is_file():
         if (path / WRITING).is_file():
             raise DataError(
-                f"{path}: this store is half-written; run the command that makes it again "
-                "and it goes on where it stopped"
+                f"{path}: this store is half-written; run the command that makes it again, "
+                "which resumes it"
             )
         what = "no meta.json in it, so it is not a store" if path.is_dir() else "no such store"
         raise DataError(f"{path}: {what}; make one with 'nasgait data import' or 'data synth'")
@@ -179,7 +179,7 @@ def parse_row(row: list[str]) -> Sequence:
 
 
 def parse_index(lines: Iterable[str], meta: Meta) -> tuple[list[Sequence], list[str]]:
-    """Sequences of an index that can be read, and the faults of all others."""
+    """The sequences of an index that are sound, and the faults of the others."""
     reader = csv.reader(lines, strict=True)
     sequences: list[Sequence] = []
     faults: list[str] = []
@@ -220,7 +220,7 @@ def _place_fault(sequence: Sequence, meta: Meta) -> str | None:
 
 
 def read_index(path: Path, meta: Meta) -> tuple[list[Sequence], list[str]]:
-    """Sequences and faults of a store's index, its checksum and row count included."""
+    """Sequences and faults of a store's index, with its checksum and number of rows."""
     file = path / INDEX
     try:
         data = file.read_bytes()
@@ -238,7 +238,7 @@ def read_index(path: Path, meta: Meta) -> tuple[list[Sequence], list[str]]:
 
 
 def shard_faults(path: Path, meta: Meta) -> list[str]:
-    """Shards that are missing or have another size than recorded."""
+    """Shards that are missing or differ from their recorded size."""
     faults = []
     for shard in meta.shards:
         file = path / shard.file

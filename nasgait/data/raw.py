@@ -55,7 +55,7 @@ def list_tree(root: Path, suffix: str, what: str) -> list[RawSequence]:
     Args:
         root: The folder that holds the identities.
         suffix: ``.png`` or ``.pkl``.
-        what: How an error calls the tree.
+        what: What the tree is, for errors.
 
     Raises:
         DataError: no folder three levels down holds such a file, or an identity without any
@@ -87,13 +87,13 @@ def holds(folder: Path, suffix: str) -> bool:
 
 
 def meant(root: Path, fits: Callable[[Path], bool]) -> str:
-    """``; did you mean ...?`` with the first folder in ``root`` that fits, or nothing."""
+    """``; did you mean ...?`` with the first folder in ``root`` that fits, or ''."""
     inner = next((name for name in folders(root) if fits(root / name)), None)
     return f"; did you mean {root / inner}?" if inner else ""
 
 
 def _is_tree(root: Path, suffix: str) -> bool:
-    """Whether the first sequence below ``root`` is where a tree has it (a guess, for a hint)."""
+    """Whether the first folders below ``root`` look like a tree (a guess, for a hint)."""
     place = root
     for _ in range(3):
         names = folders(place)

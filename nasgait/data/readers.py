@@ -17,10 +17,10 @@ from nasgait.data.normalise import fit_frames
 from nasgait.data.raw import RawSequence
 
 MAX_PIXELS = 2**24
-"""A PNG that claims more is not decoded; a silhouette has a few thousand."""
+"""A PNG that claims more pixels is not decoded; a silhouette has a few thousand."""
 
 Reading = tuple[np.ndarray, int] | str
-"""Frames uint8 [s, h, w] and how many were dropped because they show nothing; or the fault."""
+"""Frames uint8 [s, h, w] and how many were dropped because they show nothing; or a fault."""
 
 
 def read_png_folder(
@@ -51,7 +51,7 @@ read_and_normalise = partial(read_png_folder, keep=False)
 
 
 def decode(data: bytes) -> np.ndarray | None:
-    """An encoded image as grey uint8 [h, w]; None when it cannot be decoded."""
+    """An encoded image as grey uint8 [h, w]; None if it cannot be decoded."""
     if data[:4] == b"\x89PNG" and len(data) >= 24:
         width, height = struct.unpack(">II", data[16:24])
         if width * height > MAX_PIXELS:
@@ -79,5 +79,5 @@ def fitted(
 
 
 def _natural(name: str) -> list[Any]:
-    """Sorts 2.png before 10.png; the same as by name where numbers have leading zeros."""
+    """Sort 2.png before 10.png; with leading zeros this is the order of the names."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]

@@ -1,4 +1,4 @@
-"""Contact sheets: what is in a store, at a glance."""
+"""Contact sheets: a store at a glance."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ MARGIN, CAPTION = 2, 14
 """Pixels between the frames, and above each row for its name."""
 BACKGROUND, INK = 48, 255
 PER_IDENTITY = 3
-"""Sequences shown of an identity, where it has so many."""
+"""Sequences shown of an identity, at most."""
 
 
 def contact_sheet(
@@ -37,10 +37,10 @@ def contact_sheet(
 
 
 def sheet_image(store: GaitStore, rows: int = 12, columns: int = 12) -> np.ndarray:
-    """Draw sequences as rows of frames, evenly spread over the sequence's time.
+    """Draw sequences as rows of frames, evenly spread over each sequence.
 
     Identities are spread evenly over the store, with up to three sequences of each.  A short
-    sequence shows each of its frames once.
+    sequence shows each frame once.
 
     Returns:
         uint8 [h, w], grey.
@@ -70,10 +70,10 @@ def sheet_image(store: GaitStore, rows: int = 12, columns: int = 12) -> np.ndarr
 
 
 def choose_rows(store: GaitStore, rows: int) -> list[int]:
-    """Numbers of the sequences to show: several of an identity, identities spread evenly."""
+    """Indices of the sequences to show: identities spread evenly, several sequences of each."""
     groups: dict[str, list[int]] = {}
     for i, sequence in enumerate(store.sequences):
-        # Unlabelled probes are many people under one label.
+        # Unlabelled probes are of many people under one label.
         group = sequence.label if sequence.labelled else f"{UNLABELLED} {i}"
         members = groups.setdefault(group, [])
         if len(members) < PER_IDENTITY:

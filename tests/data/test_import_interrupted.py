@@ -95,6 +95,6 @@ def test_a_full_disk_fails_the_run_and_can_be_continued(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr("nasgait.data.writer.StoreWriter.add", full)
-        with pytest.raises(RunFailed, match="No space left on device; the same command goes on"):
+        with pytest.raises(RunFailed, match="No space left on device; the same command resumes"):
             import_grew(tmp_path / "raw", tmp_path / "out")
     assert import_grew(tmp_path / "raw", tmp_path / "out").sequences

@@ -16,13 +16,7 @@ from nasgait.data.raw import RawSequence, require_root
 
 LAYOUTS: dict[str, Layout] = {
     layout.name: layout
-    for layout in (
-        grew.LAYOUT,
-        casia_b.LAYOUT,
-        oumvlp.LAYOUT,
-        gait3d.LAYOUT,
-        opengait_pkl.LAYOUT,
-    )
+    for layout in (grew.LAYOUT, casia_b.LAYOUT, oumvlp.LAYOUT, gait3d.LAYOUT, opengait_pkl.LAYOUT)
 }
 """Layouts that can be imported, by name."""
 PUBLISHED: dict[str, Partition] = {

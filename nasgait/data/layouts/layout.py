@@ -22,8 +22,8 @@ class Layout:
     read: Callable[..., Reading]
     """Reads one: ``read(root, (height, width), raw)``.  Worker processes call it."""
     partitions: tuple[Partition, ...] = ()
-    """Published ones; the first is taken unless another is asked for.  Without any, the folders
-    tell who trains, or else the first half of the identities does."""
+    """Published ones; the first is the default.  Without any, the folders say who trains, or else
+    the first half of the identities trains."""
     partition_source: str = ""
     """Where to find the partition JSON that must be given; empty if none must be."""
     many_files: bool = False

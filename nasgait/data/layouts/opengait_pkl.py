@@ -14,7 +14,7 @@ from nasgait.data.readers import Reading, fitted
 
 
 def list_pickles(root: Path) -> list[RawSequence]:
-    """Sequences of a pickle tree; identities named as in GREW tell the subset.
+    """Sequences of a pickle tree; the subset follows from identities named as in GREW.
 
     Raises:
         DataError: not such a tree, or an identity without any sequence.

@@ -1,4 +1,4 @@
-"""Writing the embedded dataset into a store, by several processes, in one order."""
+"""Writing the embedded dataset into a store, with several processes."""
 
 import contextlib
 import os
@@ -14,12 +14,7 @@ from tqdm import tqdm
 from nasgait.core.errors import ConfigError
 from nasgait.core.pool import cores, in_order
 from nasgait.core.rng import generator
-from nasgait.data.synthetic.population import (
-    YAW_BINS,
-    Recording,
-    preset_named,
-    recordings,
-)
+from nasgait.data.synthetic.population import YAW_BINS, Recording, preset_named, recordings
 from nasgait.data.synthetic.walk import (
     Walk,
     draw_walk,
@@ -31,11 +26,11 @@ from nasgait.data.synthetic.walk import (
 from nasgait.data.writer import StoreWriter
 
 VERSION = 1
-"""Of the generator: other frames for the same seed are another version."""
+"""Of the generator; it is raised when the same seed gives other frames."""
 
 
 def recorded_walk(recording: Recording, wild: bool, seed: int) -> Walk:
-    """How the walker moved and was dressed, whatever the view."""
+    """How the walker moves and is dressed, the same in all views."""
     identity = recording.identity
     rng = generator(seed, "walk", identity.subset, identity.number, recording.walk)
     return draw_walk(recording.type[:2], identity.dynamics(seed), wild, rng)
@@ -44,7 +39,7 @@ def recorded_walk(recording: Recording, wild: bool, seed: int) -> Walk:
 def silhouettes(recording: Recording, wild: bool, seed: int) -> list[np.ndarray]:
     """Frames of a walk for each of its views: uint8 [s, 64, 64] each, 0 or 255.
 
-    They depend on the seed, the identity and the number of the walk, and on nothing else.
+    They depend only on the seed, the identity and the number of the walk.
     """
     identity = recording.identity
     stream = (identity.subset, identity.number, recording.walk)
@@ -77,8 +72,8 @@ def generate(
 ) -> Iterator[tuple[Recording, list[np.ndarray]]]:
     """Yield every walk of a preset with the frames of its views, in the plan's order.
 
-    ``workers`` processes share the work (all cores by default, 1: none but this one);
-    walks whose sequence keys are all in ``skip`` are left out.
+    ``workers`` processes share the work (all cores by default; 1 works in this process).
+    Walks whose sequence keys are all in ``skip`` are left out.
 
     Raises:
         ConfigError: an unknown preset.
@@ -98,7 +93,10 @@ def _keys(recording: Recording) -> set[str]:
 
 
 def settings_of(preset: str, ids: int | None, seqs: int | None, seed: int) -> dict[str, Any]:
-    """What decides every frame, as the store records it; ConfigError for an unknown preset."""
+    """The settings that decide every frame, as the store records them.
+
+    Raises ConfigError for an unknown preset.
+    """
     plan = preset_named(preset)
     return {
         "generator": VERSION,
@@ -118,7 +116,7 @@ def write_dataset(
     workers: int | None = None,
     progress: bool = True,
 ) -> None:
-    """Write the embedded dataset as a store; a half-written one of the same kind is continued.
+    """Write the embedded dataset as a store; a partial one of the same settings is resumed.
 
     Args:
         out: The store's directory.
