@@ -135,8 +135,7 @@ def read_meta(path: Path) -> Meta:
     if not file.is_file():
         if (path / WRITING).is_file():
             raise DataError(
-                f"{path}: this store is half-written; run the command that makes it again, "
-                "which resumes it"
+                f"{path}: a partial store; run the command that makes it again to resume it"
             )
         what = "no meta.json in it, so it is not a store" if path.is_dir() else "no such store"
         raise DataError(f"{path}: {what}; make one with 'nasgait data import' or 'data synth'")
@@ -272,6 +271,6 @@ def require_free(path: Path, header: dict[str, Any]) -> None:
     if found != header:
         changed = [key for key in header | found if header.get(key) != found.get(key)]
         raise DataError(
-            f"{path}: a half-written store with another {', '.join(changed)}; "
+            f"{path}: a partial store with another {', '.join(changed)}; "
             "name another directory, or remove this one to start again"
         )

@@ -82,21 +82,20 @@ def prepare(config: DataConfig) -> GaitStore:
     """The store, made first unless it is there; a partial store is resumed."""
     logger.info("data: %s", check_source(config))
     if not is_complete(config.store):
-        if config.synth:
-            s = config.synth
+        if synth := config.synth:
             write_dataset(
-                config.store, s.preset, ids=s.ids, seqs=s.seqs, seed=s.seed, workers=config.workers
+                config.store, synth.preset, synth.ids, synth.seqs, synth.seed, config.workers
             )
-        elif config.source:
+        elif source := config.source:
             summary = import_dataset(
-                config.source.layout,
-                config.source.root,
+                source.layout,
+                source.root,
                 config.store,
-                bits=config.source.bits,
-                size=(config.source.size, config.source.size),
+                bits=source.bits,
+                size=(source.size, source.size),
                 workers=config.workers,
-                partition=config.source.partition,
-                data_in_use=config.source.data_in_use,
+                partition=source.partition,
+                data_in_use=source.data_in_use,
             )
             for fault in summary.faults:
                 logger.warning("left out: %s", fault)

@@ -1,4 +1,4 @@
-"""An import that is killed, loses a worker or fills the disk goes on where it stopped."""
+"""An import that is killed, loses a worker or fills the disk can be resumed."""
 
 import signal
 import subprocess

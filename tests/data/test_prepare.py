@@ -1,4 +1,4 @@
-"""The store of a configuration: made once, told apart from what other settings would make."""
+"""The store of a configuration: made once, and refused if other settings made it."""
 
 import re
 from dataclasses import replace

@@ -1,12 +1,11 @@
 """OpenGait's pickles: ``<id>/<type>/<view>/*.pkl``, of any dataset."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from nasgait.core.errors import DataError
-from nasgait.data.layouts.grew import named_as_grew, subset_by_name
+from nasgait.data.layouts.grew import named_as_grew, with_subsets
 from nasgait.data.layouts.layout import Layout
 from nasgait.data.pickles import read_silhouettes
 from nasgait.data.raw import RawSequence, list_tree
@@ -20,9 +19,7 @@ def list_pickles(root: Path) -> list[RawSequence]:
         DataError: not such a tree, or an identity without any sequence.
     """
     listing = list_tree(root, ".pkl", "a pickle tree")
-    if named_as_grew([raw.label for raw in listing]):
-        return [replace(raw, subset=subset_by_name(raw.label)) for raw in listing]
-    return listing
+    return with_subsets(listing) if named_as_grew([raw.label for raw in listing]) else listing
 
 
 def read_pickle_folder(
