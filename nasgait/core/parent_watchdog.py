@@ -32,15 +32,14 @@ def leave_with_launcher() -> None:
     launcher = int(os.environ.get(LAUNCHER, 0))
     parent = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else 0
     if launcher or parent:
-        _start(launcher, parent)
+        leave_with(parent, launcher)
 
 
-def leave_with(parent: int) -> None:
-    """Leave this process once the process ``parent``, which started it, has gone."""
-    _start(0, parent)
+def leave_with(parent: int, launcher: int = 0) -> None:
+    """Leave this process once ``parent``, which started it, or the process ``launcher`` has gone.
 
-
-def _start(launcher: int, parent: int) -> None:
+    Either may be 0, for none.
+    """
     threading.Thread(target=_watch, args=(launcher, parent), daemon=True).start()
 
 

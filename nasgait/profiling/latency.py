@@ -55,8 +55,7 @@ def latency(
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - began)
     timed = seconds[1:]
-    name = device_name(device)
-    return Latency(median(timed), min(timed), repeats, name, torch.get_num_threads())
+    return Latency(median(timed), min(timed), repeats, device_name(device), torch.get_num_threads())
 
 
 def device_name(device: torch.device) -> str:

@@ -44,21 +44,14 @@ def silhouettes(recording: Recording, wild: bool, seed: int) -> list[np.ndarray]
     identity = recording.identity
     stream = (identity.subset, identity.number, recording.walk)
     body, walk = identity.body(seed), recorded_walk(recording, wild, seed)
-    if not wild:
-        return [
-            lab_silhouettes(
-                body,
-                walk,
-                lab_camera(float(np.radians(degrees))),
-                generator(seed, "view", *stream, view),
-            )
-            for view, degrees in recording.views
-        ]
     frames = []
-    for view, sixth in recording.views:
+    for view, angle in recording.views:
         rng = generator(seed, "view", *stream, view)
-        yaw = 2 * np.pi * (sixth + rng.random()) / YAW_BINS
-        frames.append(wild_silhouettes(body, walk, wild_camera(yaw, walk, rng), rng))
+        if wild:
+            yaw = 2 * np.pi * (angle + rng.random()) / YAW_BINS
+            frames.append(wild_silhouettes(body, walk, wild_camera(yaw, walk, rng), rng))
+        else:
+            frames.append(lab_silhouettes(body, walk, lab_camera(float(np.radians(angle))), rng))
     return frames
 
 
