@@ -63,7 +63,7 @@ def joined(device: str, threads: int = 0) -> Iterator[World]:
     rank = int(os.environ.get("RANK", 0))
     size = int(os.environ.get("WORLD_SIZE", 1))
     local = int(os.environ.get("LOCAL_RANK", 0))
-    # Always set: the number of threads changes the order of sums and thereby results.
+    # Always set: the number of threads changes the order of sums, and so the results.
     torch.set_num_threads(share_of_threads(threads, int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
     keep_freed_memory()
     where = pick_device(device, local)

@@ -2,7 +2,7 @@
 
 A helper process reads from a pipe, which the kernel closes when the other end dies, however that
 happens.  Then it kills all that was started, known by a mark that every child inherits in its
-environment.  The helper runs this file as a script and imports nothing of ours.
+environment.  The helper runs this file as a script and imports nothing from nasgait.
 """
 
 import os

@@ -1,6 +1,6 @@
 """Which identities of a dataset train and which test: published partitions, and JSON files.
 
-Published ones stand in the file of their layout.  Any other is a file in OpenGait's form: a JSON
+Published ones are in the file of their layout.  Any other is a file in OpenGait's form: a JSON
 object with the lists ``TRAIN_SET`` and ``TEST_SET`` of ids and, for Gait3D, ``PROBE_SET`` of
 sequences.
 """

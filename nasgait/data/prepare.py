@@ -47,7 +47,7 @@ def check_source(config: DataConfig) -> str:
 
 
 def is_complete(path: str) -> bool:
-    """Whether a finished store stands at ``path``."""
+    """Whether there is a complete store at ``path``."""
     return (Path(path) / "meta.json").exists()
 
 

@@ -39,25 +39,25 @@ def fingerprint(store: GaitStore, indices: Iterable[int]) -> str:
     return digest.hexdigest()
 
 
-def labelled(store: GaitStore, indices: list[int], rate: float, seed: int) -> list[int]:
+def labelled(store: GaitStore, indices: list[int], share: float, seed: int) -> list[int]:
     """The sequences among ``indices`` whose identities keep their labels.
 
     Args:
         store: where the sequences are.
         indices: sequences to train on.
-        rate: share of their identities; a larger share includes those of a smaller one.
+        share: of their identities; a larger one includes those of a smaller one.
         seed: draws the identities.
 
     Raises:
         DataError: a share that leaves fewer than two identities.
     """
-    if rate == 1:
+    if share == 1:
         return list(indices)
     names = sorted(set(Split.labels(store, indices)))
-    count = round(rate * len(names))
+    count = round(share * len(names))
     if count < 2:
         raise DataError(
-            f"label_rate={rate:g} of {len(names)} training identities leaves {count} with labels; "
+            f"label_rate={share:g} of {len(names)} training identities leaves {count} with labels; "
             f"at least 2 are needed: give {2 / len(names):.2g} or more"
         )
     kept = {names[i] for i in generator(seed, "label-rate").permutation(len(names))[:count]}
