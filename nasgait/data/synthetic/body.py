@@ -52,7 +52,7 @@ def draw_body(rng: np.random.Generator) -> Body:
     """Draw a walker's body: log-normal measures that share a leg, a trunk and a build factor."""
     legs, trunk, build = rng.normal(0, [0.03, 0.03, _BUILD_SPREAD])
     measures: dict[str, float] = {"stature": float(np.clip(rng.normal(1.70, 0.09), 1.45, 2.0))}
-    for name, mean in ((field.name, field.default) for field in fields(Body)[1:]):
+    for name in (field.name for field in fields(Body)[1:]):
         spread = _LENGTH_SPREAD if name in _LENGTHS else _GIRTH_SPREAD
         log = float(np.clip(rng.normal(0, spread), -2.5 * spread, 2.5 * spread))
         if name in ("thigh", "shank"):
@@ -65,5 +65,5 @@ def draw_body(rng: np.random.Generator) -> Body:
             log = rng.normal(0, 0.8)
         elif name == "head":
             log /= 2
-        measures[name] = mean * float(np.exp(log))
+        measures[name] = getattr(Body, name) * float(np.exp(log))
     return Body(**measures)
