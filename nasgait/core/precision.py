@@ -3,7 +3,6 @@
 from contextlib import AbstractContextManager
 
 import torch
-from torch import Tensor
 
 from nasgait.core.errors import ConfigError
 
@@ -14,16 +13,6 @@ MIXED = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 def weight_dtype(precision: str) -> torch.dtype:
     """The type of the weights: float32, except for ``float64``."""
     return torch.float64 if precision == "float64" else torch.float32
-
-
-def wide(dtype: torch.dtype) -> torch.dtype:
-    """float32, or float64 where ``dtype`` is: what sums, heads and losses are computed in."""
-    return torch.promote_types(dtype, torch.float32)
-
-
-def widen(x: Tensor) -> Tensor:
-    """``x`` as :func:`wide` of its type."""
-    return x.to(wide(x.dtype))
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:

@@ -16,7 +16,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nasgait.core.precision import wide
 from nasgait.kernels.winograd_numba import MIXED, TILE, mix, unmix
 
 INPUTS = (
@@ -113,7 +112,7 @@ class Winograd:
         first_wide: bool = False,
     ) -> None:
         self._axes, self._dtype = axes, dtype
-        self._wide = wide(dtype)
+        self._wide = torch.promote_types(dtype, torch.float32)
         mixed = weight.to(self._wide).permute(2, 3, 4, 1, 0)
         for axis in reversed(axes):
             three = mixed.movedim(axis - 1, 0)

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nasgait.core.precision import widen
 from nasgait.nn.base import GaitNetwork
 from nasgait.nn.norm import BatchNorm
+from nasgait.nn.pairwise import widen
 
 Cosine = Literal["parts", "channels"]
 """Along what the cosine of two projections [n, c, p] is taken."""

@@ -11,8 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nasgait.core.precision import widen
-from nasgait.nn.pairwise import itself, pairwise
+from nasgait.nn.pairwise import itself, pairwise, widen
 
 BASE_TEMPERATURE = 0.07
 """Temperature of the paper, at which :func:`supervised_contrastive` has factor 1."""

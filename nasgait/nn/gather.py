@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-from nasgait.core.precision import widen
+from nasgait.nn.pairwise import widen
 
 
 def gather(embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

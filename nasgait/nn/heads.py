@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nasgait.core.precision import widen
 from nasgait.nn.norm import BatchNorm
 
 
@@ -33,7 +32,7 @@ class SeparateFCs(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map x [n, in, p] to [n, out, p]."""
         with _full_precision(x):
-            x, weight = widen(x), widen(self.fc_bin)
+            x, weight = _wide(x), _wide(self.fc_bin)
             if self.normalise:
                 weight = F.normalize(weight, dim=1)
             return x.permute(2, 0, 1).matmul(weight).permute(1, 2, 0)
@@ -88,7 +87,7 @@ class BNNecks(nn.Module):
     def normalised(self, x: Tensor) -> Tensor:
         """What leaves the BatchNorm, [n, c, p] as x."""
         with _full_precision(x):
-            x = widen(x)
+            x = _wide(x)
             if isinstance(self.norm, nn.ModuleList):
                 parts = [norm(part) for norm, part in zip(self.norm, x.unbind(2), strict=True)]
                 return torch.stack(parts, dim=2)
@@ -98,10 +97,14 @@ class BNNecks(nn.Module):
     def classify(self, features: Tensor) -> Tensor:
         """Logits [n, classes, p] of what :meth:`features` returned."""
         with _full_precision(features):
-            weight = widen(self.fc_bin)
+            weight = _wide(self.fc_bin)
             if self.cosine:
                 weight = F.normalize(weight, dim=1)
             return features.permute(2, 0, 1).matmul(weight).permute(1, 2, 0)
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _full_precision(x: Tensor) -> AbstractContextManager[None]:

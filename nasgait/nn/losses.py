@@ -14,11 +14,10 @@ from torch import Tensor
 
 from nasgait.config.schema import ContrastiveConfig, LossConfig
 from nasgait.core.errors import ConfigError
-from nasgait.core.precision import widen
 from nasgait.nn.base import GaitOutput
 from nasgait.nn.contrastive import distance_contrastive, supervised_contrastive
 from nasgait.nn.gather import gather
-from nasgait.nn.pairwise import pairwise
+from nasgait.nn.pairwise import pairwise, widen
 
 
 class TripletResult(NamedTuple):

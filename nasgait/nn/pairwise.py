@@ -5,6 +5,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+def widen(x: Tensor) -> Tensor:
+    """As float32, or as float64 where it is; losses are never taken in half precision."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
 def pairwise(x: Tensor) -> Tensor:
     """Euclidean distances [p, n, n] between the rows of x [p, n, c]."""
     # Distances do not depend on the origin; near the middle fewer digits cancel.

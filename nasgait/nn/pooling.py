@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nasgait.core.errors import ConfigError
-from nasgait.core.precision import widen
 from nasgait.nn.temporal import unpack
 
 
@@ -106,7 +105,7 @@ class GeMPyramid(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x [n, c, h, w] to [n, c, sum of bins]."""
-        x = widen(x)
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
         p = self.p.to(x.dtype)
         powers = x.clamp(min=self.eps).pow(p)
         rows = powers.mean(-1)
@@ -136,7 +135,7 @@ class GeMRegions(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x [n, c, h, w] to [n, c, regions]."""
-        x = widen(x)
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
         exponents = [p.to(x.dtype) for p in self.p]
         of_rows = [p.expand(rows) for p, rows in zip(exponents, self.heights, strict=True)]
         rows = x.clamp(min=self.eps).pow(torch.cat(of_rows)[:, None]).mean(-1)
