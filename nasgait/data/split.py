@@ -32,7 +32,7 @@ class Split:
 
 
 def fingerprint(store: GaitStore, indices: Iterable[int]) -> str:
-    """Checksum of the data behind a result: the sequences' keys and the store's frames."""
+    """What a result that rests on these sequences rests on: their keys and the store's frames."""
     digest = hashlib.sha256()
     for line in [*(store.sequences[i].key for i in indices), *store.shard_sha256]:
         digest.update(line.encode() + b"\n")
