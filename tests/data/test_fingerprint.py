@@ -128,3 +128,10 @@ def test_marks_of_others_do_not_count(path, tmp_path):
     """Test and distractor change places: the same frames train and score."""
     marks = {"test": "distractor", "distractor": "test"}
     assert prints(crowd(tmp_path / "marked", subset_of=marks)) == prints(path)
+
+
+def test_a_subset_says_nothing_beside_the_sequences(path, tmp_path):
+    """Whether the store marks search-val identities or the split draws them."""
+    unmarked = GaitStore.open(crowd(tmp_path / "u", subset_of={"search-val": "train"}))
+    store, parts = parts_of(path)
+    assert fingerprint(unmarked, parts.search_val) == fingerprint(store, parts.search_val)
