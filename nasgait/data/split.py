@@ -41,14 +41,9 @@ class Split:
 
 
 def fingerprint(store: GaitStore, indices: Iterable[int]) -> str:
-    """What a result that rests on these sequences rests on: their rows and the store's frames.
-
-    Rows rather than keys: they say where a label ends, and which frames are whose.  The subset,
-    a row's last entry, is told by ``indices``.
-    """
-    rows = ("\t".join(store.sequences[i].row()[:-1]) for i in indices)
+    """What a result that rests on these sequences rests on: their keys and the store's frames."""
     digest = hashlib.sha256()
-    for line in [*rows, *store.shard_sha256]:
+    for line in [*(store.sequences[i].key for i in indices), *store.shard_sha256]:
         digest.update(line.encode() + b"\n")
     return digest.hexdigest()
 
