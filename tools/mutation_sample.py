@@ -28,14 +28,16 @@ ROOT = Path(__file__).resolve().parents[1]
 TESTS = {
     "nasgait/evaluation/*.py": "tests/evaluation --ignore=tests/evaluation/test_eval_command.py",
     "nasgait/search/*.py": "tests/search",
-    "nasgait/training/loop.py": "tests/retrain/test_while_training.py "
-    "tests/e2e/test_resume_identity.py",
-    "nasgait/training/optim.py": "tests/engine/test_optim.py",
-    "nasgait/training/checkpoint.py": "tests/engine/test_checkpoint.py",
-    "supernet/scoring*.py": "tests/supernet/test_exact_scores.py "
+    "nasgait/training/loop.py": "tests/training/test_loop_steps.py "
+    "tests/retrain/test_while_training.py",
+    "nasgait/training/optim.py": "tests/training/test_optim.py tests/training/test_loop_steps.py",
+    "nasgait/training/checkpoint.py": "tests/training/test_checkpoint.py "
+    "tests/training/test_write_order.py",
+    "supernet/scoring/*.py": "tests/supernet/test_exact_scores.py "
     "tests/supernet/test_supernet_reads.py",
-    "retrain/compare.py": "tests/retrain/test_compare.py",
-    "nasgait/report/formatting.py": "tests/report/test_words.py",
+    "retrain/compare.py": "tests/retrain/test_compare.py tests/retrain/test_study_numbers.py",
+    "nasgait/report/formatting.py": "tests/report/test_formatting.py "
+    "tests/report/test_what_is_said.py",
 }
 """Modules, and the fast tests that must notice their mutants.
 

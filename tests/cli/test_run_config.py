@@ -5,7 +5,8 @@ from typing import get_args
 
 import pytest
 
-from nasgait.cli.run import Walk, differences, refuse_other_config
+from nasgait.cli.pipeline import Pipeline
+from nasgait.cli.run import differences, refuse_other_config
 from nasgait.config.load import dump_config, load_config
 from nasgait.config.schema import (
     BaselineConfig,
@@ -77,7 +78,7 @@ def begun(tmp_path):
 
 def refusal(out, config) -> str | None:
     try:
-        refuse_other_config(Walk(config, out, 1))
+        refuse_other_config(Pipeline(config, out, 1))
     except ConfigError as error:
         assert str(error).startswith(f"--out {out}: was run with another configuration (")
         return str(error)

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from nasgait.config.schema import AugmentConfig, BatchConfig
+from nasgait.core.rng import generator
 from nasgait.data.loader import TrainLoader
 from nasgait.data.split import labelled, split
 from nasgait.data.store import GaitStore, StoreWriter
 from nasgait.data.transforms import draw_changes
-from nasgait.core.rng import generator
 from search_spaces import load_space
 from supernet.network import path_at
 from supernet.scoring.scorer import calibration_sequences

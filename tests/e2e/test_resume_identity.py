@@ -3,9 +3,9 @@
 import pytest
 from crowds import config_of, crowd
 
+from nasgait.core.errors import CheckpointError
 from nasgait.training.checkpoint import Checkpoints, load_checkpoint, save_checkpoint
 from nasgait.training.loop import Training
-from nasgait.core.errors import CheckpointError
 
 ARCH = ("--arch", "nano:0-5-2-4")
 STAGES = {

@@ -42,7 +42,7 @@ def run(nasgait, tmp_path):
 def judgements(seen):
     """Yields a list to which every judging adds what it has read, taken out of ``seen``."""
     judged = []
-    real = train.judge_network
+    real = train.evaluate_network
 
     def judge(*args, **options):
         before = len(seen)
@@ -52,7 +52,7 @@ def judgements(seen):
         return verdict
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "judge_network", judge)
+        patch.setattr(train, "evaluate_network", judge)
         yield judged
 
 
@@ -142,14 +142,14 @@ def test_pixels_of_test_identities_do_not_move_a_bit_of_a_network(run, store, fo
 
 def test_the_best_checkpoint_is_told_apart_but_the_last_is_the_result(run, store, monkeypatch):
     """Scores on the test identities choose nothing that is reported."""
-    real, scores = train.judge_network, iter([90.0, 10.0, 10.0])
+    real, scores = train.evaluate_network, iter([90.0, 10.0, 10.0])
 
     def judge(*args, **options):
         verdict = real(*args, **options)
         verdict.table["map"] = next(scores)
         return verdict
 
-    monkeypatch.setattr(train, "judge_network", judge)
+    monkeypatch.setattr(train, "evaluate_network", judge)
     last = run("retrain", store, *ARCH, "evaluate_every=1", "retrain.keep=1")
     assert result(last)["map"] == 10.0
     kept = {entry.step: entry.score for entry in Checkpoints(last.parent).entries()}

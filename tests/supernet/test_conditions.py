@@ -16,9 +16,9 @@ from nasgait.config.schema import (
     SearchConfig,
     TrainConfig,
 )
+from nasgait.core.errors import CheckpointError
 from nasgait.data.split import split_as
 from nasgait.data.store import GaitStore
-from nasgait.core.errors import CheckpointError
 from search_spaces import load_space
 from supernet.provenance import Conditions
 from supernet.weights import Weights

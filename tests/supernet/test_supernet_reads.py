@@ -9,8 +9,8 @@ from crowds import config_of, crowd, digest, keys, names, readings
 from nasgait.config.load import load_config
 from nasgait.data.split import split_as
 from nasgait.data.store import GaitStore
-from nasgait.training.checkpoint import Checkpoints, load_checkpoint
 from nasgait.search.ledger import read_ledger
+from nasgait.training.checkpoint import Checkpoints, load_checkpoint
 from supernet.scoring.scorer import Scorer, calibration_sequences, scored_sequences
 from supernet.weights import load_supernet
 
