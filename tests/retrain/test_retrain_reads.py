@@ -146,7 +146,7 @@ def test_the_best_checkpoint_is_told_apart_but_the_last_is_the_result(run, store
 
     def judge(*args, **options):
         verdict = real(*args, **options)
-        verdict.table["map"] = next(scores)
+        verdict.metrics["map"] = next(scores)
         return verdict
 
     monkeypatch.setattr(train, "evaluate_network", judge)
