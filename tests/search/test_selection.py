@@ -93,8 +93,8 @@ def test_objectives_are_minimised():
 
 
 def test_covers_no_less_than_pymoos_search_at_equal_evaluations():
-    """The study of ``tools/search_study.py`` in small; there with a hundred seeds."""
-    path = Path(__file__).resolve().parents[2] / "tools" / "search_study.py"
+    """The study of ``tools/studies/search.py`` in small; there with a hundred seeds."""
+    path = Path(__file__).resolve().parents[2] / "tools" / "search.py"
     spec = importlib.util.spec_from_file_location("search_study", path)
     study = sys.modules["search_study"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(study)

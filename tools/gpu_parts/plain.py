@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 import torch
-from bench_step import PLAIN
+from benchmarks.step import PLAIN
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset

@@ -5,7 +5,7 @@ counts), store and seed, run in turn; the times are those of the whole commands,
 Python, of Ray and of the workers.  The scores of both are compared: scorers with different
 numbers of threads round differently, so small gaps are no fault.
 
-    python tools/bench_ray.py --store data/wild-mini --population 50 --max-epochs 1
+    python tools/benchmarks/ray_search.py --store data/wild-mini --population 50 --max-epochs 1
 """
 
 import argparse

@@ -7,8 +7,8 @@ float32, contiguous, one sequence at a time; with ``--calibrate`` it measures Ba
 statistics layer by layer over the whole calibration set, like ours.  Each side runs in a
 process of its own, in turn; ratios are those of each round.
 
-    python tools/bench_scoring.py --supernet CKPT
-    python tools/bench_scoring.py --supernet CKPT --calibrate 16 --precisions bfloat16
+    python tools/benchmarks/scoring.py --supernet CKPT
+    python tools/benchmarks/scoring.py --supernet CKPT --calibrate 16 --precisions bfloat16
 
 With ``--published``, a checkout of SPOSGait, a few of the architectures also run in the published
 supernet, so that one sees that the plain loop is no straw man.
@@ -32,7 +32,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 import torch.nn.functional as F
-from bench_forward import pair
+from forward import pair
 from numpy.typing import NDArray
 from torch import Tensor, nn
 

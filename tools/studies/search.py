@@ -7,7 +7,7 @@ is that of everything evaluated, as a share of the box between the problem's ref
 ideal.  pymoo runs twice: with its operators for whole numbers (SBX and polynomial mutation,
 rounded) and with those for choices (uniform crossover and random reset); both drop duplicates.
 
-    python tools/search_study.py --seeds 100 --jobs 2
+    python tools/studies/search.py --seeds 100 --jobs 2
 
 needs pymoo, which ``pip install -e .[test]`` brings.
 """

@@ -8,7 +8,7 @@ interval of paired differences of each identity's mean average precision).  It t
 parent less the difference, and does not breed.
 
     nasgait supernet --config demo --out SUPERNET
-    python tools/racing_study.py --config demo --supernet SUPERNET/checkpoints/step-002000.pt
+    python tools/studies/racing.py --config demo --supernet SUPERNET/checkpoints/step-002000.pt
 """
 
 import argparse
@@ -20,7 +20,7 @@ from itertools import product
 import numpy as np
 import torch
 from scipy.stats import t as student
-from search_study import Kept
+from search import Kept
 
 from nasgait.config.load import load_config
 from nasgait.data.split import split_as

@@ -1,6 +1,6 @@
 """Frames per second of the training loader, beside a plain loop that does the same work.
 
-    python tools/bench_loader.py [--store STORE] [--threads 2] [--repeats 5]
+    python tools/benchmarks/loader.py [--store STORE] [--threads 2] [--repeats 5]
 
 The plain side takes one sequence at a time, as published loaders do: numpy in float64, one
 OpenCV warp for each frame, a stack at the end.  Both sides read the same frames of the same

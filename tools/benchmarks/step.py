@@ -6,7 +6,7 @@ max_pool3d, float32, contiguous, memory as the C library hands it out.  Each rou
 process for each side, in turn, so that a machine whose speed drifts treats both alike; the ratio
 is that of the medians of each round.
 
-    python tools/bench_step.py --space nano --rounds 5 --threads 2
+    python tools/benchmarks/step.py --space nano --rounds 5 --threads 2
 """
 
 import argparse

@@ -4,11 +4,11 @@ Both sides are the search as it is, from the same seeds; the target is the best 
 hypervolume where there are several objectives, that the search without the predictor ends with.
 It reaches that by its last new find; the predictor's side is counted until it has as much, or as
 "never" within the same budget, so the ratio favours the search without.  Problems are those of
-search_study.py, the random tables of repair_study.py and, from the ledger of a search that scored
+search.py, the random tables of repair.py and, from the ledger of a search that scored
 a whole space, real scores:
 
     nasgait search --config demo --supernet CKPT --out all search.population=216 search.max_epochs=0
-    python tools/predictor_study.py --seeds 50 --ledger all/ledger.jsonl
+    python tools/studies/predictor.py --seeds 50 --ledger all/ledger.jsonl
 """
 
 import argparse
@@ -19,8 +19,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import repair_study
-import search_study
+import repair as repair_study
+import search as search_study
 
 from nasgait.config.load import load_config
 from nasgait.search.budget import Budget, Choices
@@ -51,7 +51,7 @@ def best(entries: Sequence[Entry]) -> float:
 
 
 def toy_problems(seed: int) -> list[Problem]:
-    """For several objectives: those of search_study.py, in the same numbers."""
+    """For several objectives: those of search.py, in the same numbers."""
 
     def problem(toy: search_study.Toy) -> Problem:
         config = EvolutionConfig(

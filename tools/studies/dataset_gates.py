@@ -1,6 +1,6 @@
 """Measure the gates of the embedded dataset: is it a fair and useful exam for gait networks?
 
-    python tools/dataset_gates.py [--preset wild-mini] [--store DIR] [--steps 1000] [--seeds 2]
+    python tools/studies/dataset_gates.py [--preset wild-mini] [--store DIR] [--steps 1000] [--seeds 2]
 
 All figures are rank-1 in percent, leave-one-out among the test identities in disjoint galleries
 of 20.  Measured are metadata alone (length, strides per second, area), the nearest mean

@@ -1,6 +1,6 @@
 """Does pre-training without labels help where few identities have labels?
 
-    python tools/selfgait_study.py [--config selfgait-study] [--model gaitset-nano] [--seeds 3]
+    python tools/studies/selfgait.py [--config selfgait-study] [--model gaitset-nano] [--seeds 3]
                                    [--out runs/selfgait-study] [key=value ...]
 
 For each seed a network is pre-trained on all training sequences without labels; then trained on

@@ -5,8 +5,8 @@ network is built, and bfloat16 with channels last, as evaluation can be told to 
 ``--published`` the published implementation runs beside them in float32, with the same weights,
 input and process, in turn; the tool refuses to time a side whose embeddings differ.
 
-    python tools/bench_forward.py
-    python tools/bench_forward.py --models gaitset gaitgl --published /src/OpenGait,/src/SPOSGait
+    python tools/benchmarks/forward.py
+    python tools/benchmarks/forward.py --models gaitset gaitgl --published /src/OpenGait,/src/SPOSGait
 
 A folder of ``--published`` is a checkout of OpenGait, SPOSGait, HSTL or SelfGait, known by the
 files in it, with what it imports installed; no such code comes with nasgait.  HSTL runs only

@@ -6,7 +6,7 @@ it is, by one rate; on one side a child over the budget is mended first: layers 
 a cheaper choice, drawn evenly, until the budget holds.  Scores are shares of the range from the
 best random architecture of a search's first generation to the best found by either side.
 
-    python tools/repair_study.py --seeds 200 --jobs 2
+    python tools/studies/repair.py --seeds 200 --jobs 2
 """
 
 import argparse

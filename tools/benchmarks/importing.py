@@ -1,7 +1,7 @@
 """Import of PNG frames: nasgait beside a plain loop that decodes with the same function.
 
-    python tools/bench_import.py                    makes its own tree of 30,000 frames
-    python tools/bench_import.py --root grew_raw    an unpacked GREW tree
+    python tools/benchmarks/importing.py                    makes its own tree of 30,000 frames
+    python tools/benchmarks/importing.py --root grew_raw    an unpacked GREW tree
 
 The plain side is what pretreatment scripts do: one process reads each PNG, decodes it with
 ``cv2.imdecode`` and pickles each sequence.  Both sides write to the same disk and take turns;
