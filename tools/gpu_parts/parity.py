@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from benchmarks.common import population
 from torch import Tensor
 
 from gpu_parts.data import make_store
 from gpu_parts.machine import Task
-from gpu_parts.scoring import population, scorer_of
+from gpu_parts.scoring import scorer_of
 from nasgait.baselines import registry
 from nasgait.config.schema import AugmentConfig, BatchConfig, LossConfig, TrainConfig
 from nasgait.config.schema.training import CrossEntropyConfig, ScheduleConfig

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from benchmarks.plain import make_plain
 from torch import Tensor, nn
 
 from gpu_parts.data import make_store
 from gpu_parts.machine import Task, synchronise
-from gpu_parts.plain import PlainBatches, plainly
+from gpu_parts.plain_loader import PlainBatches
 from nasgait.config.schema import AugmentConfig, BatchConfig, TrainConfig
 from nasgait.core.distributed import World
 from nasgait.core.memory import peak_memory
@@ -86,7 +87,7 @@ class Bench:
         model = self.space.supernet()
         recipe = TrainConfig(batch=self.batch, precision=precision, augment=AUGMENT)
         if name == "plain":
-            plainly(model)
+            make_plain(model)
             recipe = replace(recipe, channels_last=False)
         training = Training(model, recipe, World(0, 1, device))
         model.train()
