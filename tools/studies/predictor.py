@@ -1,11 +1,10 @@
-"""Evaluations that the search needs with its predictor, against those it needs without.
+"""Count the evaluations that the search needs with its predictor, and without.
 
-Both sides are the search as it is, from the same seeds; the target is the best score, or the
-hypervolume where there are several objectives, that the search without the predictor ends with.
-It reaches that by its last new find; the predictor's side is counted until it has as much, or as
-"never" within the same budget, so the ratio favours the search without.  Problems are those of
-search.py, the random tables of repair.py and, from the ledger of a search that scored
-a whole space, real scores:
+Both sides are the search as it is, from the same seeds.  The target is what the search without the
+predictor ends with: its best score or, with several objectives, its hypervolume.  Both sides are
+counted until they reach the target; with the predictor a search may never do so within the same
+number of evaluations, so the ratio favours the search without.  Problems are those of search.py and
+repair.py and, from the ledger of a search that scored a whole space, real scores:
 
     nasgait search --config demo --supernet CKPT --out all search.population=216 search.max_epochs=0
     python tools/studies/predictor.py --seeds 50 --ledger all/ledger.jsonl
@@ -19,8 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import repair as repair_study
-import search as search_study
+from problems import MemoryLedger, ToyProblem, budgeted_table, toys
 
 from nasgait.config.load import load_config
 from nasgait.search.budget import Budget, Choices
@@ -36,12 +34,12 @@ Reached = Callable[[Sequence[Entry]], float]
 
 @dataclass(frozen=True)
 class Problem:
-    """What is searched, how, and how far a search has come."""
+    """What is searched, how, and the measure of progress."""
 
     name: str
     budget: Budget
     config: EvolutionConfig
-    rate: Callable[[Choices], float]
+    score: Callable[[Choices], float]
     reached: Reached
 
 
@@ -51,36 +49,36 @@ def best(entries: Sequence[Entry]) -> float:
 
 
 def toy_problems(seed: int) -> list[Problem]:
-    """For several objectives: those of search.py, in the same numbers."""
+    """Problems of several objectives: those of search.py, with the same population."""
 
-    def problem(toy: search_study.Toy) -> Problem:
+    def problem(toy: ToyProblem) -> Problem:
         config = EvolutionConfig(
             population=40, mutations=20, crossovers=20, mutation_prob=1 / len(toy.costs.layers),
-            max_epochs=10, objectives=(*toy.rate_names, *toy.costs.names),
+            max_epochs=10, objectives=(*toy.metric_names, *toy.costs.names),
         )  # fmt: skip
 
         def covered(entries: Sequence[Entry]) -> float:
-            return toy.covered([toy.vector(entry.choices) for entry in entries])
+            return toy.hypervolume_share([toy.vector(entry.choices) for entry in entries])
 
         return Problem(
-            toy.name, Budget(toy.costs), config, lambda choices: toy.rates(choices)[0], covered
+            toy.name, Budget(toy.costs), config, lambda choices: toy.metrics(choices)[0], covered
         )
 
-    return [problem(toy) for toy in search_study.toys(seed)]
+    return [problem(toy) for toy in toys(seed)]
 
 
 def table_problems(seed: int) -> list[Problem]:
-    """For one rate within a budget that one architecture in twenty meets: random tables."""
+    """Problems of one metric: random tables with a budget that one architecture in twenty meets."""
     found = []
     for layers, choices, interaction in ((10, 8, 1.0), (20, 6, 1.0), (10, 8, 3.0)):
         name = f"{layers} layers of {choices}, pairs x{interaction:g}"
-        budget, score = repair_study.problem(seed, 0.05, layers, choices, interaction)
+        budget, score = budgeted_table(seed, 0.05, layers, choices, interaction)
         found.append(Problem(name, budget, EvolutionConfig(max_epochs=10), score, best))
     return found
 
 
 def scored_problems(ledger: Path) -> list[Problem]:
-    """For one rate and for two objectives, as the demo searches: a space that was scored."""
+    """Problems of one and of two objectives: the demo's search in a space that was scored."""
     config = load_config("demo")
     scores = {entry.choices: entry.values["map"] for entry in read_ledger(ledger)}
     search_of_demo = evolution_of(config, load_space(str(config.space)))
@@ -100,16 +98,16 @@ def scored_problems(ledger: Path) -> list[Problem]:
 
 
 def searched(problem: Problem, seed: int, proposals: int) -> list[Entry]:
-    """What a search scores, in order."""
+    """Run a search; what it scores, in order."""
     evolution = Evolution(problem.budget, replace(problem.config, proposals=proposals), seed)
-    state = SearchState(evolution, search_study.Kept(Path("none"), []))
+    state = SearchState(evolution, MemoryLedger(Path("none"), []))
     chunk = problem.config.population
-    search(state, lambda some: [(c, {"map": problem.rate(c)}, 0.0) for c in some], chunk)
+    search(state, lambda some: [(c, {"map": problem.score(c)}, 0.0) for c in some], chunk)
     return state.ledger.entries
 
 
 def needed(entries: Sequence[Entry], target: float, reached: Reached) -> float:
-    """The entries, from the first, that reach the target; infinite if all do not."""
+    """How many entries, from the first, reach the target; infinite where all do not."""
     enough = target - 1e-9 * abs(target)
     if reached(entries) < enough:
         return np.inf
@@ -126,7 +124,7 @@ def needed(entries: Sequence[Entry], target: float, reached: Reached) -> float:
 def outcome(
     seed: int, proposals: int, problems: Callable[[int], list[Problem]]
 ) -> dict[str, list[float]]:
-    """By problem: entries, those needed without and with the predictor, and the final gain."""
+    """By problem: entries, entries needed without and with the predictor, and the final gain."""
     found = {}
     for problem in problems(seed):
         plain, led = (searched(problem, seed, count) for count in (1, proposals))
