@@ -41,7 +41,7 @@ def measured_scoring(task: Task) -> dict[str, Any]:
 def scorer_of(
     space: SearchSpace, store: GaitStore, device: torch.device, precision: str, calibrate: int
 ) -> Scorer:
-    """A scorer of a supernet of random weights."""
+    """A scorer of a supernet with random weights."""
     torch.manual_seed(0)
     weights = Weights(space.supernet().state_dict(), space, "")
     data = DataConfig(store=str(store.path), search_val=10 if len(store) > 100 else 2)
@@ -137,5 +137,5 @@ def ranked(task: Task) -> dict[str, Any]:
 
 
 def table(found: dict[str, Any]) -> list[str]:
-    """A line for each figure."""
+    """A line for each measurement."""
     return [f"{part}: {row}" for part, row in found.items()]
