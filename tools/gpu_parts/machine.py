@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 BROKEN_TORCH = (2, 9)
-"""Its bundled cuDNN has bfloat16 3-D convolutions that are slow, need much memory and are wrong (pytorch issues 166122,
-166643 and 163539)."""
+"""The bfloat16 3-D convolutions of its cuDNN are slow, need much memory and are wrong (pytorch
+issues 166122, 166643 and 163539)."""
 
 
 @dataclass(frozen=True)

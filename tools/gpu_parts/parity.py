@@ -30,8 +30,8 @@ CLASSES, FRAMES = 5, 7
 BOUNDS = {"float32": 1e-4, "bfloat16": 5e-2, "float16": 1e-2}
 """Largest relative error (of the norm) that embeddings may have against float64."""
 GRADIENT_BOUND = 1e-8
-"""For the whole gradient in float64.  In float32, rounding may move a maximum or a margin to the other
-side, which changes a whole gradient: those errors are reported, without a bound."""
+"""For the whole gradient in float64.  In float32, rounding may move a maximum or a margin to the
+other side, which changes a whole gradient: those errors are reported, without a bound."""
 LENGTHS = (FRAMES, 5, 4, 3)
 
 

@@ -1,8 +1,8 @@
 """Small networks, whose kernels take less time than their launches: CUDA graphs and streams.
 
-One architecture of ``nano`` trains on frames that are already on the device.  Its step copies nothing
-back to the host, so that it can be captured: in a batch of P x K samples the places of all triplets
-are known in advance.
+One architecture of ``nano`` trains on frames that are already on the device.  Its step copies
+nothing back to the host, so that it can be captured: in a batch of P x K samples the places of all
+triplets are known in advance.
 """
 
 import time
