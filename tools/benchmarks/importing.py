@@ -98,9 +98,9 @@ def main() -> None:
         print(f"{frames} frames, median of {args.rounds} rounds")
         plain = times["plain loop, pickles"]
         for name, seconds in times.items():
-            rate = frames / statistics.median(seconds)
+            speed = frames / statistics.median(seconds)
             ratio = statistics.median(p / s for p, s in zip(plain, seconds, strict=True))
-            print(f"{name:28s} {rate:9.0f} frames/s   x{ratio:.2f}")
+            print(f"{name:28s} {speed:9.0f} frames/s   x{ratio:.2f}")
         read_back(root, scratch / "read")
 
 
@@ -115,8 +115,8 @@ def read_back(root: Path, out: Path) -> None:
             i = int(rng.integers(len(store)))
             length = min(30, store.sequences[i].length)
             count += len(store.read(i, np.arange(length)))
-        rate = count / (time.perf_counter() - start)
-        print(f"{f'reading clips, {bits} bit':28s} {rate:9.0f} frames/s")
+        speed = count / (time.perf_counter() - start)
+        print(f"{f'reading clips, {bits} bit':28s} {speed:9.0f} frames/s")
 
 
 if __name__ == "__main__":

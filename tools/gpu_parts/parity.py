@@ -145,7 +145,7 @@ def scores(task: Task, store: GaitStore) -> dict[str, Any]:
 
 
 def resumed(task: Task, store: GaitStore) -> dict[str, Any]:
-    """Whether an interrupted training ends with the bytes of an undisturbed one."""
+    """Whether an interrupted training ends with the same bytes as an uninterrupted one."""
     found: dict[str, Any] = {}
     for strict in (False, True):
         torch.use_deterministic_algorithms(strict)

@@ -97,9 +97,9 @@ def scored_problems(ledger: Path) -> list[Problem]:
     ]
 
 
-def searched(problem: Problem, seed: int, proposals: int) -> list[Entry]:
+def searched(problem: Problem, seed: int, candidates: int) -> list[Entry]:
     """Run a search; what it scores, in order."""
-    evolution = Evolution(problem.budget, replace(problem.config, proposals=proposals), seed)
+    evolution = Evolution(problem.budget, replace(problem.config, proposals=candidates), seed)
     state = SearchState(evolution, MemoryLedger(Path("none"), []))
     chunk = problem.config.population
     search(state, lambda some: [(c, {"map": problem.score(c)}, 0.0) for c in some], chunk)
@@ -122,29 +122,29 @@ def needed(entries: Sequence[Entry], target: float, reached: Reached) -> float:
 
 
 def outcome(
-    seed: int, proposals: int, problems: Callable[[int], list[Problem]]
+    seed: int, candidates: int, problems: Callable[[int], list[Problem]]
 ) -> dict[str, list[float]]:
     """By problem: entries, entries needed without and with the predictor, and the final gain."""
     found = {}
     for problem in problems(seed):
-        plain, led = (searched(problem, seed, count) for count in (1, proposals))
-        target = problem.reached(plain)
-        counts = [needed(entries, target, problem.reached) for entries in (plain, led)]
-        found[problem.name] = [len(plain), *counts, problem.reached(led) - target]
+        without, assisted = (searched(problem, seed, count) for count in (1, candidates))
+        target = problem.reached(without)
+        counts = [needed(entries, target, problem.reached) for entries in (without, assisted)]
+        found[problem.name] = [len(without), *counts, problem.reached(assisted) - target]
     return found
 
 
 def line(name: str, rows: list[list[float]]) -> str:
     """A row of the table: medians, the ratio's with its interval by bootstrap over the seeds."""
-    total, plain, led, gain = np.array(rows).T
-    ratio = led / plain
+    total, without, assisted, gain = np.array(rows).T
+    ratio = assisted / without
     draws = np.random.default_rng(0).integers(len(ratio), size=(4000, len(ratio)))
     medians = np.sort(np.quantile(ratio[draws], 0.5, axis=1, method="higher"))
     error = 1.96 * gain.std(ddof=1) / len(gain) ** 0.5
     return (
-        f"| {name} | {np.median(total):.0f} | {np.median(plain):.0f} | {np.median(led):.0f} "
+        f"| {name} | {np.median(total):.0f} | {np.median(without):.0f} | {np.median(assisted):.0f} "
         f"| {np.median(ratio):.2f} ({medians[100]:.2f} to {medians[-101]:.2f}) "
-        f"| {np.isinf(led).mean():.0%} | {gain.mean():+.4f} +- {error:.4f} |"
+        f"| {np.isinf(assisted).mean():.0%} | {gain.mean():+.4f} +- {error:.4f} |"
     )
 
 
@@ -152,7 +152,7 @@ def main() -> None:
     """Print a row for each problem."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=50)
-    parser.add_argument("--proposals", type=int, default=8)
+    parser.add_argument("--candidates", type=int, default=8)
     parser.add_argument("--ledger", type=Path, help="of a search that scored a whole space")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     args = parser.parse_args()
@@ -162,7 +162,7 @@ def main() -> None:
         groups.insert(0, lambda seed: scored)
     print("problem, evaluations, needed without, with, ratio (95 %), never, gain at the end")
     for problems in groups:
-        one = partial(outcome, proposals=args.proposals, problems=problems)
+        one = partial(outcome, candidates=args.candidates, problems=problems)
         if args.jobs == 1:
             outcomes = [one(seed) for seed in range(args.seeds)]
         else:

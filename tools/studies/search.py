@@ -41,14 +41,14 @@ def run_ours(
     population: int,
     epochs: int,
     seed: int,
-    broods: int = EvolutionConfig.broods,
-    ahead: int = EvolutionConfig.ahead,
+    batches: int = EvolutionConfig.broods,
+    lookahead: int = EvolutionConfig.ahead,
 ) -> float:
     """Run the search's NSGA-II; the hypervolume share that it reaches."""
     layers = len(toy.costs.layers)
     config = EvolutionConfig(
         population=population, mutations=population // 2, crossovers=population // 2,
-        mutation_prob=1 / layers, max_epochs=epochs, broods=broods, ahead=ahead,
+        mutation_prob=1 / layers, max_epochs=epochs, broods=batches, ahead=lookahead,
         objectives=(*toy.metric_names, *toy.costs.names),
     )  # fmt: skip
     state = SearchState(Evolution(Budget(toy.costs), config, seed), MemoryLedger(Path("none"), []))
@@ -101,9 +101,9 @@ class ChoiceResets(ChoiceRandomMutation):
 
 
 ARMS: dict[str, Callable[[ToyProblem, int, int, int], float]] = {
-    "ours, 1 batch, lookahead 1": lambda *a: run_ours(*a, broods=1, ahead=1),
-    "ours, 2 batches, lookahead 2": lambda *a: run_ours(*a, broods=2, ahead=2),
-    "ours, 5 batches, lookahead 3": lambda *a: run_ours(*a, broods=5, ahead=3),
+    "ours, 1 batch, lookahead 1": lambda *a: run_ours(*a, batches=1, lookahead=1),
+    "ours, 2 batches, lookahead 2": lambda *a: run_ours(*a, batches=2, lookahead=2),
+    "ours, 5 batches, lookahead 3": lambda *a: run_ours(*a, batches=5, lookahead=3),
     "pymoo, integers": lambda *a: run_pymoo(*a, operators="integers"),
     "pymoo, choices": lambda *a: run_pymoo(*a, operators="choices"),
 }
