@@ -2,19 +2,16 @@
 
 import argparse
 import dataclasses
-import importlib
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from nasgait.data.importers import import_dataset
-from nasgait.data.layouts import LAYOUTS
-from nasgait.data.partition import PUBLISHED
+from nasgait.data.layouts import LAYOUTS, PUBLISHED
 from nasgait.data.sheet import contact_sheet
 from nasgait.data.store import GaitStore, check_store
-
-HELP = "make a store of silhouettes, check it, look at it"
+from nasgait.data.synthetic.dataset import write_dataset
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +55,11 @@ def _add_synth(parser: argparse.ArgumentParser) -> None:
 
 def _add_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--layout", choices=tuple(LAYOUTS), required=True, help="how the folders are arranged"
+        "--layout",
+        choices=tuple(LAYOUTS),
+        required=True,
+        help="how the folders are arranged: "
+        + "; ".join(f"{layout.name}: {layout.folders}" for layout in LAYOUTS.values()),
     )
     parser.add_argument("--root", type=Path, required=True, help="the dataset's folder")
     parser.add_argument("--out", type=Path, required=True, metavar="STORE", help="directory")
@@ -76,7 +77,8 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
         "--partition",
         metavar="NAME|JSON",
         help=f"who trains and tests: {', '.join(PUBLISHED)}, or OpenGait's JSON (TRAIN_SET, "
-        "TEST_SET); by default the layout's published one; gait3d needs a JSON",
+        "TEST_SET); by default the layout's published one; without one a JSON is needed for "
+        + ", ".join(name for name, layout in LAYOUTS.items() if layout.partition_source),
     )
     parser.add_argument(
         "--data-in-use",
@@ -103,8 +105,7 @@ def _flags(text: str) -> tuple[bool | int, ...]:
 
 
 def _synth(args: argparse.Namespace) -> int:
-    dataset = importlib.import_module("nasgait.data.synthetic.dataset")
-    dataset.write_dataset(
+    write_dataset(
         args.out,
         preset=args.preset,
         ids=args.ids,

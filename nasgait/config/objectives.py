@@ -1,13 +1,21 @@
 """What a search optimises: rates go up, costs go down."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from nasgait.core.errors import ConfigError
-from nasgait.search.ledger import Entry
 
 COSTS = ("macs", "params", "latency")
 """Values of which less is better; any other value is a rate, of which more is better."""
+
+
+class Scored(Protocol):
+    """An architecture with its values by name, as a ledger holds them."""
+
+    @property
+    def values(self) -> Mapping[str, float]:
+        """Metrics in percent, and costs."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ class Objectives:
         """The rate that decides which single architecture is the best: the first one."""
         return self.rates[0]
 
-    def vectors(self, entries: Sequence[Entry]) -> list[tuple[float, ...]]:
+    def vectors(self, entries: Sequence[Scored]) -> list[tuple[float, ...]]:
         """The objectives of each entry, all to be minimised: rates change their sign."""
         return [
             tuple(e.values[n] if n in COSTS else -e.values[n] for n in self.names) for e in entries

@@ -7,7 +7,7 @@ goes on from it breeds again, and takes the scores of what is bred from its line
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from nasgait.core.errors import DataError, RunFailed
@@ -108,7 +108,7 @@ class SearchState:
         values = {name: float(value) for name, value in scores.items()}
         if not self._rates <= values.keys() or not all(map(math.isfinite, values.values())):
             raise RunFailed(
-                f"architecture {'-'.join(map(str, choices))} scored {values}: expected finite "
+                f"architecture {_key(choices)} scored {values}: expected finite "
                 f"numbers with {' and '.join(map(repr, sorted(self._rates)))} among them"
             )
         entry = Entry(choices, generation, values | self.evolution.costs(choices), seconds)
@@ -214,8 +214,36 @@ class SearchState:
 
 
 def search(state: SearchState, score_all: ScoreAll, chunk: int) -> SearchResult:
-    """Score ``chunk`` architectures at a time in this process until the search is done."""
+    """Score ``chunk`` architectures at a time in this process until the search is done.
+
+    Raises RunFailed when ``score_all`` leaves one out, or yields another or one twice.
+    """
     while not state.done:
-        for choices, scores, seconds in score_all(state.ready()[:chunk]):
+        for choices, scores, seconds in each_once(score_all, state.ready()[:chunk]):
             state.record(choices, scores, seconds)
     return state.result()
+
+
+def each_once(
+    score_all: ScoreAll, architectures: Sequence[Choices]
+) -> Iterator[tuple[Choices, Mapping[str, float], float]]:
+    """What ``score_all`` yields; RunFailed unless that is each of the architectures once.
+
+    What is left out would be asked for again, for ever.
+    """
+    left = set(architectures)
+    for choices, scores, seconds in score_all(architectures):
+        if choices not in left:
+            fault = "once more" if choices in architectures else "without being asked"
+            raise RunFailed(f"the scorer scored architecture {_key(choices)} {fault}")
+        left.remove(choices)
+        yield choices, scores, seconds
+    if left:
+        raise RunFailed(
+            f"the scorer left out {len(left)} of the {len(architectures)} architectures that it "
+            f"was asked for, {_key(min(left))} among them"
+        )
+
+
+def _key(choices: Choices) -> str:
+    return "-".join(map(str, choices))

@@ -41,7 +41,7 @@ from nasgait.data.split import split_as
 from nasgait.data.store import GaitStore
 from nasgait.data.transforms import fit
 from nasgait.data.writer import StoreWriter
-from nasgait.evaluation.protocols import leave_one_out
+from nasgait.evaluation.protocols.leave_one_out import leave_one_out
 from nasgait.evaluation.statistics import kendall
 from search_spaces import load_space
 from search_spaces.network import ChoiceNetwork
