@@ -24,7 +24,7 @@ def amount(value: float | None) -> str:
 
 def limit(cost: str, value: float) -> str:
     """A budget's limit: milliseconds of latency, or an amount."""
-    return f"{1000 * value:.3g} ms" if cost == "latency" else amount(value)
+    return f"{1000 * value:g} ms" if cost == "latency" else amount(value)
 
 
 def duration(seconds: float | None) -> str:

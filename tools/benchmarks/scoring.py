@@ -126,7 +126,7 @@ class Bench:
             else Weights(self.space.supernet().state_dict(), self.space, "")
         )
         self.architectures = population(self.space, args.archs)
-        indices = scored_sequences(self.store, self.split, None)
+        indices = scored_sequences(self.store.sequences, self.split, None)
         self.scored = [self.store[i] for i in indices]
         self.labels = [self.store.sequences[i].label for i in indices]
         self.drawn = calibration_sequences(
@@ -157,7 +157,7 @@ def run_side(args: argparse.Namespace) -> None:
     with torch.inference_mode(), counted_macs() as macs:
         for _, embeddings in found:
             rows.append(embeddings)
-            maps.append(leave_one_out(embeddings, bench.labels).rates()["map"])
+            maps.append(leave_one_out(embeddings, bench.labels).metrics()["map"])
             seconds.append(time.perf_counter() - began)
     measured |= {
         "seconds": seconds[-1],
