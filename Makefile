@@ -1,4 +1,4 @@
-# Everything a newcomer types: each target does its own set-up in .venv.
+# Start here: each target sets up .venv first.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -6,10 +6,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 
 .PHONY: demo demo-study test test-slow lint clean
 
-demo: $(VENV)/.installed  ## the whole way on the embedded dataset, in minutes
+demo: $(VENV)/.installed  ## every stage on the embedded dataset, in minutes
 	$(BIN)/nasgait run demo --out runs/demo
 
-demo-study: $(VENV)/.installed  ## three seeds beside random and uniform architectures, in two hours
+demo-study: $(VENV)/.installed  ## three seeds, compared with random and uniform architectures, in two hours
 	$(BIN)/nasgait run demo-study --out runs/demo-study
 ifdef WALK
 	$(BIN)/nasgait run demo-study --out runs/walk-study name=walk-study \
@@ -18,10 +18,10 @@ ifdef WALK
 	    evaluation.protocol=grew evaluation.gallery_ids=null $(if $(TRUTH),evaluation.truth=$(TRUTH))
 endif
 
-test: $(VENV)/.tested  ## the tests that take minutes
+test: $(VENV)/.tested  ## the default tests, in minutes
 	$(BIN)/python -m pytest
 
-test-slow: $(VENV)/.tested  ## the ones marked slow
+test-slow: $(VENV)/.tested  ## the tests marked slow
 	$(BIN)/python -m pytest --slow -m slow
 
 lint: $(VENV)/.tested  ## formatting, style and types
@@ -38,5 +38,5 @@ $(VENV)/.tested: $(VENV)/.installed
 	$(PIP) -e '.[test]'
 	touch $@
 
-clean:  ## what can be made again: environments and caches, never runs/ or data/
+clean:  ## remove environments and caches, never runs/ or data/
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,13 +1,13 @@
-"""What this machine's GPU does with nasgait: speed against its own limits, and parity with a CPU.
+"""Check nasgait on this machine's GPU: speed against the GPU's limits, and parity with a CPU.
 
     python tools/gpu_check.py --out FILE.json             # speed, under 7 minutes on an H100
     python tools/gpu_check.py --parity --out FILE.json    # every network against float64
-    python tools/gpu_check.py --small --out FILE.json     # all of it on a CPU, to try the check
+    python tools/gpu_check.py --small --out FILE.json     # all of it on a CPU, to test the check
 
-Each part runs in a process of its own, with a share of the time: one that fails or hangs does not
-end the others.  The file is written after each part.  Needs torch, numpy, OpenCV, numba, PyYAML,
-pydantic and tqdm; ``tools/gpu_parts/wheels.sh`` fetches what a machine without network may lack.
-Ends with 1 if a part failed or an error is beyond its bound.
+Each part runs in a process of its own, with a time limit, so one that fails or hangs does not stop
+the others.  The file is written after each part.  Needs torch, numpy, OpenCV, numba, PyYAML,
+pydantic and tqdm; ``tools/gpu_parts/wheels.sh`` fetches them for a machine without network.
+Exit code 1: a part failed, or an error is beyond its bound.
 """
 
 import argparse
@@ -33,10 +33,10 @@ SPEED = {
     "scoring": ("measured_scoring", 70),
     "elementwise": ("measured_elementwise", 30),
 }
-"""Parts in the order they run, most valuable first: function and seconds to measure for."""
+"""Parts in the order they run, most important first: function and seconds to measure for."""
 PARITY = {"machine": ("measured_limits", 40), "parity": ("measured_parity", 120)}
 GRACE = 30
-"""Seconds that a part may go on for after its time, for the measurement in progress."""
+"""Seconds that a part may take beyond its limit, to finish the measurement in progress."""
 
 
 def main() -> int:
@@ -61,9 +61,9 @@ def main() -> int:
 
 
 def arguments() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, help="JSON file of all figures")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file for all results")
     parser.add_argument("--small", action="store_true", help="small sizes, on the CPU")
     parser.add_argument("--parity", action="store_true", help="errors instead of speed")
     parser.add_argument("--only", nargs="+", help="these parts alone", choices=[*SPEED, *PARITY])
@@ -81,7 +81,7 @@ def arguments() -> argparse.Namespace:
 def in_process(
     name: str, seconds: float, args: argparse.Namespace, limits: dict[str, Any]
 ) -> dict[str, Any]:
-    """One part's findings, or how it failed."""
+    """Run one part in its own process; its results, or how it failed."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "found.json"
         out.write_text(json.dumps(limits))
@@ -93,7 +93,7 @@ def in_process(
         try:
             done = subprocess.run(command, env=environment, timeout=seconds + GRACE)
         except subprocess.TimeoutExpired:
-            return {"failed": f"no end after {seconds + GRACE:.0f} s"}
+            return {"failed": f"not finished after {seconds + GRACE:.0f} s"}
         if done.returncode:
             return {"failed": f"its process ended with {done.returncode}"}
         return json.loads(out.read_text())
@@ -129,11 +129,11 @@ def lines_of(name: str, found: dict[str, Any]) -> list[str]:
     try:
         return importlib.import_module(f"gpu_parts.{name}").table(figures)
     except Exception as fault:
-        return [f"no table: {type(fault).__name__}: {fault}; the figures are in the file"]
+        return [f"no table: {type(fault).__name__}: {fault}; the results are in the file"]
 
 
 def write(path: Path, found: dict[str, Any]) -> None:
-    """Write the figures so far."""
+    """Write the results so far."""
     path.write_text(json.dumps(found, indent=1) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""What a run directory holds, read once for the report."""
+"""A run directory, read once for the report."""
 
 import json
 from collections import defaultdict
@@ -18,47 +18,49 @@ from nasgait.search.pareto import read_pareto
 T = TypeVar("T")
 Metrics = list[dict[str, float | None]]
 
-PARTS = {
+FILES = {
     "config.yaml": "the settings",
-    "results.json": "the comparison, here made of the networks that are finished",
+    "results.json": "the comparison (this page compares the networks finished so far)",
     "sheet.png": "the contact sheet",
     "supernet/metrics.jsonl": "the supernet's training curve",
     "search/ledger.jsonl": "the search",
-    "search/generations.jsonl": "which choices the search took",
-    "search/pareto.json": "the finished search, whose front is here made of what is scored so far",
+    "search/generations.jsonl": "the choices of each generation",
+    "search/pareto.json": "the end of the search (the front is that of the scores so far)",
     "retrain/*/seed-*/result.json": "CMC curves",
     "retrain/*/seed-*/metrics.jsonl": "training curves of the final networks",
 }
-"""The files a whole run has, and what a report without them lacks."""
+"""The files of a complete run, and what is missing from a report without them."""
 
-SEARCHING = ("supernet/", "search/")
-"""Where the files lie that a run without a search space does not make."""
+SEARCH_FOLDERS = ("supernet/", "search/")
+"""Only a run with a search space has these."""
+
+COSTS = ("macs", "params", "latency")
 
 
 @dataclass(frozen=True)
 class Network:
-    """A final network over its seeds."""
+    """A final network with all its seeds."""
 
     name: str
     kind: str
     """searched, baseline, random or uniform."""
     values: dict[str, Any]
-    """Its entry in ``results.json``: rates in percent, MACs, params, seconds, ..."""
-    finals: tuple[dict[str, Any], ...] = ()
+    """Its entry in ``results.json``: metrics in percent, MACs, params, seconds, ..."""
+    results: tuple[dict[str, Any], ...] = ()
     """``result.json`` of each seed."""
     curves: tuple[Metrics, ...] = ()
     """``metrics.jsonl`` of each seed."""
 
     @property
-    def built(self) -> str:
-        """The architecture in print, or the model's name."""
+    def design(self) -> str:
+        """The searched architecture in print, or the name of the hand-designed model."""
         return str(self.values.get("arch") or self.values.get("model") or "")
 
     @property
     def cmc(self) -> list[float]:
-        """Mean over seeds: percent of probes matched within rank 1, 2, ...; may be empty."""
-        curves = [final["cmc"] for final in self.finals if final.get("cmc")]
-        return [fmean(rates) for rates in zip(*curves, strict=False)]
+        """Percent of probes matched within rank 1, 2, ..., mean over seeds; may be empty."""
+        curves = [result["cmc"] for result in self.results if result.get("cmc")]
+        return [fmean(shares) for shares in zip(*curves, strict=False)]
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class RunDir:
 
     path: Path
     config: dict[str, Any]
-    """The settings; of ``search`` those that the search itself wrote down, if it did."""
+    """The settings; ``search`` is that of ``search/config.yaml`` where it exists."""
     config_text: str
     results: dict[str, Any]
     networks: tuple[Network, ...]
@@ -76,25 +78,55 @@ class RunDir:
     front: tuple[Entry, ...] | None
     """The Pareto front that a finished search wrote."""
     generations: tuple[dict[str, Any], ...]
-    """What each complete generation of the search was like; see ``nasgait.search.generations``."""
+    """A summary of each complete generation; see :mod:`nasgait.search.generations`."""
     rank: dict[str, Any] | None
-    """How supernet scores agree with retrained rates; only studies have it."""
+    """Rank correlation of supernet scores with retrained metrics; studies only."""
     sheet: bytes | None
     missing: tuple[str, ...]
-    """Files of a whole run that are not there (see ``PARTS``)."""
+    """Files of a complete run that do not exist (see :data:`FILES`)."""
 
     @property
     def best(self) -> str | None:
-        """The name of the network that the run stands for."""
+        """The name of the run's main network."""
         return self.results.get("best")
 
     @property
-    def searches(self) -> bool:
-        """Whether a supernet and a search are part of the run, as far as is known."""
+    def has_search(self) -> bool:
+        """Whether the run has a supernet and a search; True where the settings are missing."""
         return self.config.get("space", "unknown") is not None
 
+    @property
+    def objectives(self) -> list[str]:
+        """What the search optimises: metrics and costs."""
+        return self.setting("search", "objectives") or ["map"]
+
+    @property
+    def metric(self) -> str:
+        """The metric that the search scores by, ``map`` or ``rank1``."""
+        return next((name for name in self.objectives if name in ("map", "rank1")), "map")
+
+    @property
+    def shown_metrics(self) -> tuple[str, str]:
+        """Keys of rank-1 and mAP; GREW without labels for its probes has local ones only."""
+        known = any(network.values.get("rank1") is not None for network in self.networks)
+        return ("rank1", "map") if known or not self.networks else ("rank1_local", "map_local")
+
+    @property
+    def ranking_metric(self) -> str:
+        """The key of the metric that orders the final networks."""
+        rank1, mean_precision = self.shown_metrics
+        return rank1 if self.metric == "rank1" else mean_precision
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The budget's limits by cost; from the settings until the networks are compared."""
+        limits = self.results.get("budget")
+        if limits is None:
+            limits = {name: self.setting("search", f"max_{name}") for name in COSTS}
+        return {name: limit for name, limit in limits.items() if limit is not None}
+
     def setting(self, *keys: str) -> Any:
-        """A key of the configuration, None where it is not there."""
+        """A key of the configuration, None where it is missing."""
         value: Any = self.config
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
@@ -102,15 +134,15 @@ class RunDir:
 
 
 def read_run(path: str | Path) -> RunDir:
-    """Read a run directory, whole or unfinished.
+    """Read a run directory, complete or unfinished.
 
     Raises:
-        DataError: nothing of a run is there, or a file of it is broken.
+        DataError: the directory has no file of a run, or a file is broken.
     """
     path = Path(path)
-    missing = [name for name in PARTS if not any(path.glob(name))]
-    if len(missing) == len(PARTS):
-        raise DataError(f"{path}: not a run directory; expected one of {', '.join(PARTS)}")
+    missing = [name for name in FILES if not any(path.glob(name))]
+    if len(missing) == len(FILES):
+        raise DataError(f"{path}: not a run directory; expected one of {', '.join(FILES)}")
 
     def read(name: str, reader: Callable[[Path], T], absent: T) -> T:
         return reader(path / name) if (path / name).is_file() else absent
@@ -121,7 +153,7 @@ def read_run(path: str | Path) -> RunDir:
     if "search" in own:
         config["search"] = own["search"]
     if config.get("space", "unknown") is None:
-        missing = [name for name in missing if not name.startswith(SEARCHING)]
+        missing = [name for name in missing if not name.startswith(SEARCH_FOLDERS)]
     return RunDir(
         path=path,
         config=config,
@@ -139,23 +171,23 @@ def read_run(path: str | Path) -> RunDir:
 
 
 def _networks(path: Path, results: dict[str, Any]) -> tuple[Network, ...]:
-    """The networks of ``results.json``, or else those whose seeds are there."""
-    finals: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    """The networks of ``results.json`` or, before it exists, those with finished seeds."""
+    results_of: dict[str, list[dict[str, Any]]] = defaultdict(list)
     curves: dict[str, list[Metrics]] = defaultdict(list)
     for file in sorted(path.glob("retrain/*/seed-*/result.json")):
-        finals[file.parts[-3]].append(_json(file))
+        results_of[file.parts[-3]].append(_json(file))
     for file in sorted(path.glob("retrain/*/seed-*/metrics.jsonl")):
         curves[file.parts[-3]].append(read_metrics(file))
     entries = results.get("networks")
     if entries is None:
-        entries = [_mean(name, found) for name, found in finals.items()]
+        entries = [_mean(name, found) for name, found in results_of.items()]
     try:
         return tuple(
             Network(
                 name=entry["name"],
                 kind=entry["kind"],
                 values=entry,
-                finals=tuple(finals[entry["name"]]),
+                results=tuple(results_of[entry["name"]]),
                 curves=tuple(curves[entry["name"]]),
             )
             for entry in entries
@@ -167,21 +199,21 @@ def _networks(path: Path, results: dict[str, Any]) -> tuple[Network, ...]:
         ) from error
 
 
-def _mean(name: str, finals: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What ``results.json`` would say of a network: means over the seeds that are there."""
+def _mean(name: str, seeds: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A network's entry as in ``results.json``: means over the seeds finished so far."""
     numbers = ("rank1", "rank5", "map", "rank1_local", "map_local", "train_seconds")
     means = {
-        key: fmean(final[key] for final in finals)
+        key: fmean(seed[key] for seed in seeds)
         for key in numbers
-        if all(final.get(key) is not None for final in finals)
+        if all(seed.get(key) is not None for seed in seeds)
     }
     return {
-        **finals[0],
+        **seeds[0],
         **means,
         "name": name,
-        "kind": finals[0].get("kind", ""),
-        "seeds": [final.get("rank1") for final in finals],
-        "seeds_map": [final.get("map") for final in finals],
+        "kind": seeds[0].get("kind", ""),
+        "seeds": [seed.get("rank1") for seed in seeds],
+        "seeds_map": [seed.get("map") for seed in seeds],
     }
 
 

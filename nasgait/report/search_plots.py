@@ -1,4 +1,4 @@
-"""Figures of the search: progress, score and cost, what is covered, which choices are taken."""
+"""Figures of the search: progress, score and cost, hypervolume, choices."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,26 +10,26 @@ from matplotlib.ticker import MaxNLocator
 from nasgait.report.style import (
     BLACK,
     BLUE,
-    COST_NAMES,
+    COST_LABELS,
     GREY,
     SKY,
     VERMILLION,
+    as_svg,
     cost_axis,
-    drawn,
     legend,
     panels,
 )
 from nasgait.search.ledger import Entry
 
 
-@drawn
+@as_svg
 def search_progress(entries: Sequence[Entry], objective: str, label: str) -> Figure:
-    """Score of every architecture over the generations, their median, and the best so far."""
+    """Score of every architecture by generation, with the median and the best so far."""
     figure, axes = panels(1)
     numbers = sorted({entry.generation for entry in entries})
     scores = [[e.values[objective] for e in entries if e.generation == n] for n in numbers]
     for number, values in zip(numbers, scores, strict=True):
-        # In the order of the ledger, side by side instead of on top of each other.
+        # Side by side, in the order of the ledger.
         spots = number + np.linspace(-0.3, 0.3, len(values)) * (len(values) > 1)
         axes[0].plot(spots, values, "o", color=SKY, markersize=5, alpha=0.7, zorder=2)
     medians = [float(np.median(values)) for values in scores]
@@ -45,7 +45,7 @@ def search_progress(entries: Sequence[Entry], objective: str, label: str) -> Fig
     return figure
 
 
-@drawn
+@as_svg
 def search_scatter(
     entries: Sequence[Entry],
     front: Sequence[Entry],
@@ -53,13 +53,13 @@ def search_scatter(
     label: str,
     limits: Mapping[str, float],
 ) -> Figure:
-    """Score against what every scored architecture costs; the front stands out."""
-    costs_known = [name for name in COST_NAMES if all(name in e.values for e in entries)]
+    """Score against cost of every scored architecture; the Pareto front stands out."""
+    costs_known = [name for name in COST_LABELS if all(name in e.values for e in entries)]
     figure, axes = panels(len(costs_known))
     best = max(entries, key=lambda e: (e.values[objective], -e.values["macs"], -e.values["params"]))
     series: tuple[tuple[Sequence[Entry], dict[str, Any], str], ...] = (
         (entries, {"marker": "o", "color": GREY, "markersize": 5}, "scored"),
-        (front, {"marker": "o", "color": BLUE, "markersize": 7}, "not beaten (Pareto front)"),
+        (front, {"marker": "o", "color": BLUE, "markersize": 7}, "Pareto front"),
         ([best], {"marker": "*", "color": VERMILLION, "markersize": 16}, "best"),
     )
     for panel, cost in zip(axes, costs_known, strict=True):
@@ -73,9 +73,9 @@ def search_scatter(
     return figure
 
 
-@drawn
+@as_svg
 def choices_over_time(generations: Sequence[Mapping[str, Any]]) -> Figure:
-    """For each layer with a choice, the share of each choice in each generation, as a heat map."""
+    """Heat map for each layer with a choice: the share of each choice in each generation."""
     layers = list(zip(*(line["frequencies"] for line in generations), strict=True))
     free = [(number, shares) for number, shares in enumerate(layers) if len(shares[0]) > 1]
     columns = min(len(free), 4)
@@ -96,9 +96,9 @@ def choices_over_time(generations: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-@drawn
-def covered(generations: Sequence[Mapping[str, Any]]) -> Figure:
-    """Hypervolume of all that is scored, over the generations."""
+@as_svg
+def hypervolume(generations: Sequence[Mapping[str, Any]]) -> Figure:
+    """Hypervolume of all scored architectures, by generation."""
     figure, axes = panels(1)
     numbers = [line["generation"] for line in generations]
     values = [line["hypervolume"] for line in generations]

@@ -44,12 +44,12 @@ def write_run(path, seeds=3, random=5, uniform=6):
     best = write_search(path, rng)
     write_metrics(path / "supernet", rng, 4000, 0.21)
     write_sheet(path / "sheet.png", rng)
-    lineup = [("searched", "searched", best)]
-    lineup += [(name, "baseline", None) for name in ("gaitset-nano", "gaitbase-nano")]
+    entries = [("searched", "searched", best)]
+    entries += [(name, "baseline", None) for name in ("gaitset-nano", "gaitbase-nano")]
     budget = Budget(COSTS, LIMITS)
-    lineup += [(f"random-{i + 1}", "random", budget.sample(rng)) for i in range(random)]
-    lineup += [(f"uniform-{i}", "uniform", (i, i, i)) for i in range(uniform)]
-    networks = [write_network(path, rng, *entry, seeds) for entry in lineup]
+    entries += [(f"random-{i + 1}", "random", budget.sample(rng)) for i in range(random)]
+    entries += [(f"uniform-{i}", "uniform", (i, i, i)) for i in range(uniform)]
+    networks = [write_network(path, rng, *entry, seeds) for entry in entries]
     write_results(path, networks)
     write_rank(path, rng, networks)
     return path

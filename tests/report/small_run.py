@@ -25,7 +25,7 @@ def run_of(**parts):
     return RunDir(**{**nothing, **parts})
 
 
-def network(name, kind="random", finals=(), **values):
+def network(name, kind="random", results=(), **values):
     """A network of 40 M MACs and 200 K params, at rank-1 70 % and mAP 50 %."""
     usual = {
         "name": name,
@@ -42,7 +42,7 @@ def network(name, kind="random", finals=(), **values):
         "seeds": [70.0],
         "seeds_map": [50.0],
     }
-    return Network(name, kind, {**usual, **values}, tuple(finals))
+    return Network(name, kind, {**usual, **values}, tuple(results))
 
 
 def entry(choices, generation=0, seconds=0.0, **values):

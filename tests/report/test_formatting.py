@@ -2,7 +2,7 @@
 
 import pytest
 
-from nasgait.report.formatting import amount, duration, percent, spread
+from nasgait.report.formatting import amount, duration, percent, seed_range
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,6 @@ def test_percent():
     assert (percent(None), percent(0.04), percent(99.96)) == ("–", "0.0", "100.0")
 
 
-def test_spread_needs_two_seeds():
-    assert spread([50.04, 48.9, 51.0]) == "48.9 to 51.0"
-    assert spread([50.0]) is spread([None, 50.0]) is spread(None) is None
+def test_seed_range_needs_two_seeds():
+    assert seed_range([50.04, 48.9, 51.0]) == "48.9 to 51.0"
+    assert seed_range([50.0]) is seed_range([None, 50.0]) is seed_range(None) is None

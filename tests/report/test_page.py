@@ -12,11 +12,11 @@ from fake_run import write_run
 from nasgait.cli.main import main
 from nasgait.core.errors import DataError
 from nasgait.report.page import write_report
-from nasgait.report.rundir import PARTS, read_run
+from nasgait.report.rundir import FILES, read_run
 
 
 class Page(HTMLParser):
-    """The parts of a page that the tests look at."""
+    """What the tests look at in a page."""
 
     def __init__(self, text):
         super().__init__()
@@ -73,14 +73,14 @@ def test_whole_run(study):
         "Cumulative match characteristic",
         "Search progress",
         "Search: score and cost",
-        "Search: which choices are taken",
-        "Does the supernet rank architectures rightly?",
+        "Search: choices of each generation",
+        "Does the supernet rank architectures correctly?",
         "Training",
         "The silhouettes",
         "Settings",
     ]
     assert len(page.images) == len(page.captions) == 8
-    assert "has not made" not in page.text
+    assert "has not written" not in page.text
     assert "max_macs: 62000000" in page.text
 
 
@@ -117,14 +117,14 @@ def test_over_budget_is_marked(study):
 
 
 def test_search_that_ended_early_says_so(study, run_dir):
-    sentence = "ended before the 100 scores asked for"
+    sentence = "ended before 100 architectures were scored"
     assert sentence in page_of(study).text
     config = run_dir / "config.yaml"
     config.write_text(config.read_text().replace("max_epochs: 4", "max_epochs: 1"))
     assert sentence not in page_of(run_dir).text
 
 
-def test_search_for_several_objectives_shows_what_it_covers(run_dir):
+def test_search_for_several_objectives_shows_its_hypervolume(run_dir):
     config = run_dir / "config.yaml"
     text = config.read_text()
     assert "  objectives:\n  - map\n" in text
@@ -137,8 +137,10 @@ def test_search_for_several_objectives_shows_what_it_covers(run_dir):
     ledger.write_text("".join(json.dumps(line) + "\n" for line in entries))
     (run_dir / "search" / "pareto.json").unlink()
     page = page_of(run_dir)
-    assert "Search: what is covered" in page.headings
-    assert any("beaten by none in mAP, MACs and latency together" in c for c in page.captions)
+    assert "Search: hypervolume" in page.headings
+    assert any(
+        "no other architecture beats in mAP, MACs and latency together" in c for c in page.captions
+    )
 
 
 def test_a_search_with_settings_of_its_own_is_described_by_them(run_dir):
@@ -147,7 +149,9 @@ def test_a_search_with_settings_of_its_own_is_described_by_them(run_dir):
     (run_dir / "search" / "config.yaml").write_text(own)
     (run_dir / "search" / "pareto.json").unlink()
     page = page_of(run_dir)
-    assert any("beaten by none in rank-1 and params together" in c for c in page.captions)
+    assert any(
+        "no other architecture beats in rank-1 and params together" in c for c in page.captions
+    )
 
 
 def test_captions_say_how_it_was_measured(study):
@@ -162,30 +166,30 @@ def test_captions_say_how_it_was_measured(study):
     assert "Spearman +0.82 (95 % interval +0.41 to +0.96)" in text
 
 
-def test_seed_spread_only_for_several_seeds(study, tmp_path):
+def test_seed_range_only_for_several_seeds(study, tmp_path):
     assert re.search(r"<small>\d+\.\d to \d+\.\d</small>", page_of(study).text)
     single = page_of(write_run(tmp_path / "single", seeds=1, random=0, uniform=0))
     assert not re.search(r"<small>\d+\.\d to", single.text)
     assert "one seed (0)" in single.text
 
 
-@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("name", FILES)
 def test_missing_file_is_named_and_the_rest_shown(run_dir, name):
     for file in run_dir.glob(name):
         file.unlink()
     page = page_of(run_dir)
-    assert f"<code>{name}</code>: {PARTS[name]}" in html.unescape(page.text)
+    assert f"<code>{name}</code>: {FILES[name]}" in html.unescape(page.text)
     assert page.text.count("<li>") == 1
     assert len(page.headings) >= 8
 
 
-@pytest.mark.parametrize("kept", PARTS)
+@pytest.mark.parametrize("kept", FILES)
 def test_one_file_alone_makes_a_page(study, tmp_path, kept):
     for file in study.glob(kept):
         target = tmp_path / file.relative_to(study)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, target)
-    assert page_of(tmp_path).text.count("<li>") == len(PARTS) - 1
+    assert page_of(tmp_path).text.count("<li>") == len(FILES) - 1
 
 
 def test_unfinished_run_compares_what_there_is(run_dir):
@@ -194,10 +198,10 @@ def test_unfinished_run_compares_what_there_is(run_dir):
     page = page_of(run_dir)
     rows = [row for row in page.table if len(row) == 8]
     assert len(rows) == 13
-    assert "made of the networks that are finished" in page.text
+    assert "compares the networks finished so far" in page.text
 
 
-def test_local_rates_of_grew_without_labels(run_dir):
+def test_local_metrics_of_grew_without_labels(run_dir):
     results = json.loads((run_dir / "results.json").read_text())
     for network in results["networks"]:
         network["rank1_local"], network["map_local"] = 12.25, 8.5

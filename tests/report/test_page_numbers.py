@@ -8,10 +8,9 @@ import pytest
 from small_run import entry, network, run_of
 
 from nasgait.report import page
-from nasgait.report.page import facts, headline, rows, shown_rates, table_note
+from nasgait.report.page import facts, headline, rows, table_note
+from nasgait.report.pictures import pictures
 from nasgait.report.style import cost_axis, panels
-
-MAP_RANK1 = ("rank1", "map")
 
 
 def test_the_headline_by_hand():
@@ -19,7 +18,7 @@ def test_the_headline_by_hand():
     strong = network("strong", "baseline", rank1=70.0, map=55.55, macs=2.5e9, params=1_204_000)
     weak = network("weak", "baseline", rank1=90.0, map=55.0)
     run = run_of(networks=(own, weak, strong), results={"best": "s"})
-    assert list(headline(run, MAP_RANK1)) == [
+    assert list(headline(run)) == [
         "Searched network nano:s: rank-1 81.2 %, mAP 60.0 %, 37.3 M MACs, 155 K params.",
         "Best hand-designed network strong: rank-1 70.0 %, mAP 55.5 %, 2.50 G MACs, 1.20 M params.",
     ]
@@ -28,12 +27,12 @@ def test_the_headline_by_hand():
         results={"best": "s"},
         config={"search": {"objectives": ["rank1"]}},
     )
-    assert list(headline(by_rank1, MAP_RANK1))[1].startswith("Best hand-designed network weak: ")
+    assert list(headline(by_rank1))[1].startswith("Best hand-designed network weak: ")
 
 
 def test_a_best_baseline_has_one_sentence():
     pair = network("b", "baseline", map=50.0), network("c", "baseline", map=60.0)
-    (sentence,) = headline(run_of(networks=pair, results={"best": "c"}), MAP_RANK1)
+    (sentence,) = headline(run_of(networks=pair, results={"best": "c"}))
     assert sentence.startswith("Best hand-designed network c: rank-1 70.0 %, mAP 60.0 %, 40.0 M")
 
 
@@ -49,7 +48,7 @@ def test_the_facts_by_hand():
         ),
         networks=(network("a", seeds=[70.0, 71.0]), network("b")),
     )
-    assert facts(run) == [
+    assert list(facts(run)) == [
         ("Search space", "nano"),
         ("Budget", "MACs ≤ 40.0 M, latency ≤ 50 ms"),
         ("Supernet", "12,000 steps in 2 h 03 min"),
@@ -60,22 +59,22 @@ def test_the_facts_by_hand():
 
 def test_one_of_each_is_told_in_the_singular():
     run = run_of(config={"space": None}, ledger=(entry((0,)),), networks=(network("a"),))
-    assert facts(run) == [
+    assert list(facts(run)) == [
         ("Search", "1 architecture scored in 1 generation, 0.0 s"),
         ("Final networks", "1, 1 seed each"),
     ]
 
 
 def cells(row):
-    return [text for text, _, _ in row.cells]
+    return [cell.text for cell in row[1]]
 
 
 def small(row):
-    return [below for _, below, _ in row.cells]
+    return [cell.note for cell in row[1]]
 
 
 def bold(row):
-    return [top for _, _, top in row.cells]
+    return [cell.best for cell in row[1]]
 
 
 def test_a_row_by_hand():
@@ -89,8 +88,8 @@ def test_a_row_by_hand():
         seeds=[71.04, 69.04],
         seeds_map=[48.0, 51.92],
     )
-    (row,) = rows(run_of(networks=(one,), results={"best": "a"}), MAP_RANK1)
-    assert (row.name, row.kind, row.built, row.best) == ("a", "random", "nano:a", True)
+    (row,) = rows(run_of(networks=(one,), results={"best": "a"}))
+    assert row[0] is one and one.design == "nano:a"
     assert cells(row) == ["70.0", "50.0", "38.0 M", "420 K", "16 × 32 × 22", "1 h 02 min"]
     assert small(row) == ["69.0 to 71.0", "48.0 to 51.9", None, None, None, None]
     assert bold(row) == [True, True, False, False, False, False]
@@ -108,21 +107,21 @@ def test_a_row_by_hand():
 def test_what_costs_exactly_the_limit_is_within_the_budget(macs, params, marked):
     one = network("a", macs=macs, params=params)
     limits = {"macs": 40_000_000, "params": 200_000}
-    (row,) = rows(run_of(networks=(one,), results={"budget": limits}), MAP_RANK1)
+    (row,) = rows(run_of(networks=(one,), results={"budget": limits}))
     assert small(row)[2:4] == marked
 
 
-def test_the_best_row_comes_first_and_ties_go_by_the_other_rate():
+def test_the_best_row_comes_first_and_ties_go_by_the_other_metric():
     networks = (
         network("low", map=40.0, rank1=99.0),
         network("tied, worse", map=50.0, rank1=60.0),
         network("tied, better", map=50.0, rank1=61.0),
         network("top", map=60.0, rank1=10.0),
     )
-    by_map = rows(run_of(networks=networks), MAP_RANK1)
-    assert [row.name for row in by_map] == ["top", "tied, better", "tied, worse", "low"]
+    by_map = rows(run_of(networks=networks))
+    assert [one.name for one, _ in by_map] == ["top", "tied, better", "tied, worse", "low"]
     run = run_of(networks=networks, config={"search": {"objectives": ["rank1"]}})
-    assert [row.name for row in rows(run, MAP_RANK1)] == [
+    assert [one.name for one, _ in rows(run)] == [
         "low",
         "tied, better",
         "tied, worse",
@@ -136,36 +135,36 @@ def test_the_best_row_comes_first_and_ties_go_by_the_other_rate():
     ]
 
 
-def test_all_that_share_the_highest_rate_are_bold():
+def test_all_that_share_the_highest_metric_are_bold():
     networks = (network("a"), network("b"), network("c", map=49.0))
-    assert [bold(row)[1] for row in rows(run_of(networks=networks), MAP_RANK1)] == [
+    assert [bold(row)[1] for row in rows(run_of(networks=networks))] == [
         True,
         True,
         False,
     ]
 
 
-def test_global_rates_are_shown_when_any_network_has_them():
+def test_global_metrics_are_shown_when_any_network_has_them():
     local = network("a", rank1=None, map=None, rank1_local=20.0, map_local=10.0)
-    assert shown_rates(run_of(networks=(local,))) == ("rank1_local", "map_local")
-    assert shown_rates(run_of(networks=(local, network("b")))) == ("rank1", "map")
-    assert shown_rates(run_of()) == ("rank1", "map")
+    assert run_of(networks=(local,)).shown_metrics == ("rank1_local", "map_local")
+    assert run_of(networks=(local, network("b"))).shown_metrics == ("rank1", "map")
+    assert run_of().shown_metrics == ("rank1", "map")
 
 
 def test_the_table_says_how_it_was_measured():
     several = run_of(networks=(network("a", seeds=[1.0, 2.0]), network("b")))
     assert table_note(several).startswith(
-        "Rates and train time are means over the seeds; the range of the seeds stands below. "
-        "Rates in percent, "
+        "Metrics and train time are means over the seeds, with the range of the seeds below. "
+        "Metrics in percent, "
     )
     note = table_note(run_of(networks=(network("a"),)))
-    assert note.startswith("Rates in percent, ") and "seeds stands below" not in note
+    assert note.startswith("Metrics in percent, ") and "of the seeds below" not in note
     assert "MACs are those of one sequence of 16 × 32 × 22 (frames × height × width)," in note
     assert "multiply-accumulates of convolutions and matrix products" in note
 
 
 def captions(run):
-    return {one.title: one.caption for one in page.pictures(run, shown_rates(run))}
+    return {one.title: one.caption for one in pictures(run)}
 
 
 def test_the_captions_of_a_search_by_hand():
@@ -180,8 +179,8 @@ def test_the_captions_of_a_search_by_hand():
     cost = found["Search: score and cost"]
     assert "counted for 24 frames) and params, and latency as measured" in cost
     assert cost.endswith("Budget: latency ≤ 50 ms.")
-    assert "beaten by none in mAP, MACs and params together" in cost
-    assert "ended before the 4 scores asked for" in found["Search progress"]
+    assert "no other architecture beats in mAP, MACs and params together" in cost
+    assert "ended before 4 architectures were scored" in found["Search progress"]
 
 
 def test_the_agreement_by_hand():
@@ -194,10 +193,10 @@ def test_the_agreement_by_hand():
     (caption,) = captions(run_of(rank=rank)).values()
     assert "Spearman -0.56 (95 % interval -1.00 to +0.13)" in caption
     assert "Kendall +0.40 (95 % interval +0.00 to +0.75)" in caption
-    assert "rank-1 with the supernet's weights against rank-1 once trained" in caption
+    assert "rank-1 with the supernet's weights against rank-1 when retrained" in caption
 
 
-def test_a_final_figure_needs_the_rate_and_both_costs():
+def test_a_final_figure_needs_the_metric_and_both_costs():
     for lacking in ("map", "macs", "params"):
         run = run_of(networks=(network("a", **{lacking: None}),))
         assert "Accuracy and cost of the final networks" not in captions(run)

@@ -25,7 +25,7 @@ def generation(number):
     return {"generation": number, "hypervolume": number / 9, "frequencies": [[1.0], *[shares] * 5]}
 
 
-LINEUP = [
+NETWORKS = [
     network("searched", "searched"),
     *[network(f"baseline-{i}", "baseline") for i in range(12)],
     *[network(f"random-{i}", "random") for i in range(3)],
@@ -34,7 +34,7 @@ LINEUP = [
 
 
 def test_every_look_is_told_apart():
-    looks = plots.looks(LINEUP)
+    looks = plots.looks(NETWORKS)
     alone = [look for look in looks.values() if "(" not in look.label]
     assert len(alone) == len({look.label for look in alone}) == 13
     assert len({(look.colour, look.marker) for look in alone}) == 13
@@ -46,7 +46,7 @@ def test_every_look_is_told_apart():
 
 
 def figures():
-    looks = plots.looks(LINEUP)
+    looks = plots.looks(NETWORKS)
     ledger = [entry(10.0, 5, 0), entry(12.0, 7, 0), entry(12.0, 6, 2)]
     timed = [Entry(e.choices, 0, {**e.values, "latency": 0.03}) for e in ledger]
     many = [{"step": s, "loss": 1 / s} for s in range(1, 5000)]
@@ -61,13 +61,13 @@ def figures():
         ),
         "choices": search_plots.choices_over_time([generation(n) for n in range(5)]),
         "one generation": search_plots.choices_over_time([generation(0)]),
-        "covered": search_plots.covered([generation(n) for n in range(5)]),
-        "accuracy": plots.accuracy_and_cost(LINEUP, looks, "map", "mAP (%)", {"macs": 5e7}),
-        "cmc": plots.cmc_curves(LINEUP, looks),
-        "training": plots.training_curves(many, LINEUP, looks),
+        "hypervolume": search_plots.hypervolume([generation(n) for n in range(5)]),
+        "accuracy": plots.accuracy_and_cost(NETWORKS, looks, "map", "mAP (%)", {"macs": 5e7}),
+        "cmc": plots.cmc_curves(NETWORKS, looks),
+        "training": plots.training_curves(many, NETWORKS, looks),
         "supernet alone": plots.training_curves(many, [], {}),
-        "finals alone": plots.training_curves([], LINEUP, looks),
-        "agreement": plots.agreement(table, LINEUP, looks, "mAP"),
+        "finals alone": plots.training_curves([], NETWORKS, looks),
+        "agreement": plots.agreement(table, NETWORKS, looks, "mAP"),
     }
 
 
@@ -112,6 +112,6 @@ def test_cmc_is_the_mean_over_seeds():
 def test_no_style_leaks():
     import matplotlib
 
-    plots.cmc_curves(LINEUP, plots.looks(LINEUP))
+    plots.cmc_curves(NETWORKS, plots.looks(NETWORKS))
     assert matplotlib.rcParams["svg.hashsalt"] is None
     assert not re.search("pyplot", " ".join(vars(plots)))

@@ -49,17 +49,19 @@ def test_the_steps_join_what_no_cheaper_network_equals():
     assert stairs(networks) == [(10.0, 40.0), (30.0, 55.0), (50.0, 60.0)]
 
 
-def test_bars_go_from_the_worst_to_the_best_seed_of_the_rate_that_is_shown():
+def test_bars_go_from_the_worst_to_the_best_seed_of_the_metric_that_is_shown():
     one = network("s", "searched", seeds=[61.0, 75.0, 70.0], seeds_map=[52.0, None, 48.0])
-    for rate, ends in (("map", (48.0, 52.0)), ("rank1", (61.0, 75.0))):
-        found = plots.accuracy_and_cost.__wrapped__([one], plots.looks([one]), rate, "rate (%)", {})
+    for metric, ends in (("map", (48.0, 52.0)), ("rank1", (61.0, 75.0))):
+        found = plots.accuracy_and_cost.__wrapped__(
+            [one], plots.looks([one]), metric, "metric (%)", {}
+        )
         (bar,) = found.axes[0].collections
         assert bar.get_segments()[0][:, 1].tolist() == list(ends)
         assert bar.get_segments()[0][:, 0].tolist() == [40.0, 40.0]
 
 
 def test_cmc_curves_begin_at_rank_one():
-    one = network("s", "searched", finals=({"cmc": [70.0, 80.0]}, {"cmc": [60.0, 90.0]}))
+    one = network("s", "searched", results=({"cmc": [70.0, 80.0]}, {"cmc": [60.0, 90.0]}))
     (curves,) = figure(plots.cmc_curves, [one], plots.looks([one]))
     assert curves == {"s": ([1.0, 2.0], [65.0, 85.0])}
 
@@ -89,11 +91,11 @@ def test_the_star_of_the_scatter_is_the_cheapest_of_the_best(cost, unit):
     lines = panels[{"macs": 0, "latency": 2}[cost]]
     expected = {"macs": 40.0, "latency": 40.0}[cost]
     assert lines["best"] == ([pytest.approx(expected)], [52.0])
-    assert lines["not beaten (Pareto front)"][0] == [pytest.approx(expected / 4)]
+    assert lines["Pareto front"][0] == [pytest.approx(expected / 4)]
     assert lines["scored"][0] == [pytest.approx(e.values[cost] / unit) for e in ledger]
 
 
-def test_scores_are_across_and_retrained_rates_up():
+def test_scores_are_across_and_retrained_metrics_up():
     table = [{"arch": "nano:r", "supernet": 30.0, "retrained": 50.0}]
     (points,) = figure(plots.agreement, table, [network("r")], plots.looks([network("r")]), "mAP")
     assert list(points.values()) == [([30.0], [50.0])]

@@ -3,7 +3,7 @@
 import pytest
 from small_run import entry, network, run_of
 
-from nasgait.report import formatting
+from nasgait.report import description, formatting
 
 
 @pytest.mark.parametrize(
@@ -23,14 +23,14 @@ from nasgait.report import formatting
     ],
 )
 def test_budget(limits, text):
-    assert formatting.budget(run_of(results={"budget": limits})) == text
+    assert description.budget(run_of(results={"budget": limits})) == text
 
 
 def test_before_the_comparison_the_limits_are_those_of_the_settings():
     search = {"max_macs": 40_000_000.0, "max_params": None, "max_latency": 0.02}
-    assert formatting.limits_of(run_of(config={"search": search})) == {"macs": 4e7, "latency": 0.02}
+    assert run_of(config={"search": search}).limits == {"macs": 4e7, "latency": 0.02}
     found = run_of(config={"search": search}, results={"budget": {"macs": 3e7}})
-    assert formatting.limits_of(found) == {"macs": 3e7}
+    assert found.limits == {"macs": 3e7}
 
 
 @pytest.mark.parametrize(
@@ -74,11 +74,11 @@ def test_durations_change_their_units_where_they_should(seconds, text):
     assert formatting.duration(seconds) == text
 
 
-def test_the_spread_goes_from_the_worst_to_the_best_seed():
-    assert formatting.spread([62.36, 58.04, 60.0]) == "58.0 to 62.4"
-    assert formatting.spread([None, 58.0, 62.0]) == "58.0 to 62.0"
-    assert formatting.spread([60.0, 60.0]) == "60.0 to 60.0"
-    assert formatting.spread([]) is None
+def test_the_range_goes_from_the_worst_to_the_best_seed():
+    assert formatting.seed_range([62.36, 58.04, 60.0]) == "58.0 to 62.4"
+    assert formatting.seed_range([None, 58.0, 62.0]) == "58.0 to 62.0"
+    assert formatting.seed_range([60.0, 60.0]) == "60.0 to 60.0"
+    assert formatting.seed_range([]) is None
 
 
 def test_one_and_many():
@@ -87,17 +87,17 @@ def test_one_and_many():
 
 
 def test_a_shape_is_frames_height_width():
-    assert formatting.shape({"frames": 30, "size": [64, 44]}) == "30 × 64 × 44"
-    assert formatting.shape({"frames": None, "size": [64, 44]}) == "–"
-    assert formatting.shape({"frames": 30}) == "–"
+    assert formatting.input_shape({"frames": 30, "size": [64, 44]}) == "30 × 64 × 44"
+    assert formatting.input_shape({"frames": None, "size": [64, 44]}) == "–"
+    assert formatting.input_shape({"frames": 30}) == "–"
 
 
 def test_macs_of_different_inputs_are_not_told_as_of_one():
     same, other = network("a"), network("b", frames=30)
     one = "MACs are those of one sequence of 16 × 32 × 22 (frames × height × width)"
     several = "MACs are those of one sequence at the network's own input size"
-    assert formatting.costed([same, network("c"), network("d", frames=None)]) == one
-    assert formatting.costed([same, other]) == formatting.costed([]) == several
+    assert description.macs_input([same, network("c"), network("d", frames=None)]) == one
+    assert description.macs_input([same, other]) == description.macs_input([]) == several
 
 
 def final(seed, **evaluation):
@@ -105,19 +105,19 @@ def final(seed, **evaluation):
     return {"seed": seed, "evaluation": {**usual, **evaluation}}
 
 
-def judged(*finals, **parts):
-    return formatting.judged(run_of(networks=(network("a", finals=finals),), **parts))
+def evaluated(*results, **parts):
+    return description.evaluation(run_of(networks=(network("a", results=results),), **parts))
 
 
-def test_how_networks_were_judged():
-    assert judged(final(0)) == (
+def test_how_networks_were_evaluated():
+    assert evaluated(final(0)) == (
         "leave-one-out: each test sequence is a probe against all others of its gallery of 50 "
         "identities; Euclidean distance, mean over parts; all frames of each sequence; "
         "one seed (0)"
     )
-    assert judged(final(16, gallery_ids=None, metric="cos", max_frames=100), final(9)) == (
+    assert evaluated(final(16, gallery_ids=None, metric="cos", max_frames=100), final(9)) == (
         "leave-one-out: each test sequence is a probe against all others of the test identities; "
-        "Euclidean or cosine distance, as each network is set, mean over parts; "
+        "Euclidean or cosine distance, as set for each network, mean over parts; "
         "at most 100 frames of each sequence; seeds 9, 16"
     )
 
@@ -132,36 +132,36 @@ def test_how_networks_were_judged():
         ),
         (
             {"protocol": "grew", "truth": "labels.csv"},
-            "GREW: each unlabelled probe against the whole gallery, scored by the labels given; ",
+            "GREW: each unlabelled probe against the whole gallery, scored by the given labels; ",
         ),
         ({"protocol": None}, "protocol not recorded; "),
     ],
 )
 def test_every_protocol_has_its_sentence(evaluation, text):
-    assert judged(final(0, **evaluation)).startswith(text)
+    assert evaluated(final(0, **evaluation)).startswith(text)
 
 
 def test_what_no_network_noted_comes_from_the_settings_or_is_not_recorded():
     nothing = "protocol not recorded; distance not recorded, mean over parts; all frames of each"
-    assert formatting.judged(run_of()).startswith(nothing)
+    assert description.evaluation(run_of()).startswith(nothing)
     settings = {"evaluation": {"protocol": "gait3d", "metric": "cos", "max_frames": 60}}
-    assert formatting.judged(run_of(config=settings)) == (
+    assert description.evaluation(run_of(config=settings)) == (
         "protocol gait3d; cosine distance, mean over parts; at most 60 frames of each sequence"
     )
-    assert formatting.judged(run_of(results={"protocol": "hid"})).startswith("protocol hid; ")
+    assert description.evaluation(run_of(results={"protocol": "hid"})).startswith("protocol hid; ")
 
 
 def test_how_the_search_scored():
     search = {"calibration": {"sequences": 128}, "max_sequences": 500, "max_frames": 40}
-    assert formatting.scored(run_of(config={"search": search})) == (
-        "leave-one-out mAP on search-val identities, which are no test identities, with the "
-        "supernet's shared weights; BatchNorm recalibrated on 128 training sequences; "
+    assert description.scoring(run_of(config={"search": search})) == (
+        "leave-one-out mAP on the search-val identities, none of which is a test identity, with "
+        "the supernet's shared weights; BatchNorm recalibrated on 128 training sequences; "
         "at most 500 sequences; at most 40 frames of each sequence"
     )
     search = {"calibration": {"sequences": 0}, "objectives": ["macs", "rank1", "map"]}
-    assert formatting.scored(run_of(config={"search": search})) == (
-        "leave-one-out rank-1 on search-val identities, which are no test identities, with the "
-        "supernet's shared weights; all frames of each sequence"
+    assert description.scoring(run_of(config={"search": search})) == (
+        "leave-one-out rank-1 on the search-val identities, none of which is a test identity, with "
+        "the supernet's shared weights; all frames of each sequence"
     )
 
 
@@ -169,13 +169,13 @@ def test_how_the_search_scored():
 def test_a_search_ended_early_when_it_scored_fewer_than_asked_for(scored, early):
     ledger = tuple(entry((i,)) for i in range(scored))
     config = {"search": {"population": 4, "max_epochs": 2}}
-    said = formatting.ended_early(run_of(config=config, ledger=ledger, front=()))
-    assert ("ended before the 12 scores asked for" in said) == early
-    assert formatting.ended_early(run_of(config=config, ledger=ledger)) == "", "it still goes on"
+    said = description.early_end(run_of(config=config, ledger=ledger, front=()))
+    assert ("ended before 12 architectures were scored" in said) == early
+    assert description.early_end(run_of(config=config, ledger=ledger)) == "", "it is not finished"
 
 
 @pytest.mark.parametrize(
-    ("objectives", "rate", "goals", "sides"),
+    ("objectives", "metric", "front", "sides"),
     [
         (None, "map", "mAP, MACs and params", (("map",), ("macs", "params"))),
         (["rank1"], "rank1", "rank-1, MACs and params", (("rank1",), ("macs", "params"))),
@@ -188,11 +188,11 @@ def test_a_search_ended_early_when_it_scored_fewer_than_asked_for(scored, early)
         ),
     ],
 )
-def test_what_the_front_is_over(objectives, rate, goals, sides):
+def test_what_the_front_is_over(objectives, metric, front, sides):
     run = run_of(config={"search": {"objectives": objectives}})
-    assert formatting.objective(run) == rate
-    assert formatting.goals(run) == goals
-    assert formatting.objectives(run) == sides
+    assert run.metric == metric
+    assert description.front(run) == front
+    assert description.front_objectives(run) == sides
 
 
 def test_the_study_as_aligned_text():

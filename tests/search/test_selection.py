@@ -92,14 +92,16 @@ def test_objectives_are_minimised():
     assert objectives.vectors([entry]) == [(7, -2.0, -3.0)]
 
 
-def test_covers_no_less_than_pymoos_search_at_equal_evaluations():
-    """The study of ``tools/search_study.py`` in small; there with a hundred seeds."""
-    path = Path(__file__).resolve().parents[2] / "tools" / "search_study.py"
+def test_covers_no_less_than_pymoos_search_at_equal_evaluations(monkeypatch):
+    """The study of ``tools/studies/search.py`` in small; there with a hundred seeds."""
+    path = Path(__file__).resolve().parents[2] / "tools" / "studies" / "search.py"
+    monkeypatch.syspath_prepend(path.parent)
     spec = importlib.util.spec_from_file_location("search_study", path)
     study = sys.modules["search_study"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(study)
-    arms = (study.ours, study.ARMS["pymoo, whole numbers"], study.ARMS["pymoo, choices"])
-    for make in (lambda seed: study.zdt("zdt1"), lambda seed: study.table(seed, 3)):
+    problems = importlib.import_module("problems")
+    arms = (study.run_ours, study.ARMS["pymoo, integers"], study.ARMS["pymoo, choices"])
+    for make in (lambda seed: problems.zdt("zdt1"), lambda seed: problems.table(seed, 3)):
         found = np.array([[arm(make(seed), 40, 10, seed) for arm in arms] for seed in range(16)])
         ours, *pymoos = found.mean(0)
         assert ours >= max(pymoos), found.mean(0)

@@ -2,14 +2,14 @@
 
 A form maps x [n, c, s, h, w] and weight [out, c, t, kh, kw] to [n, out, s, h, w], same padding:
 
-- ``conv3d``: channels outermost;
-- ``conv3d_last``: channels innermost;
+- ``conv3d``: contiguous, channels outermost;
+- ``conv3d_last``: channels last, innermost;
 - ``view_2d``: channels innermost, as a 2-D convolution of frames (kernel 1 x k x k) or over frames
-  and pixels (t x 1 x 1), at no cost;
+  and pixels (t x 1 x 1), without a copy;
 - ``matmul``: 1 x 1 x 1 as a product of matrices;
 - ``frames_as_channels``: the frames under the kernel laid side by side as channels, then in 2-D;
-- ``nasgait``: as the project's own layer computes it, where the input has one channel;
-- ``unfold``: what lies under the kernel as the rows of a matrix, of one input channel.
+- ``nasgait``: the project's own layer, where the input has one channel;
+- ``unfold``: the pixels under the kernel as rows of a matrix, for one input channel.
 """
 
 import time
@@ -51,7 +51,7 @@ class Shape:
         return positions * self.channels * self.out * t * kh * kw
 
     def bytes(self, itemsize: int, sequences: int) -> int:
-        """Least traffic of a pass: input and output once."""
+        """Least memory traffic of a pass: input and output once."""
         positions = sequences * self.frames * self.height * self.width
         return positions * (self.channels + self.out) * itemsize
 
@@ -61,7 +61,7 @@ class Shape:
 
 
 def shapes(names: tuple[str, ...]) -> list[Shape]:
-    """The convolutions with stride 1 of all choices of these spaces, those that move most first."""
+    """The stride-1 convolutions of these spaces, in order of memory traffic, most first."""
     found: set[Shape] = set()
 
     def note(conv: nn.Conv3d, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -131,7 +131,7 @@ def unfold(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def forms(shape: Shape) -> dict[str, tuple[Form, torch.memory_format]]:
-    """The ways to compute a shape, and how their inputs lie in memory."""
+    """The forms that can compute a shape, each with the memory format of its inputs."""
     last = torch.channels_last_3d
     found: dict[str, tuple[Form, torch.memory_format]] = {
         "conv3d": (conv3d, torch.contiguous_format),
@@ -179,7 +179,7 @@ def passes(form: Form, x: Tensor, weight: Tensor, dy: Tensor) -> Iterator[tuple[
 
 
 class Reference:
-    """Each pass of a shape in float64, of one sequence of numbers of the lower type."""
+    """Each pass of a shape in float64, for one sequence rounded to the lower type."""
 
     def __init__(self, shape: Shape, dtype: torch.dtype, device: torch.device) -> None:
         self.inputs = operands(shape, 1, dtype, torch.channels_last_3d, device)
@@ -200,7 +200,7 @@ class Reference:
 
 @contextmanager
 def cudnn_autotune(on: bool) -> Iterator[None]:
-    """Whether cuDNN tries its algorithms for each new shape."""
+    """Set whether cuDNN tries all its algorithms for each new shape."""
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = on
     try:
@@ -210,7 +210,7 @@ def cudnn_autotune(on: bool) -> Iterator[None]:
 
 
 def measured_convolutions(task: Task) -> dict[str, Any]:
-    """A row for each shape, form and type, and the shapes that time did not allow."""
+    """A row for each shape, form and type, and the shapes that there was no time for."""
     spaces = ("nano",) if task.small else ("sposgait-large", "sposgait-small")
     sequences = 2 if task.small else SEQUENCES
     peaks = {name: task.limits[f"{name}_flops"] for name in DTYPES}

@@ -1,4 +1,4 @@
-"""Silhouettes to measure on: figures of chance, in a store."""
+"""A store of random moving bars to measure on."""
 
 from pathlib import Path
 
@@ -11,10 +11,10 @@ SIDE = 64
 
 
 def make_store(path: Path, ids: int, seqs: int, frames: tuple[int, int]) -> GaitStore:
-    """A store of moving bars, each identity of a width of its own; half of them train.
+    """A store of moving bars, a width for each identity; half of the identities train.
 
     Args:
-        path: where it is made.
+        path: folder of the store.
         ids, seqs: identities, and sequences of each.
         frames: fewest and most frames of a sequence.
     """

@@ -1,4 +1,4 @@
-"""What stands between convolutions: BatchNorm, ReLU, sums and maxima, which move memory only.
+"""The operations between convolutions: BatchNorm, ReLU, sums and maxima, bound by memory traffic.
 
 ``BatchNorm of images`` views channels-last clips [n, c, s, h, w] as images [n * s, c, h, w], for
 which torch has faster kernels.

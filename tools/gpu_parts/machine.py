@@ -1,4 +1,4 @@
-"""What the machine is and what it reaches at most: versions, matrix products, copies."""
+"""The machine and its limits: versions, speed of matrix products and of copies."""
 
 import os
 import platform
@@ -11,19 +11,19 @@ from typing import Any
 import torch
 
 BROKEN_TORCH = (2, 9)
-"""Its bundled cuDNN has slow, fat and wrong bfloat16 3-D convolutions (pytorch issues 166122,
-166643 and 163539)."""
+"""The bfloat16 3-D convolutions of its cuDNN are slow, need much memory and are wrong (pytorch
+issues 166122, 166643 and 163539)."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a part of the check is given."""
+    """What each part of the check gets."""
 
     device: torch.device
     small: bool
     """Sizes that a CPU computes in seconds, to try the check itself."""
     deadline: float
-    """``time.monotonic`` at which the part should have stopped starting new measurements."""
+    """``time.monotonic`` after which the part starts no new measurement."""
     limits: dict[str, float]
     """What :func:`measured_limits` found; empty for that part itself."""
     networks: tuple[str, ...] = ()
@@ -97,7 +97,7 @@ def describe(device: torch.device) -> dict[str, Any]:
 
 
 def measured_limits(task: Task) -> dict[str, Any]:
-    """Peaks that the shares elsewhere are shares of: FLOP/s of each type, bytes/s of a copy."""
+    """Measure the peaks behind all shares: FLOP/s of each type, bytes/s of a copy."""
     device = task.device
     size = 512 if task.small else 8192
     found: dict[str, Any] = describe(device)
@@ -135,5 +135,5 @@ def host_copies(device: torch.device) -> dict[str, float]:
 
 
 def table(found: dict[str, Any]) -> list[str]:
-    """A line for each figure."""
+    """A line for each measurement."""
     return [f"{key:32}{value}" for key, value in found.items()]

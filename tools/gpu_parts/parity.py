@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from benchmarks.common import population
 from torch import Tensor
 
 from gpu_parts.data import make_store
 from gpu_parts.machine import Task
-from gpu_parts.scoring import population, scorer_of
+from gpu_parts.scoring import scorer_of
 from nasgait.baselines import registry
 from nasgait.config.schema import AugmentConfig, BatchConfig, LossConfig, TrainConfig
 from nasgait.config.schema.training import CrossEntropyConfig, ScheduleConfig
@@ -29,13 +30,13 @@ CLASSES, FRAMES = 5, 7
 BOUNDS = {"float32": 1e-4, "bfloat16": 5e-2, "float16": 1e-2}
 """Largest relative error (of the norm) that embeddings may have against float64."""
 GRADIENT_BOUND = 1e-8
-"""Of float64 gradients, the whole network's together.  In float32 a maximum or a margin may fall
-to the other side by rounding, which moves a whole gradient: those errors are told, not judged."""
+"""For the whole gradient in float64.  In float32, rounding may move a maximum or a margin to the
+other side, which changes a whole gradient: those errors are reported, without a bound."""
 LENGTHS = (FRAMES, 5, 4, 3)
 
 
 def network(name: str) -> GaitNetwork:
-    """A hand-designed network by name, or the path of middle choices of a space."""
+    """A hand-designed network by name, or the subnet of a space's middle choices."""
     torch.manual_seed(0)
     if name in registry.names():
         return registry.build(name, CLASSES)
@@ -44,10 +45,10 @@ def network(name: str) -> GaitNetwork:
 
 
 def measured_parity(task: Task) -> dict[str, Any]:
-    """Errors of every network, the order of scores, and a resumed training's bytes."""
+    """Errors of every network, agreement of scores, and the bytes of a resumed training."""
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
-    # Narrow ones first, so that each family has been seen when time is short.
+    # Narrow ones first, so that every family is covered when time is short.
     names = sorted([*registry.names(), *space_names()], key=lambda name: "nano" not in name)
     if task.small:
         names = [name for name in names if "nano" in name]
@@ -76,7 +77,7 @@ def measured_parity(task: Task) -> dict[str, Any]:
 def compared(name: str, task: Task) -> dict[str, float]:
     """Errors of one network on the device against float64 on the CPU."""
     model = network(name)
-    # Shades of grey: of black and white pixels many maxima are ties, which rounding decides.
+    # Shades of grey: with black and white pixels many maxima are ties, which rounding decides.
     x = torch.rand(4, FRAMES, *model.size, generator=torch.Generator().manual_seed(1)).double()
     found: dict[str, float] = {}
     wide = copy.deepcopy(model).double()
@@ -129,7 +130,7 @@ def scores(task: Task, store: GaitStore) -> dict[str, Any]:
     cpu = torch.device("cpu")
     for precision in ("float32", "bfloat16"):
         sides = [
-            {arch: rates["map"] for arch, rates, _ in scorer.score_all(archs)}
+            {arch: metrics["map"] for arch, metrics, _ in scorer.score_all(archs)}
             for scorer in (
                 scorer_of(space, store, cpu, "float32", 8),
                 scorer_of(space, store, task.device, precision, 8),
@@ -144,7 +145,7 @@ def scores(task: Task, store: GaitStore) -> dict[str, Any]:
 
 
 def resumed(task: Task, store: GaitStore) -> dict[str, Any]:
-    """Whether an interrupted training ends with the bytes of an undisturbed one."""
+    """Whether an interrupted training ends with the same bytes as an uninterrupted one."""
     found: dict[str, Any] = {}
     for strict in (False, True):
         torch.use_deterministic_algorithms(strict)
@@ -158,7 +159,7 @@ def resumed(task: Task, store: GaitStore) -> dict[str, Any]:
 
 
 def trained(task: Task, store: GaitStore, stops: tuple[int, ...]) -> dict[str, Tensor]:
-    """The weights of a nano training that was stopped at these steps."""
+    """The weights of a nano training that was stopped and resumed at these steps."""
     space = load_space("nano")
     recipe = TrainConfig(
         steps=stops[-1],
@@ -175,14 +176,14 @@ def trained(task: Task, store: GaitStore, stops: tuple[int, ...]) -> dict[str, T
             training = Training(model, recipe, World(0, 1, task.device))
             loader = TrainLoader(store, indices, recipe.batch, recipe.augment, space.size, seed=0)
             stream = loader.stream
-            # Killed at a stop: the loader has no more batches, as the last checkpoint is written.
+            # Interrupted at a stop: batches end just after a checkpoint is written.
             loader.stream = lambda start, _, stop=stop, stream=stream: stream(start, stop)
             fit(training, loader, Path(out), resume=True)
     return {key: value.cpu() for key, value in model.state_dict().items()}
 
 
 def faults(found: dict[str, Any]) -> list[str]:
-    """What is beyond its bound or failed."""
+    """Networks that failed, and errors beyond their bounds."""
     bad = []
     for name, row in found["networks"].items():
         if "failed" in row:
@@ -200,7 +201,7 @@ def faults(found: dict[str, Any]) -> list[str]:
 
 
 def table(found: dict[str, Any]) -> list[str]:
-    """The largest error of each kind, what is beyond its bound, and the rest."""
+    """The largest error of each kind, errors beyond their bounds, and the rest."""
     kinds: dict[str, float] = {}
     for row in found["networks"].values():
         for key, value in row.items():

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from benchmarks.common import population
 
 from gpu_parts.data import make_store
 from gpu_parts.machine import Task, milliseconds, synchronise
 from nasgait.config.schema import CalibrationConfig, DataConfig, ExperimentConfig, SearchConfig
-from nasgait.core.rng import generator
 from nasgait.data.split import split_as
 from nasgait.data.store import GaitStore
 from nasgait.evaluation.distance import blocks
@@ -41,7 +41,7 @@ def measured_scoring(task: Task) -> dict[str, Any]:
 def scorer_of(
     space: SearchSpace, store: GaitStore, device: torch.device, precision: str, calibrate: int
 ) -> Scorer:
-    """A scorer of a supernet of random weights."""
+    """A scorer of a supernet with random weights."""
     torch.manual_seed(0)
     weights = Weights(space.supernet().state_dict(), space, "")
     data = DataConfig(store=str(store.path), search_val=10 if len(store) > 100 else 2)
@@ -50,14 +50,6 @@ def scorer_of(
     )
     config = ExperimentConfig(name="gpu-check", data=data, space=space.name, search=search)
     return Scorer(config, weights, store, split_as(store, data), device)
-
-
-def population(space: SearchSpace, count: int) -> list[tuple[int, ...]]:
-    """Random architectures, each once."""
-    rng, chosen = generator(0, "population"), set()
-    while len(chosen) < min(count, space.paths):
-        chosen.add(space.sample(rng).choices)
-    return sorted(chosen)
 
 
 def scored(task: Task, store: GaitStore) -> dict[str, Any]:
@@ -145,5 +137,5 @@ def ranked(task: Task) -> dict[str, Any]:
 
 
 def table(found: dict[str, Any]) -> list[str]:
-    """A line for each figure."""
+    """A line for each measurement."""
     return [f"{part}: {row}" for part, row in found.items()]

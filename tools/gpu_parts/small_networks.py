@@ -1,7 +1,8 @@
-"""Small networks, whose kernels are shorter than their launches: CUDA graphs and streams.
+"""Small networks, whose kernels take less time than their launches: CUDA graphs and streams.
 
-One architecture of ``nano`` trains on frames that lie on the device.  Its step reads nothing back,
-so that it can be captured: batch-all triplets of P x K samples stand at places that are known.
+One architecture of ``nano`` trains on frames that are already on the device.  Its step copies
+nothing back to the host, so that it can be captured: in a batch of P x K samples the places of all
+triplets are known in advance.
 """
 
 import time
@@ -42,7 +43,7 @@ class SmallTraining:
         self.other = (owner[:, None] != owner).to(self.device)
 
     def step(self) -> None:
-        """One optimisation step on the chosen clips; nothing is read back."""
+        """One optimisation step on the chosen clips; nothing is copied to the host."""
         silhouettes = self.frames[self.chosen].float() / 255
         with torch.autocast(
             self.device.type, self.precision, self.precision is not None, cache_enabled=False
@@ -55,7 +56,7 @@ class SmallTraining:
         self.loss.copy_(loss.detach())
 
     def triplets(self, embeddings: Tensor) -> Tensor:
-        """The batch-all triplet loss, without looking for the pairs."""
+        """The batch-all triplet loss, without searching for the pairs."""
         distance = pairwise(embeddings.float().permute(2, 0, 1))
         near = distance.gather(2, self.positive.expand(len(distance), -1, -1))
         losses = F.relu(near[..., None] - distance[:, :, None] + MARGIN) * self.other[:, None]
@@ -97,7 +98,7 @@ def measured_small_networks(task: Task) -> dict[str, Any]:
         found["triplet_gap"] = training.check()
         for _ in range(3):
             training.step()
-        found[f"{name}, eager"] = rate(training.step, steps)
+        found[f"{name}, eager"] = speed(training.step, steps)
         if device.type == "cuda":
             for copies in COPIES:
                 if not task.time_left():
@@ -107,8 +108,8 @@ def measured_small_networks(task: Task) -> dict[str, Any]:
     return found
 
 
-def rate(step: Callable[[], None], steps: int) -> dict[str, float]:
-    """Steps per second, and trainings per minute of so many steps."""
+def speed(step: Callable[[], None], steps: int) -> dict[str, float]:
+    """Steps per second, and whole trainings per minute."""
     synchronise()
     began = time.perf_counter()
     for _ in range(steps):
@@ -142,7 +143,7 @@ def side_by_side(
 
 
 def table(found: dict[str, Any]) -> list[str]:
-    """A line for each way."""
+    """A line for each way to train."""
     return [
         f"{name:24}{row['steps_per_second']:10.0f} steps/s{row['trainings_per_minute']:10.1f} "
         "trainings a minute"

@@ -1,4 +1,4 @@
-"""The whole supernet step with its loader, beside the plain way, in turn in one process."""
+"""The whole supernet step with its loader, in turn with the plain way, in one process."""
 
 import contextlib
 import statistics
@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from benchmarks.plain import make_plain
 from torch import Tensor, nn
 
 from gpu_parts.data import make_store
 from gpu_parts.machine import Task, synchronise
-from gpu_parts.plain import PlainBatches, plainly
+from gpu_parts.plain_loader import PlainBatches
 from nasgait.config.schema import AugmentConfig, BatchConfig, TrainConfig
 from nasgait.core.distributed import World
 from nasgait.core.memory import peak_memory
@@ -28,12 +29,12 @@ from search_spaces.space import SearchSpace
 from supernet.network import path_at
 
 PATHS = 4
-"""Paths that the timed steps take in turn; each was taken before the clock starts."""
+"""Paths that the timed steps take in turn; each also runs once before timing starts."""
 AUGMENT = AugmentConfig(flip=0.5, rotate=0.5)
 
 
 def measured_steps(task: Task) -> dict[str, Any]:
-    """Each space's step: as it is, with other switches, and the plain way."""
+    """Each space's step: as it is, autotuned, and the plain way."""
     names = ("nano",) if task.small else ("sposgait-large", "sposgait-small")
     ids, frames = (4, (16, 20)) if task.small else (80, (40, 60))
     with tempfile.TemporaryDirectory() as folder:
@@ -58,7 +59,7 @@ class Bench:
         }
 
     def run(self) -> dict[str, Any]:
-        """A row for each side; floors and shares of the machine beside them."""
+        """A row for each side, with its share of the machine's limits."""
         floor = self.floor()
         found: dict[str, Any] = {"sequences": self.batch.ids * self.batch.seqs, "floor": floor}
         rows: dict[str, Any] = {}
@@ -76,7 +77,7 @@ class Bench:
         return found | {"sides": rows}
 
     def side(self, name: str) -> dict[str, Any]:
-        """Times of one side: with its loader, and on a batch that is on the device already."""
+        """Times of one side: with its loader, and with a batch that is already on the device."""
         precision, autotune = self.sides[name]
         device = self.task.device
         if device.type == "cuda":
@@ -86,7 +87,7 @@ class Bench:
         model = self.space.supernet()
         recipe = TrainConfig(batch=self.batch, precision=precision, augment=AUGMENT)
         if name == "plain":
-            plainly(model)
+            make_plain(model)
             recipe = replace(recipe, channels_last=False)
         training = Training(model, recipe, World(0, 1, device))
         model.train()
@@ -155,7 +156,7 @@ class Bench:
         return found
 
     def floor(self) -> dict[str, float]:
-        """The least time of a step, over the paths: arithmetic and traffic of convolutions."""
+        """The least time of a step, mean over the paths: arithmetic and traffic of convolutions."""
         limits, found = self.task.limits, []
         for path in self.paths:
             found.append(convolution_floor(self.space, path, len(self), limits))
@@ -189,7 +190,7 @@ def convolution_floor(
 
 
 def waits(step: Callable[[], Any]) -> dict[str, int]:
-    """How often a step makes the host wait for the device, by what asked for it."""
+    """How often a step makes the host wait for the device, by place in the code."""
     torch.cuda.set_sync_debug_mode("warn")
     try:
         with warnings.catch_warnings(record=True) as caught:
@@ -250,7 +251,7 @@ def operations(seen: Any) -> list[dict[str, Any]]:
 
 
 def table(found: dict[str, Any]) -> list[str]:
-    """A line for each side, and where the time of the fastest goes."""
+    """A line for each side, and the operations that take most time."""
     lines = []
     for space, rows in found.items():
         floor = rows["floor"]

@@ -1,11 +1,11 @@
-"""The same search in one process and by workers on Ray, at equal total threads.
+"""Time a search in one process, and by workers on Ray with the same total number of threads.
 
-Both sides are ``nasgait search`` commands over the same supernet (random weights: only the time
-counts), store and seed, run in turn; the times are those of the whole commands, with the start of
-Python, of Ray and of the workers.  The scores of both are compared: scorers with different
-numbers of threads round differently, so small gaps are no fault.
+Both sides are ``nasgait search`` commands with the same supernet (random weights: only time
+matters), store and seed, run in turn.  The times are those of the whole commands, the start of
+Python, Ray and the workers included.  The scores of both are compared as well: scorers with
+different numbers of threads round differently, so small gaps are expected.
 
-    python tools/bench_ray.py --store data/wild-mini --population 50 --max-epochs 1
+    python tools/benchmarks/ray_search.py --store data/wild-mini --population 50 --max-epochs 1
 """
 
 import argparse
@@ -92,7 +92,7 @@ def agreement(local: Path, ray: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Print the figures as JSON."""
+    """Print the measurements as JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--space", default="sposgait-small")
     parser.add_argument("--store", default="data/wild-mini")
@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=60, help="frames used of each sequence")
     parser.add_argument("--calibrate", type=int, default=16, help="calibration sequences")
     parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
-    parser.add_argument("--threads", type=int, default=2, help="in all, on either side")
+    parser.add_argument("--threads", type=int, default=2, help="total, on each side")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=1)
     args = parser.parse_args()

@@ -1,71 +1,34 @@
 """A supernet training step: plain torch in float32 against nasgait in bfloat16 channels-last.
 
 Both sides train the same space with the same weights, batch, paths, loss, optimizer and number
-of threads.  The plain side is what torch gives by itself: its own Conv3d, BatchNorm3d and
-max_pool3d, float32, contiguous, memory as the C library hands it out.  Each round is a fresh
-process for each side, in turn, so that a machine whose speed drifts treats both alike; the ratio
-is that of the medians of each round.
+of threads.  The plain side is plain torch: its own Conv3d, BatchNorm3d and max_pool3d, float32,
+contiguous, memory as the C library allocates it.  The sides take turns, each in a fresh process, so
+that a machine whose speed drifts treats both alike; a ratio compares the medians of one round.
 
-    python tools/bench_step.py --space nano --rounds 5 --threads 2
+    python tools/benchmarks/step.py --space nano --rounds 5 --threads 2
 """
 
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import time
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from common import run_alone, speed_up
+from plain import make_plain
 
 from nasgait.config.schema import LossConfig, OptimizerConfig
 from nasgait.core.memory import keep_freed_memory
 from nasgait.core.precision import autocast
-from nasgait.nn import blocks
 from nasgait.nn.losses import GaitLoss
-from nasgait.nn.memory_format import to_channels_first, to_channels_last
-from nasgait.nn.norm import BatchNorm
+from nasgait.nn.memory_format import to_channels_last
 from nasgait.training.optim import build_optimizer
 from search_spaces import load_space
-from search_spaces.network import ChoiceUnit, Clip
 from supernet.network import path_at
 
 WARM_UP = 3
-
-
-class PlainNorm(nn.BatchNorm3d):
-    """torch's own, called as ours is."""
-
-    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Normalise; nothing is padded here."""
-        return super().forward(x)
-
-
-class PlainUnit(ChoiceUnit):
-    """A unit whose ReLU and pooling are torch's own, in the published order."""
-
-    def forward(self, clip: Clip, choice: int) -> Clip:
-        """Run the block of this choice and what follows it."""
-        x, valid, stage_input, _ = clip
-        stage_input = x if self.opens else stage_input
-        x = self.options[str(choice)](x, valid)
-        if self.shortcut is not None:
-            x, stage_input = x + self.shortcut(stage_input, valid), None
-        x = F.relu(x) if self.relu else x
-        x = F.max_pool3d(x, (1, 2, 2)) if self.pool else x
-        if self.aggregation is not None:
-            x, valid = self.aggregation(x, valid)
-        return Clip(x, valid, stage_input)
-
-
-PLAIN: dict[type, type] = {
-    BatchNorm: PlainNorm,
-    blocks.Conv3d: nn.Conv3d,
-    ChoiceUnit: PlainUnit,
-}
 
 
 def step_times(args: argparse.Namespace) -> list[float]:
@@ -75,9 +38,7 @@ def step_times(args: argparse.Namespace) -> list[float]:
     space = load_space(args.space)
     model = space.supernet()
     if args.side == "plain":
-        for module in model.modules():
-            module.__class__ = PLAIN.get(type(module), type(module))
-        to_channels_first(model)
+        make_plain(model)
     else:
         keep_freed_memory()
         to_channels_last(model)
@@ -105,10 +66,8 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
     medians: dict[str, list[float]] = {"plain": [], "nasgait": []}
     for _ in range(args.rounds):
         for side, found in medians.items():
-            command = [sys.executable, __file__, *sys.argv[1:], "--side", side]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            found.append(statistics.median(json.loads(done.stdout)))
-    ratios = [a / b for a, b in zip(*medians.values(), strict=True)]
+            times = run_alone(__file__, [*sys.argv[1:], "--side", side])
+            found.append(statistics.median(times))
     return {
         "space": args.space,
         "sequences": args.ids * args.seqs,
@@ -117,8 +76,7 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
         "steps": args.steps,
         "plain_float32_seconds": statistics.median(medians["plain"]),
         "nasgait_bfloat16_seconds": statistics.median(medians["nasgait"]),
-        "ratio": statistics.median(ratios),
-        "ratios": [round(ratio, 2) for ratio in ratios],
+        **speed_up(*medians.values()),
     }
 
 
@@ -129,12 +87,12 @@ def main() -> None:
     parser.add_argument("--ids", type=int, default=8)
     parser.add_argument("--seqs", type=int, default=4)
     parser.add_argument("--frames", type=int, help="default: the space's own")
-    parser.add_argument("--steps", type=int, default=15, help="timed steps of a side in a round")
+    parser.add_argument("--steps", type=int, default=15, help="timed steps of each side in a round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--side", choices=("plain", "nasgait"), help=argparse.SUPPRESS)
     args = parser.parse_args()
-    print(json.dumps(step_times(args) if args.side else compare(args), indent=1))
+    print(json.dumps(step_times(args)) if args.side else json.dumps(compare(args), indent=1))
 
 
 if __name__ == "__main__":

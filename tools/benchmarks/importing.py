@@ -1,11 +1,11 @@
-"""Import of PNG frames: nasgait beside a plain loop that decodes with the same function.
+"""Time the import of PNG frames, beside a plain loop with the same decoder.
 
-    python tools/bench_import.py                    makes its own tree of 30,000 frames
-    python tools/bench_import.py --root grew_raw    an unpacked GREW tree
+    python tools/benchmarks/importing.py                    generates a tree of 30,000 frames
+    python tools/benchmarks/importing.py --root grew_raw    an unpacked GREW tree
 
-The plain side is what pretreatment scripts do: one process reads each PNG, decodes it with
-``cv2.imdecode`` and pickles each sequence.  Both sides write to the same disk and take turns;
-the median of the rounds is printed, and the median of the ratios within a round.
+The plain side does what pretreatment scripts do: one process decodes each PNG with ``cv2.imdecode``
+and pickles each sequence.  The sides take turns and write to the same disk; printed are the median
+over the rounds and the median of the ratios within a round.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from nasgait.data.store import GaitStore
 
 
 def plain_import(root: Path, out: Path) -> int:
-    """Import by a plain loop, a pickle for each sequence; the number of frames."""
+    """Import with a plain loop, a pickle for each sequence; returns the number of frames."""
     total = 0
     for raw in list_dataset("grew", root):
         frames = []
@@ -43,7 +43,7 @@ def plain_import(root: Path, out: Path) -> int:
 
 
 def make_tree(root: Path, sequences: int, length: int) -> None:
-    """Write ragged ellipses as a GREW training set."""
+    """Write noisy ellipses as a GREW training set."""
     rng = np.random.default_rng(0)
     for number in range(sequences):
         folder = root / "train" / f"{number // 6:05d}" / f"s{number}"
@@ -57,7 +57,7 @@ def make_tree(root: Path, sequences: int, length: int) -> None:
 
 
 def timed(action: Callable[[Path], int], scratch: Path) -> float:
-    """Seconds of one import into an empty folder, which is removed again."""
+    """Seconds of one import into an empty folder, which is then deleted."""
     out = scratch / "out"
     start = time.perf_counter()
     action(out)
@@ -69,7 +69,7 @@ def timed(action: Callable[[Path], int], scratch: Path) -> float:
 def main() -> None:
     """Run the comparison and print it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--root", type=Path, help="a GREW tree (default: one is made)")
+    parser.add_argument("--root", type=Path, help="a GREW tree (default: a generated one)")
     parser.add_argument("--rounds", type=int, default=5, help="(default: 5)")
     parser.add_argument("--workers", type=int, default=2, help="(default: 2)")
     args = parser.parse_args()
@@ -98,14 +98,14 @@ def main() -> None:
         print(f"{frames} frames, median of {args.rounds} rounds")
         plain = times["plain loop, pickles"]
         for name, seconds in times.items():
-            rate = frames / statistics.median(seconds)
+            speed = frames / statistics.median(seconds)
             ratio = statistics.median(p / s for p, s in zip(plain, seconds, strict=True))
-            print(f"{name:28s} {rate:9.0f} frames/s   x{ratio:.2f}")
+            print(f"{name:28s} {speed:9.0f} frames/s   x{ratio:.2f}")
         read_back(root, scratch / "read")
 
 
 def read_back(root: Path, out: Path) -> None:
-    """Print how fast clips of 30 frames come back from stores of 8 bits and of 1 bit."""
+    """Print how fast clips of 30 frames are read from stores of 8 bits and of 1 bit."""
     for bits in (8, 1):
         import_dataset("grew", root, out / str(bits), bits=bits, progress=False)
         store = GaitStore.open(out / str(bits))
@@ -115,8 +115,8 @@ def read_back(root: Path, out: Path) -> None:
             i = int(rng.integers(len(store)))
             length = min(30, store.sequences[i].length)
             count += len(store.read(i, np.arange(length)))
-        rate = count / (time.perf_counter() - start)
-        print(f"{f'reading clips, {bits} bit':28s} {rate:9.0f} frames/s")
+        speed = count / (time.perf_counter() - start)
+        print(f"{f'reading clips, {bits} bit':28s} {speed:9.0f} frames/s")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Measure the gates of the embedded dataset: is it a fair and useful exam for gait networks?
+"""Measure the gates of the embedded dataset: is it a fair and useful test of gait networks?
 
-    python tools/dataset_gates.py [--preset wild-mini] [--store DIR] [--steps 1000] [--seeds 2]
+    python tools/studies/dataset_gates.py [--preset wild-mini] [--store DIR] [--steps 1000]
+                                          [--seeds 2]
 
-All figures are rank-1 in percent, leave-one-out among the test identities in disjoint galleries
-of 20.  Measured are metadata alone (length, strides per second, area), the nearest mean
-silhouette, and a nano network trained on the train and search-val identities, once on ordered
+All results are rank-1 in percent, leave-one-out among the test identities in disjoint galleries
+of 20.  They come from metadata alone (length, strides per second, area), from the nearest mean
+silhouette, and from a nano network trained on the train and search-val identities, once on ordered
 and once on shuffled frames.  One JSON object on stdout; progress on stderr.
 """
 
@@ -85,19 +86,19 @@ def train(
     return model
 
 
-class Exam:
-    """The test sequences and the rates of embeddings on them."""
+class TestSet:
+    """The test sequences, and the metrics of embeddings on them."""
 
-    def __init__(self, store: GaitStore, parts: Split) -> None:
-        self.store, self.test = store, parts.test
-        rows = [store.sequences[i] for i in parts.test]
+    def __init__(self, store: GaitStore, subsets: Split) -> None:
+        self.store, self.test = store, subsets.test
+        rows = [store.sequences[i] for i in subsets.test]
         self.labels = [row.label for row in rows]
         self.types, self.views = [row.type for row in rows], [row.view for row in rows]
         self.kin = np.array([identity_of(label).kin for label in self.labels])
         self.pair = np.array([identity_of(label).number // 2 for label in self.labels])
 
-    def rates(self, embeddings: np.ndarray) -> dict[str, float]:
-        """Rank-1 and mAP over all, rank-1 of each kin, and of body twins against the twin alone."""
+    def metrics(self, embeddings: np.ndarray) -> dict[str, float]:
+        """Rank-1 and mAP of all, rank-1 of each kin, and of body twins against their twin alone."""
         known = (embeddings, self.labels, self.types, self.views)
         outcome = PROTOCOLS["leave-one-out"].evaluate(
             evaluation_set(*known, gallery_ids=GALLERY_IDS)
@@ -111,7 +112,7 @@ class Exam:
         return {name: round(100 * float(value), 2) for name, value in result.items()}
 
     def _pairs(self, embeddings: np.ndarray) -> float:
-        """Share of body twins' sequences nearest to one of their own, not of their twin's."""
+        """Share of body twins' sequences whose nearest is one of their own, not of their twin's."""
         labels = np.array(self.labels)
         hits = []
         for pair in np.unique(self.pair[self.kin == "body-twin"]):
@@ -122,9 +123,9 @@ class Exam:
         return float(np.concatenate(hits).mean())
 
 
-def mean_silhouettes(exam: Exam) -> np.ndarray:
-    """Embeddings [n, pixels, 1]: the mean frame of every test sequence at the network's input."""
-    means = [fit(exam.store[i][None], (64, 44))[0].mean(0).numpy().ravel() for i in exam.test]
+def mean_silhouettes(tested: TestSet) -> np.ndarray:
+    """Embeddings [n, pixels, 1]: the mean frame of every test sequence, at 64 x 44."""
+    means = [fit(tested.store[i][None], (64, 44))[0].mean(0).numpy().ravel() for i in tested.test]
     return np.stack(means)[:, :, None].astype(np.float32)
 
 
@@ -143,24 +144,24 @@ def metadata(store: GaitStore, preset: str, chosen: list[int]) -> np.ndarray:
     return np.log(np.array(rows))
 
 
-def classify_metadata(exam: Exam, preset: str, parts: Split) -> np.ndarray:
-    """Embed metadata by Fisher's discriminant, learnt on the train and search-val identities."""
-    members = parts.train + parts.search_val
-    known, asked = (metadata(exam.store, preset, chosen) for chosen in (members, exam.test))
-    labels = np.array([exam.store.sequences[i].label for i in members])
+def classify_metadata(tested: TestSet, preset: str, subsets: Split) -> np.ndarray:
+    """Embed metadata by Fisher's discriminant, fitted on the train and search-val identities."""
+    members = subsets.train + subsets.search_val
+    known, asked = (metadata(tested.store, preset, chosen) for chosen in (members, tested.test))
+    labels = np.array([tested.store.sequences[i].label for i in members])
     within = np.concatenate([known[labels == n] - known[labels == n].mean(0) for n in set(labels)])
     values, vectors = np.linalg.eigh(np.cov(within.T))
     means = np.stack([known[labels == n].mean(0) for n in set(labels)])
     white = vectors / np.sqrt(values)
-    # Weigh each direction by how far identities lie apart in it.
+    # Weight each direction by how far apart identities lie along it.
     apart, turn = np.linalg.eigh(np.cov((means @ white).T))
     return (asked @ white @ turn * np.sqrt(apart)).astype(np.float32)[:, :, None]
 
 
 def measure(store: GaitStore, preset: str, arch: str, steps: int, seeds: int) -> dict[str, object]:
-    """All figures of the card."""
-    parts = split(store, 0, 0)
-    exam, members = Exam(store, parts), parts.train + parts.search_val
+    """Measure everything that the dataset card reports."""
+    subsets = split(store, 0, 0)
+    tested, members = TestSet(store, subsets), subsets.train + subsets.search_val
     size = load_space("nano").size
     networks: dict[str, list[dict[str, float]]] = {}
     seconds = []
@@ -174,29 +175,29 @@ def measure(store: GaitStore, preset: str, arch: str, steps: int, seeds: int) ->
             if order == "ordered":
                 views = {"ordered frames": store} | views
             for name, seen in views.items():
-                found = embed(model, seen, exam.test, size, precision="bfloat16")  # type: ignore
-                networks.setdefault(f"trained {order}, {name}", []).append(exam.rates(found))
+                found = embed(model, seen, tested.test, size, precision="bfloat16")  # type: ignore
+                networks.setdefault(f"trained {order}, {name}", []).append(tested.metrics(found))
     return {
         "generator": VERSION, "preset": preset, "arch": arch, "steps": steps, "seeds": seeds,
         "gallery_ids": GALLERY_IDS, "threads": torch.get_num_threads(),
         "seconds": [round(s) for s in seconds],
-        "chance": chance(exam),
-        "metadata": exam.rates(classify_metadata(exam, preset, parts))["rank1"],
-        "mean silhouette": exam.rates(mean_silhouettes(exam))["rank1"],
+        "chance": chance(tested),
+        "metadata": tested.metrics(classify_metadata(tested, preset, subsets))["rank1"],
+        "mean silhouette": tested.metrics(mean_silhouettes(tested))["rank1"],
         "networks": networks,
     }  # fmt: skip
 
 
-def chance(exam: Exam) -> float:
+def chance(tested: TestSet) -> float:
     """Rank-1 of guessing, in percent."""
     return round(100 * 5 / (GALLERY_IDS * 6 - 1), 2)
 
 
 def main() -> None:
-    """Parse arguments, make the store if it is not there, print the figures."""
+    """Make the store if there is none, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--preset", choices=("wild-mini", "wild"), default="wild-mini")
-    parser.add_argument("--store", type=Path, help="made if it is not there")
+    parser.add_argument("--store", type=Path, help="made if it does not exist")
     parser.add_argument("--arch", default="nano:0-5-5-5")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--seeds", type=int, default=2)
@@ -207,8 +208,8 @@ def main() -> None:
         path = args.store or Path(spare) / "store"
         if not (path / "meta.json").exists():
             write_dataset(path, args.preset)
-        figures = measure(GaitStore.open(path), args.preset, args.arch, args.steps, args.seeds)
-    json.dump(figures, sys.stdout, indent=1)
+        results = measure(GaitStore.open(path), args.preset, args.arch, args.steps, args.seeds)
+    json.dump(results, sys.stdout, indent=1)
     print()
 
 

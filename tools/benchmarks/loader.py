@@ -1,12 +1,12 @@
-"""Frames per second of the training loader, beside a plain loop that does the same work.
+"""Time the training loader, beside a plain loop that does the same work.
 
-    python tools/bench_loader.py [--store STORE] [--threads 2] [--repeats 5]
+    python tools/benchmarks/loader.py [--store STORE] [--threads 2] [--repeats 5]
 
 The plain side takes one sequence at a time, as published loaders do: numpy in float64, one
 OpenCV warp for each frame, a stack at the end.  Both sides read the same frames of the same
-sequences from the same store (warm in the page cache), draw the same changes, use the same
-number of threads and give the same batch, which is checked.  They take turns; each figure is
-the median over the repeats, each ratio the median of the ratios within a repeat.
+sequences from the same store (warm in the page cache), draw the same augmentation, use the same
+number of threads and give the same batch, which is checked.  They take turns; a speed is the median
+over the repeats, a ratio the median of the ratios within a repeat.
 """
 
 import argparse
@@ -96,7 +96,7 @@ def arguments() -> argparse.Namespace:
 
 
 def make_store(path: Path) -> Path:
-    """50 identities x 4 sequences x 60 frames of noise; speed does not depend on the picture."""
+    """50 identities x 4 sequences x 60 frames of noise; the content does not change the speed."""
     rng = generator(0, "bench")
     with StoreWriter(path) as writer:
         for person in range(50):
@@ -141,7 +141,7 @@ def timed(make: Callable[[int], Iterable[Batch]], steps: int) -> tuple[float, fl
 
 
 def calibrate(make: Callable[[int], Iterable[Batch]], seconds: float) -> int:
-    """Steps that take about so long, after a warm-up."""
+    """The number of steps that take about this long, after a warm-up."""
     timed(make, 2)
     return max(2, round(4 * seconds / timed(make, 4)[0]))
 
@@ -196,7 +196,7 @@ class PlainLoop:
         return clip
 
     def warp(self, frame: np.ndarray, source: np.ndarray) -> np.ndarray:
-        """Resample a frame; an affine map takes OpenCV's quicker way."""
+        """Resample a frame, with OpenCV's faster function where the map is affine."""
         flags, target = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, self.size[::-1]
         frame = np.ascontiguousarray(frame)
         if source[2, 0] == source[2, 1] == 0:
@@ -205,7 +205,7 @@ class PlainLoop:
 
 
 def check_equal(ours: Batch, plain: Batch) -> None:
-    """Refuse to compare sides that do different work (OpenCV rounds to 1/32 pixel)."""
+    """Stop where the two sides differ (OpenCV rounds to 1/32 pixel)."""
     gap = float((ours.silhouettes - plain.silhouettes).abs().max())
     assert torch.equal(ours.labels, plain.labels) and gap < 0.1, f"the sides differ by {gap:.3f}"
 

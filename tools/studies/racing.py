@@ -1,14 +1,14 @@
-"""Racing, simulated exactly: what breaking off scores would save, and whether it finds the same.
+"""Simulate racing: what does dropping architectures early save, and is the result the same?
 
-Every architecture of a small space is embedded once.  Searches then run on the table twice from the
-same seeds: with whole scores, and with each chunk scored first on a quarter, then on half of the
-identities, in an order drawn for each seed.  After each of these an architecture is dropped if it
-is worse than the last parent on the same identities, with the stated one-sided confidence (t
-interval of paired differences of each identity's mean average precision).  It then counts as that
-parent less the difference, and does not breed.
+Every architecture of a small space is embedded once, which gives a table of exact scores.  Searches
+then run on the table twice from the same seeds: with whole scores, and with each chunk scored first
+on a quarter, then on half of the identities, in an order drawn for each seed.  After each stage an
+architecture is dropped if it is worse than the last parent on the same identities, with the stated
+one-sided confidence (t interval of the paired differences of each identity's mean average
+precision).  Its score is then that of the parent less the difference, and it does not breed.
 
     nasgait supernet --config demo --out SUPERNET
-    python tools/racing_study.py --config demo --supernet SUPERNET/checkpoints/step-002000.pt
+    python tools/studies/racing.py --config demo --supernet SUPERNET/checkpoints/step-002000.pt
 """
 
 import argparse
@@ -19,8 +19,8 @@ from itertools import product
 
 import numpy as np
 import torch
+from problems import MemoryLedger
 from scipy.stats import t as student
-from search_study import Kept
 
 from nasgait.config.load import load_config
 from nasgait.data.split import split_as
@@ -45,12 +45,12 @@ class Table:
 
     @cached_property
     def whole(self) -> dict[Choices, float]:
-        """The mAP of each architecture on all identities, in percent: its score."""
+        """Each architecture's score: mAP on all identities, in percent."""
         square, names = self.distances, self.labels
         return {c: 100 * retrieve(square[c], names, names, True).ap.mean() for c in square}
 
     def by_identity(self, choices: Choices, identities: np.ndarray) -> np.ndarray:
-        """Mean average precision of each identity among these alone, in percent."""
+        """Mean average precision of each of these identities, in percent, with no others around."""
         among = np.isin(self.labels, identities)
         square, names = self.distances[choices][np.ix_(among, among)], self.labels[among]
         codes = np.unique(names, return_inverse=True)[1]
@@ -60,7 +60,7 @@ class Table:
 
 
 def scored_table(config_name: str, supernet: str) -> Table:
-    """Embed by every architecture of the configuration's space, as the search would."""
+    """Embed with every architecture of the configuration's space, as the search would."""
     config = load_config(config_name)
     store, metric = GaitStore.open(config.data.store), config.evaluation.metric
     weights = load_supernet(supernet, str(config.space))
@@ -74,9 +74,10 @@ def scored_table(config_name: str, supernet: str) -> Table:
 
 
 class Race:
-    """Scores chunks of a search in stages; ``spent`` and ``asked`` count units of the supernet.
+    """Score the chunks of a search in stages.
 
-    A unit is a layer of all scored sequences, counted once for all paths that begin alike.
+    ``spent`` and ``asked`` count layers, computed and asked for: one for all scored sequences and
+    all architectures with the same prefix.
     """
 
     def __init__(self, table: Table, evolution: Evolution, confidence: float) -> None:
@@ -87,38 +88,38 @@ class Race:
         self.spent = self.asked = 0.0
 
     def score_all(self, chunk: Sequence[Choices]) -> list[tuple[Choices, dict[str, float], float]]:
-        """As a search wants it: the choices, their mAP, no seconds."""
+        """Score as a search expects: choices, metrics, seconds (none)."""
         last = sorted(self.whole)[-self.parents] if len(self.whole) >= self.parents else None
         alive, scores, begun = list(chunk), {}, 0.0
         for stage in (0.25, 0.5):
-            self.spent += units(alive) * (stage - begun)
+            self.spent += layers_of(alive) * (stage - begun)
             begun = stage
             for choices in list(alive) if last else ():
-                behind, surely = self._behind(choices, last[1], stage)
-                if surely:
+                behind, significant = self._behind(choices, last[1], stage)
+                if significant:
                     alive.remove(choices)
                     scores[choices] = last[0] - behind
-        self.spent += units(alive) * (1 - begun)
-        self.asked += units(chunk)
+        self.spent += layers_of(alive) * (1 - begun)
+        self.asked += layers_of(chunk)
         scores |= {choices: self.table.whole[choices] for choices in alive}
         self.whole += [(scores[choices], choices) for choices in alive]
         return [(choices, {"map": scores[choices]}, 0.0) for choices in chunk]
 
     def _behind(self, choices: Choices, parent: Choices, stage: float) -> tuple[float, bool]:
-        """By how much an architecture is worse than a parent, and whether that is sure."""
+        """How much worse than a parent an architecture is, and whether that is significant."""
         some = self.order[: round(stage * len(self.order))]
         lead = self.table.by_identity(parent, some) - self.table.by_identity(choices, some)
         error = lead.std(ddof=1) / len(lead) ** 0.5
         return lead.mean(), lead.mean() > student.ppf(self.confidence, len(lead) - 1) * error
 
 
-def units(architectures: Sequence[Choices]) -> int:
-    """Layers that are computed when all that begin alike share them."""
+def layers_of(architectures: Sequence[Choices]) -> int:
+    """Layers to compute when architectures share common prefixes."""
     return len({path[: i + 1] for path in architectures for i in range(len(path))})
 
 
 def main() -> None:
-    """Print a row for each confidence; 100 % never drops anything."""
+    """Print a row for each confidence."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", default="demo")
     parser.add_argument("--supernet", required=True)
@@ -126,7 +127,8 @@ def main() -> None:
     args = parser.parse_args()
     config = load_config(args.config)
     table = scored_table(args.config, args.supernet)
-    settings, n = evolution_of(config, load_space(str(config.space))), len(table.labels)
+    settings, chunk = evolution_of(config, load_space(str(config.space))), config.search.chunk
+    n = len(table.labels)
     print("confidence, layers saved in scoring, with 64 and 128 calibration sequences, same, gain")
     for confidence in (0.99, 0.95, 0.9, 0.8):
         rows = []
@@ -134,9 +136,7 @@ def main() -> None:
             evolution = Evolution(settings.budget, settings.config, seed)
             races = [Race(table, evolution, sure) for sure in (1.0, confidence)]
             whole, raced = (
-                search(
-                    SearchState(evolution, Kept("none", [])), race.score_all, config.search.chunk
-                )
+                search(SearchState(evolution, MemoryLedger("none", [])), race.score_all, chunk)
                 for race in races
             )
             gain = raced.best.values["map"] - whole.best.values["map"]

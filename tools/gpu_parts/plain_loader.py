@@ -1,11 +1,10 @@
-"""The plain way to train: torch's own modules, contiguous, each frame changed on the host."""
+"""Batches the plain way: each frame flipped and turned by OpenCV, in worker processes."""
 
 from collections.abc import Iterator
 
 import cv2
 import numpy as np
 import torch
-from bench_step import PLAIN
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -15,19 +14,10 @@ from nasgait.core.rng import generator
 from nasgait.data.loader import Batch
 from nasgait.data.sampler import Identities, frame_indices, sample_batch
 from nasgait.data.store import GaitStore
-from nasgait.nn.memory_format import to_channels_first
-from search_spaces.network import ChoiceNetwork
 
 WORKERS = 4
 MARGIN = 10
 """Columns cut from each side of a frame of 64."""
-
-
-def plainly(model: ChoiceNetwork) -> ChoiceNetwork:
-    """The network of torch's own modules, channels outermost."""
-    for module in model.modules():
-        module.__class__ = PLAIN.get(type(module), type(module))
-    return to_channels_first(model)
 
 
 class PlainBatches(Dataset[tuple[Tensor, Tensor]]):

@@ -1,12 +1,11 @@
-"""Children over the budget: repaired, or drawn again?  The best score at equal evaluations.
+"""Repair children over the budget, or draw them again?  The best score at equal evaluations.
 
-Random tables: costs add up, dearer choices tend to score more, successive layers interact.  Budgets
-are as tight as the stated share of all architectures is affordable.  Both sides are the search as
-it is, by one rate; on one side a child over the budget is mended first: layers in random order get
-a cheaper choice, drawn evenly, until the budget holds.  Scores are shares of the range from the
-best random architecture of a search's first generation to the best found by either side.
+Problems are random tables whose budget the stated share of all architectures meets.  Both sides are
+the search as it is, for one metric; one side first repairs a child over the budget: layers in
+random order get a cheaper choice, drawn uniformly, until the child meets the budget.  A score is a
+share of the range from the best of a search's random first generation to the best of either side.
 
-    python tools/repair_study.py --seeds 200 --jobs 2
+    python tools/studies/repair.py --seeds 200 --jobs 2
 """
 
 import argparse
@@ -16,10 +15,10 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from problems import MemoryLedger, budgeted_table
 
-from nasgait.search.budget import Budget, Choices, Costs
+from nasgait.search.budget import Budget, Choices
 from nasgait.search.evolution import Evolution, EvolutionConfig
-from nasgait.search.ledger import Entry, Ledger
 from nasgait.search.selection import Pool
 from nasgait.search.state import SearchState, search
 
@@ -27,7 +26,7 @@ Attempt = Callable[[], Choices]
 
 
 class Repairing(Evolution):
-    """The search, with children mended where they cost too much."""
+    """The search, with children repaired where they exceed the budget."""
 
     def _attempts(self, share: int, pool: Pool, rng: np.random.Generator) -> Iterator[Attempt]:
         for attempt in super()._attempts(share, pool, rng):
@@ -35,7 +34,7 @@ class Repairing(Evolution):
 
 
 def repaired(child: Choices, budget: Budget, rng: np.random.Generator) -> Choices:
-    """The child with as few choices made cheaper, in random layers, as the budget asks for."""
+    """Make choices cheaper, in random layers, until the child meets the budget."""
     names = budget.costs.names
     for layer in map(int, rng.permutation(len(child))):
         total = budget.costs.total(child)
@@ -50,64 +49,34 @@ def repaired(child: Choices, budget: Budget, rng: np.random.Generator) -> Choice
     return child
 
 
-class _Kept(Ledger):
-    """A ledger without a file: what is written is not what is studied."""
-
-    def append(self, entry: Entry) -> None:
-        self._entries[entry.choices] = entry
-
-
-def problem(
-    seed: int, share: float, layers: int, choices: int, interaction: float = 1.0
-) -> tuple[Budget, Callable[[Choices], float]]:
-    """A table's budget, met by ``share`` of its architectures, and its scores.
-
-    ``interaction`` is the standard deviation of what each pair of choices adds.
-    """
-    rng = np.random.default_rng([seed, 5])
-    prices = rng.gamma(2.0, 1e6, (layers, choices)).astype(int)
-    single = rng.normal(size=(layers, choices)) + prices / 1e6
-    pairs = interaction * rng.normal(size=(layers - 1, choices, choices))
-    costs = Costs(("macs",), (0,), tuple(tuple((int(p),) for p in layer) for layer in prices))
-    drawn = rng.integers(choices, size=(200_000, layers))
-    totals = prices[np.arange(layers), drawn].sum(1)
-
-    def score(picked: Choices) -> float:
-        c = np.array(picked)
-        both = pairs[np.arange(layers - 1), c[:-1], c[1:]]
-        return float(single[np.arange(layers), c].sum() + both.sum())
-
-    return Budget(costs, {"macs": float(np.quantile(totals, share))}), score
-
-
 def best_of(
     kind: type[Evolution], budget: Budget, score: Callable[[Choices], float], seed: int
 ) -> tuple[float, float]:
-    """The best score of the first generation and that of the whole search (550 evaluations)."""
+    """The best score of the first generation and of the whole search (550 evaluations)."""
     config = EvolutionConfig(max_epochs=10, broods=1, ahead=1)
-    state = SearchState(kind(budget, config, seed), _Kept(Path("none"), []))
+    state = SearchState(kind(budget, config, seed), MemoryLedger(Path("none"), []))
     result = search(state, lambda chunk: [(c, {"map": score(c)}, 0.0) for c in chunk], 50)
     first = max(entry.values["map"] for entry in result.generations[0].entries)
     return first, result.best.values["map"]
 
 
 def outcome(seed: int, layers: int, choices: int, share: float) -> tuple[float, float]:
-    """What either side reaches on one table: drawn again, repaired."""
-    budget, score = problem(seed, share, layers, choices)
+    """What each side reaches on one table: children drawn again, children repaired."""
+    budget, score = budgeted_table(seed, share, layers, choices)
     start, plain = best_of(Evolution, budget, score, seed)
-    _, mended = best_of(Repairing, budget, score, seed)
-    reach = max(plain, mended) - start or 1.0
-    return (plain - start) / reach, (mended - start) / reach
+    _, with_repair = best_of(Repairing, budget, score, seed)
+    reach = max(plain, with_repair) - start or 1.0
+    return (plain - start) / reach, (with_repair - start) / reach
 
 
 def line(name: str, pairs: list[tuple[float, float]]) -> str:
     """Means of both sides and the gain of the second over the first."""
-    plain, mended = np.array(pairs).T
-    gain = mended - plain
+    plain, with_repair = np.array(pairs).T
+    gain = with_repair - plain
     error = 1.96 * gain.std(ddof=1) / len(gain) ** 0.5
     low, high = gain.mean() - error, gain.mean() + error
     return (
-        f"{name} | {plain.mean():11.3f} {mended.mean():9.3f}"
+        f"{name} | {plain.mean():11.3f} {with_repair.mean():9.3f}"
         f"  {gain.mean():+.3f} ({low:+.3f} to {high:+.3f})"
         f"  {np.mean(gain > 0):.0%}/{np.mean(gain < 0):.0%}"
     )

@@ -1,14 +1,13 @@
-"""Evaluations that the search needs with its predictor, against those it needs without.
+"""Count the evaluations that the search needs with its predictor, and without.
 
-Both sides are the search as it is, from the same seeds; the target is the best score, or the
-hypervolume where there are several objectives, that the search without the predictor ends with.
-It reaches that by its last new find; the predictor's side is counted until it has as much, or as
-"never" within the same budget, so the ratio favours the search without.  Problems are those of
-search_study.py, the random tables of repair_study.py and, from the ledger of a search that scored
-a whole space, real scores:
+Both sides are the search as it is, from the same seeds.  The target is what the search without the
+predictor ends with: its best score or, with several objectives, its hypervolume.  Both sides are
+counted until they reach the target; with the predictor a search may never do so within the same
+number of evaluations, so the ratio favours the search without.  Problems are those of search.py and
+repair.py and, from the ledger of a search that scored a whole space, real scores:
 
     nasgait search --config demo --supernet CKPT --out all search.population=216 search.max_epochs=0
-    python tools/predictor_study.py --seeds 50 --ledger all/ledger.jsonl
+    python tools/studies/predictor.py --seeds 50 --ledger all/ledger.jsonl
 """
 
 import argparse
@@ -19,8 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import repair_study
-import search_study
+from problems import MemoryLedger, ToyProblem, budgeted_table, toys
 
 from nasgait.config.load import load_config
 from nasgait.search.budget import Budget, Choices
@@ -36,12 +34,12 @@ Reached = Callable[[Sequence[Entry]], float]
 
 @dataclass(frozen=True)
 class Problem:
-    """What is searched, how, and how far a search has come."""
+    """What is searched, how, and the measure of progress."""
 
     name: str
     budget: Budget
     config: EvolutionConfig
-    rate: Callable[[Choices], float]
+    score: Callable[[Choices], float]
     reached: Reached
 
 
@@ -51,36 +49,36 @@ def best(entries: Sequence[Entry]) -> float:
 
 
 def toy_problems(seed: int) -> list[Problem]:
-    """For several objectives: those of search_study.py, in the same numbers."""
+    """Problems of several objectives: those of search.py, with the same population."""
 
-    def problem(toy: search_study.Toy) -> Problem:
+    def problem(toy: ToyProblem) -> Problem:
         config = EvolutionConfig(
             population=40, mutations=20, crossovers=20, mutation_prob=1 / len(toy.costs.layers),
-            max_epochs=10, objectives=(*toy.rate_names, *toy.costs.names),
+            max_epochs=10, objectives=(*toy.metric_names, *toy.costs.names),
         )  # fmt: skip
 
         def covered(entries: Sequence[Entry]) -> float:
-            return toy.covered([toy.vector(entry.choices) for entry in entries])
+            return toy.hypervolume_share([toy.vector(entry.choices) for entry in entries])
 
         return Problem(
-            toy.name, Budget(toy.costs), config, lambda choices: toy.rates(choices)[0], covered
+            toy.name, Budget(toy.costs), config, lambda choices: toy.metrics(choices)[0], covered
         )
 
-    return [problem(toy) for toy in search_study.toys(seed)]
+    return [problem(toy) for toy in toys(seed)]
 
 
 def table_problems(seed: int) -> list[Problem]:
-    """For one rate within a budget that one architecture in twenty meets: random tables."""
+    """Problems of one metric: random tables with a budget that one architecture in twenty meets."""
     found = []
     for layers, choices, interaction in ((10, 8, 1.0), (20, 6, 1.0), (10, 8, 3.0)):
         name = f"{layers} layers of {choices}, pairs x{interaction:g}"
-        budget, score = repair_study.problem(seed, 0.05, layers, choices, interaction)
+        budget, score = budgeted_table(seed, 0.05, layers, choices, interaction)
         found.append(Problem(name, budget, EvolutionConfig(max_epochs=10), score, best))
     return found
 
 
 def scored_problems(ledger: Path) -> list[Problem]:
-    """For one rate and for two objectives, as the demo searches: a space that was scored."""
+    """Problems of one and of two objectives: the demo's search in a space that was scored."""
     config = load_config("demo")
     scores = {entry.choices: entry.values["map"] for entry in read_ledger(ledger)}
     search_of_demo = evolution_of(config, load_space(str(config.space)))
@@ -99,17 +97,17 @@ def scored_problems(ledger: Path) -> list[Problem]:
     ]
 
 
-def searched(problem: Problem, seed: int, proposals: int) -> list[Entry]:
-    """What a search scores, in order."""
-    evolution = Evolution(problem.budget, replace(problem.config, proposals=proposals), seed)
-    state = SearchState(evolution, search_study.Kept(Path("none"), []))
+def searched(problem: Problem, seed: int, candidates: int) -> list[Entry]:
+    """Run a search; what it scores, in order."""
+    evolution = Evolution(problem.budget, replace(problem.config, proposals=candidates), seed)
+    state = SearchState(evolution, MemoryLedger(Path("none"), []))
     chunk = problem.config.population
-    search(state, lambda some: [(c, {"map": problem.rate(c)}, 0.0) for c in some], chunk)
+    search(state, lambda some: [(c, {"map": problem.score(c)}, 0.0) for c in some], chunk)
     return state.ledger.entries
 
 
 def needed(entries: Sequence[Entry], target: float, reached: Reached) -> float:
-    """The entries, from the first, that reach the target; infinite if all do not."""
+    """How many entries, from the first, reach the target; infinite where all do not."""
     enough = target - 1e-9 * abs(target)
     if reached(entries) < enough:
         return np.inf
@@ -124,29 +122,29 @@ def needed(entries: Sequence[Entry], target: float, reached: Reached) -> float:
 
 
 def outcome(
-    seed: int, proposals: int, problems: Callable[[int], list[Problem]]
+    seed: int, candidates: int, problems: Callable[[int], list[Problem]]
 ) -> dict[str, list[float]]:
-    """By problem: entries, those needed without and with the predictor, and the final gain."""
+    """By problem: entries, entries needed without and with the predictor, and the final gain."""
     found = {}
     for problem in problems(seed):
-        plain, led = (searched(problem, seed, count) for count in (1, proposals))
-        target = problem.reached(plain)
-        counts = [needed(entries, target, problem.reached) for entries in (plain, led)]
-        found[problem.name] = [len(plain), *counts, problem.reached(led) - target]
+        without, assisted = (searched(problem, seed, count) for count in (1, candidates))
+        target = problem.reached(without)
+        counts = [needed(entries, target, problem.reached) for entries in (without, assisted)]
+        found[problem.name] = [len(without), *counts, problem.reached(assisted) - target]
     return found
 
 
 def line(name: str, rows: list[list[float]]) -> str:
     """A row of the table: medians, the ratio's with its interval by bootstrap over the seeds."""
-    total, plain, led, gain = np.array(rows).T
-    ratio = led / plain
+    total, without, assisted, gain = np.array(rows).T
+    ratio = assisted / without
     draws = np.random.default_rng(0).integers(len(ratio), size=(4000, len(ratio)))
     medians = np.sort(np.quantile(ratio[draws], 0.5, axis=1, method="higher"))
     error = 1.96 * gain.std(ddof=1) / len(gain) ** 0.5
     return (
-        f"| {name} | {np.median(total):.0f} | {np.median(plain):.0f} | {np.median(led):.0f} "
+        f"| {name} | {np.median(total):.0f} | {np.median(without):.0f} | {np.median(assisted):.0f} "
         f"| {np.median(ratio):.2f} ({medians[100]:.2f} to {medians[-101]:.2f}) "
-        f"| {np.isinf(led).mean():.0%} | {gain.mean():+.4f} +- {error:.4f} |"
+        f"| {np.isinf(assisted).mean():.0%} | {gain.mean():+.4f} +- {error:.4f} |"
     )
 
 
@@ -154,7 +152,7 @@ def main() -> None:
     """Print a row for each problem."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=50)
-    parser.add_argument("--proposals", type=int, default=8)
+    parser.add_argument("--candidates", type=int, default=8)
     parser.add_argument("--ledger", type=Path, help="of a search that scored a whole space")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     args = parser.parse_args()
@@ -164,7 +162,7 @@ def main() -> None:
         groups.insert(0, lambda seed: scored)
     print("problem, evaluations, needed without, with, ratio (95 %), never, gain at the end")
     for problems in groups:
-        one = partial(outcome, proposals=args.proposals, problems=problems)
+        one = partial(outcome, candidates=args.candidates, problems=problems)
         if args.jobs == 1:
             outcomes = [one(seed) for seed in range(args.seeds)]
         else:

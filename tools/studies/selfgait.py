@@ -1,14 +1,13 @@
-"""Does pre-training without labels help where few identities have labels?
+"""Does pre-training without labels help when few identities have labels?
 
-    python tools/selfgait_study.py [--config selfgait-study] [--model gaitset-nano] [--seeds 3]
+    python tools/studies/selfgait.py [--config selfgait-study] [--model gaitset-nano] [--seeds 3]
                                    [--out runs/selfgait-study] [key=value ...]
 
-For each seed a network is pre-trained on all training sequences without labels; then trained on
-``label_rate`` of the identities three ways: from scratch, from the pre-trained weights, and from
-these with all but the head frozen (linear evaluation).  The three see the same identities, recipe
-and test set, so differences are paired probe by probe; their errors are clustered by identity.
-The same command goes on where it stopped.  One JSON object on stdout; a table and progress on
-stderr.
+For each seed a network is pre-trained on all training sequences without labels, then trained on
+``label_rate`` of the identities in three ways: from scratch, from the pre-trained weights, and from
+these with all but the head frozen (linear evaluation).  The three share identities, recipe and test
+set, so differences are paired probe by probe; their errors are clustered by identity.  The same
+command resumes an interrupted study.  One JSON object on stdout; a table and progress on stderr.
 """
 
 import argparse
@@ -30,13 +29,13 @@ WAYS = ("scratch", "pretrained", "linear")
 
 
 def command(*words: object) -> None:
-    """Run a command of nasgait here; RunFailed when it does not end well."""
+    """Run a command of nasgait in this process; RunFailed if it fails."""
     if code := main([str(word) for word in words]):
-        raise RunFailed(f"nasgait {words[0]} ended with {code}; its own line tells why")
+        raise RunFailed(f"nasgait {words[0]} ended with {code}; see its own message")
 
 
 def train(args: argparse.Namespace, seed: int) -> None:
-    """Everything that one seed needs, as far as it is not there yet."""
+    """Train what is still missing for one seed."""
     overrides = [*args.overrides, f"seed={seed}"]
     network = ["--config", args.config, "--model", args.model, "--resume"]
     first = args.out / "pretrain" / f"seed-{seed}"
@@ -53,7 +52,7 @@ def train(args: argparse.Namespace, seed: int) -> None:
 
 
 def study(out: Path, seed: int) -> dict[str, object]:
-    """Rates of each way, and differences to training from scratch, in percent."""
+    """Metrics of each way, and differences from training from scratch, in percent."""
     results = group(out)
     probes = {way: pooled(out, way, results[way]) for way in WAYS}
     rng = generator(seed, "selfgait study")
@@ -78,13 +77,13 @@ def study(out: Path, seed: int) -> dict[str, object]:
         "seeds": [result["seed"] for result in results["scratch"]],
         "probes": len(probes["scratch"].labels),
         "identities": len(set(probes["scratch"].labels.tolist())),
-        "verdict": verdict(Interval(**rows["pretrained"]["map_against_scratch"])),  # type: ignore[arg-type]
+        "conclusion": conclusion(Interval(**rows["pretrained"]["map_against_scratch"])),  # type: ignore[arg-type]
         "ways": rows,
     }
 
 
-def verdict(gap: Interval) -> str:
-    """What the interval of the difference in mAP allows to say."""
+def conclusion(gap: Interval) -> str:
+    """What the interval of the difference in mAP shows."""
     if gap.low > 0:
         return "pre-training helps"
     return "pre-training hurts" if gap.high < 0 else "no difference is shown"
@@ -97,7 +96,7 @@ def table(found: dict) -> list[str]:
         "| --- | --- | --- | --- | --- |",
     ]
     for way, row in found["ways"].items():
-        cells = [f"{row[rate]['mean']:.1f} ± {row[rate]['se']:.1f}" for rate in ("map", "rank1")]
+        cells = [f"{row[key]['mean']:.1f} ± {row[key]['se']:.1f}" for key in ("map", "rank1")]
         gap = row.get("map_against_scratch")
         cells.append(f"{gap['mean']:+.1f} [{gap['low']:+.1f}, {gap['high']:+.1f}]" if gap else "–")
         cells.append(", ".join(f"{value:.1f}" for value in row["seeds_map"]))
@@ -113,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
         train(args, seed)
     found = study(args.out, config.seed)
     (args.out / "study.json").write_text(json.dumps(found, indent=1) + "\n")
-    print("\n".join([*table(found), "", str(found["verdict"])]), file=sys.stderr)
+    print("\n".join([*table(found), "", str(found["conclusion"])]), file=sys.stderr)
     print(json.dumps(found))
     return 0
 

@@ -1,0 +1,1 @@
+"""Speed of nasgait beside plain torch, plain loops and the published implementations."""
