@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles.recalibrate import recalibrate
 
 from nasgait.config.schema import CalibrationConfig, DataConfig, ExperimentConfig, SearchConfig
 from nasgait.core.errors import ConfigError
@@ -28,7 +29,6 @@ from search_spaces import load_space
 from search_spaces.space import SearchSpace
 from search_spaces.spec import HeadSpec, LayerSpec, SpaceSpec, StageSpec
 from supernet.network import slice_state
-from supernet.recalibrate import recalibrate
 from supernet.scoring import memory_plan
 from supernet.scoring.activation_cache import Memory
 from supernet.scoring.prefix_evaluator import Descent
@@ -353,7 +353,7 @@ RANKS = textwrap.dedent(
     import sys
     import torch
     import torch.distributed as dist
-    sys.path.insert(0, sys.argv[2])
+    sys.path[:0] = sys.argv[2:]
     from test_scoring import measured
 
     dist.init_process_group("gloo")
@@ -382,7 +382,7 @@ def test_statistics_are_pooled_over_ranks(tmp_path):
     script = tmp_path / "ranks.py"
     script.write_text(RANKS)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command += [str(script), str(tmp_path), str(Path(__file__).parent)]
+    command += [str(script), str(tmp_path), *map(str, Path(__file__).parents[:2])]
     subprocess.run(command, check=True, capture_output=True)
     whole = measured(0, 1)
     assert len(whole) == 2
