@@ -27,7 +27,7 @@ from nasgait.data.store import GaitStore
 from nasgait.profiling.latency import device_name, latency
 from nasgait.search.breeding import Measure
 from nasgait.search.budget import Choices
-from nasgait.search.evolution import Evolution, EvolutionConfig
+from nasgait.search.evolution import Evolution
 from nasgait.search.latency import Latencies
 from nasgait.search.ledger import Ledger, read_ledger
 from nasgait.search.pareto import write_pareto
@@ -112,19 +112,7 @@ def evolution_of(
 ) -> Evolution:
     """The search that the configuration describes; raises BudgetError when none can meet it."""
     search = config.search
-    settings = EvolutionConfig(
-        population=search.population,
-        top_k=search.top_k,
-        mutations=search.mutations,
-        crossovers=search.crossovers,
-        mutation_prob=search.mutation_prob,
-        max_epochs=search.max_epochs,
-        objectives=search.objectives,
-        broods=search.broods,
-        ahead=search.ahead,
-        proposals=search.proposals,
-    )
-    return Evolution(budget_of(space, search), settings, config.seed, measure)
+    return Evolution(budget_of(space, search), search, config.seed, measure)
 
 
 def with_latency(inputs: Inputs, device: torch.device, ledger: Ledger) -> Evolution:

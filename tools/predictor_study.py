@@ -23,8 +23,9 @@ import repair_study
 import search_study
 
 from nasgait.config.load import load_config
+from nasgait.config.schema import SearchConfig
 from nasgait.search.budget import Budget, Choices
-from nasgait.search.evolution import Evolution, EvolutionConfig
+from nasgait.search.evolution import Evolution
 from nasgait.search.hypervolume import hypervolume
 from nasgait.search.ledger import Entry, read_ledger
 from nasgait.search.state import SearchState, search
@@ -40,7 +41,7 @@ class Problem:
 
     name: str
     budget: Budget
-    config: EvolutionConfig
+    config: SearchConfig
     rate: Callable[[Choices], float]
     reached: Reached
 
@@ -54,7 +55,7 @@ def toy_problems(seed: int) -> list[Problem]:
     """For several objectives: those of search_study.py, in the same numbers."""
 
     def problem(toy: search_study.Toy) -> Problem:
-        config = EvolutionConfig(
+        config = SearchConfig(
             population=40, mutations=20, crossovers=20, mutation_prob=1 / len(toy.costs.layers),
             max_epochs=10, objectives=(*toy.rate_names, *toy.costs.names),
         )  # fmt: skip
@@ -75,7 +76,7 @@ def table_problems(seed: int) -> list[Problem]:
     for layers, choices, interaction in ((10, 8, 1.0), (20, 6, 1.0), (10, 8, 3.0)):
         name = f"{layers} layers of {choices}, pairs x{interaction:g}"
         budget, score = repair_study.problem(seed, 0.05, layers, choices, interaction)
-        found.append(Problem(name, budget, EvolutionConfig(max_epochs=10), score, best))
+        found.append(Problem(name, budget, SearchConfig(max_epochs=10), score, best))
     return found
 
 

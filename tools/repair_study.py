@@ -17,8 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
+from nasgait.config.schema import SearchConfig
 from nasgait.search.budget import Budget, Choices, Costs
-from nasgait.search.evolution import Evolution, EvolutionConfig
+from nasgait.search.evolution import Evolution
 from nasgait.search.ledger import Entry, Ledger
 from nasgait.search.selection import Pool
 from nasgait.search.state import SearchState, search
@@ -84,7 +85,7 @@ def best_of(
     kind: type[Evolution], budget: Budget, score: Callable[[Choices], float], seed: int
 ) -> tuple[float, float]:
     """The best score of the first generation and that of the whole search (550 evaluations)."""
-    config = EvolutionConfig(max_epochs=10, broods=1, ahead=1)
+    config = SearchConfig(max_epochs=10, broods=1, ahead=1)
     state = SearchState(kind(budget, config, seed), _Kept(Path("none"), []))
     result = search(state, lambda chunk: [(c, {"map": score(c)}, 0.0) for c in chunk], 50)
     first = max(entry.values["map"] for entry in result.generations[0].entries)

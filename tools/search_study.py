@@ -32,8 +32,9 @@ from pymoo.operators.repair.rounding import RoundingRepair
 from pymoo.operators.sampling.rnd import IntegerRandomSampling
 from pymoo.optimize import minimize
 
+from nasgait.config.schema import SearchConfig
 from nasgait.search.budget import Budget, Choices, Costs
-from nasgait.search.evolution import Evolution, EvolutionConfig
+from nasgait.search.evolution import Evolution
 from nasgait.search.hypervolume import hypervolume
 from nasgait.search.ledger import Entry, Ledger
 from nasgait.search.state import SearchState, search
@@ -128,12 +129,12 @@ def ours(
     population: int,
     epochs: int,
     seed: int,
-    broods: int = EvolutionConfig.broods,
-    ahead: int = EvolutionConfig.ahead,
+    broods: int = SearchConfig.broods,
+    ahead: int = SearchConfig.ahead,
 ) -> float:
     """The search's NSGA-II."""
     layers = len(toy.costs.layers)
-    config = EvolutionConfig(
+    config = SearchConfig(
         population=population, mutations=population // 2, crossovers=population // 2,
         mutation_prob=1 / layers, max_epochs=epochs, broods=broods, ahead=ahead,
         objectives=(*toy.rate_names, *toy.costs.names),

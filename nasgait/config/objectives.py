@@ -1,10 +1,9 @@
 """What a search optimises: rates go up, costs go down."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from nasgait.core.errors import ConfigError
-from nasgait.search.ledger import Entry
 
 COSTS = ("macs", "params", "latency")
 """Values of which less is better; any other value is a rate, of which more is better."""
@@ -42,8 +41,6 @@ class Objectives:
         """The rate that decides which single architecture is the best: the first one."""
         return self.rates[0]
 
-    def vectors(self, entries: Sequence[Entry]) -> list[tuple[float, ...]]:
-        """The objectives of each entry, all to be minimised: rates change their sign."""
-        return [
-            tuple(e.values[n] if n in COSTS else -e.values[n] for n in self.names) for e in entries
-        ]
+    def vectors(self, values: Iterable[Mapping[str, float]]) -> list[tuple[float, ...]]:
+        """The objectives of each architecture's values, all to be minimised: rates are negated."""
+        return [tuple(v[n] if n in COSTS else -v[n] for n in self.names) for v in values]

@@ -15,52 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from nasgait.config.objectives import Objectives
+from nasgait.config.schema import SearchConfig
 from nasgait.core.errors import ConfigError
 from nasgait.search.breeding import Children, Measure, Screen, cross, mutate
 from nasgait.search.budget import Budget, Choices
 from nasgait.search.ledger import Entry
 from nasgait.search.predictor import Forecast
 from nasgait.search.selection import NSGA2, Pool, Selection, TopK
-
-
-@dataclass(frozen=True)
-class EvolutionConfig:
-    """How to breed (the defaults are those published with SPOSGait, but for the broods).
-
-    The configuration's schema bounds each number; raises ConfigError for children that do not
-    fit the population.
-    """
-
-    population: int = 50
-    """Architectures in each generation."""
-    top_k: int = 10
-    """The best of all scored so far, which breed when there is one objective; when there are
-    more, the best ``population`` by non-domination do."""
-    mutations: int = 25
-    """Children by mutation in each generation; what children leave free is drawn at random."""
-    crossovers: int = 25
-    """Children by crossover in each generation."""
-    mutation_prob: float = 0.1
-    """Chance that a mutation redraws a layer."""
-    max_epochs: int = 20
-    """Generations bred after the first, random one."""
-    objectives: tuple[str, ...] = ("map",)
-    """What is optimised; the first rate names the best."""
-    broods: int = 5
-    """Shares of each generation that are bred one after the other."""
-    ahead: int = 3
-    """A brood bred from scores waits for those that come so many before it, and for all before
-    them.  One brood and 1 ahead is the published search, generation by generation."""
-    proposals: int = 1
-    """Children proposed for each that is scored: from when a population is scored on, a regression
-    on all scores picks the most promising one.  1 goes without, as published."""
-
-    def __post_init__(self) -> None:
-        if self.mutations + self.crossovers > self.population:
-            raise ConfigError(
-                f"search: {self.mutations} mutations and {self.crossovers} crossovers do not fit "
-                f"a population of {self.population}; raise population or lower them"
-            )
 
 
 @dataclass(frozen=True)
@@ -83,16 +44,22 @@ class Brood:
 class Evolution:
     """The search within ``budget``; ``seed`` decides everything that is drawn.
 
-    ``measure`` is a cost that architectures are held to besides (latency).
+    ``measure`` is a cost that architectures are held to besides (latency).  Raises ConfigError
+    when mutations and crossovers do not fit the population.
     """
 
     def __init__(
         self,
         budget: Budget,
-        config: EvolutionConfig,
+        config: SearchConfig,
         seed: int = 0,
         measure: Measure | None = None,
     ) -> None:
+        if config.mutations + config.crossovers > config.population:
+            raise ConfigError(
+                f"search: {config.mutations} mutations and {config.crossovers} crossovers do not "
+                f"fit a population of {config.population}; raise population or lower them"
+            )
         self.budget = budget
         self.config = config
         self.seed = seed

@@ -56,7 +56,8 @@ class Coverage:
 
     def share(self, entries: Sequence[Entry]) -> float:
         """The share (0..1) that the entries dominate; an entry at a limit adds nothing."""
-        return hypervolume(self.objectives.vectors(entries), self.reference) / self._whole
+        vectors = self.objectives.vectors(entry.values for entry in entries)
+        return hypervolume(vectors, self.reference) / self._whole
 
 
 def _largest(evolution: Evolution, name: str) -> float:

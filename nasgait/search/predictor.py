@@ -118,7 +118,7 @@ class Forecast:
         sizes: Sequence[int],
         known: Callable[[Choices], Mapping[str, float]],
     ) -> None:
-        minimised = objectives.vectors(scored)
+        minimised = objectives.vectors(entry.values for entry in scored)
         vectors = np.array(minimised, dtype=np.float64)
         self._known, self._names = known, objectives.names
         seen = [entry.choices for entry in scored]

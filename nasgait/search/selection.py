@@ -55,7 +55,7 @@ class NSGA2:
 
     def pool(self, ranking: Sequence[Entry]) -> Pool:
         """The survivors, those of the first front first, the loneliest first in each."""
-        vectors = self.objectives.vectors(ranking)
+        vectors = self.objectives.vectors(entry.values for entry in ranking)
         members: list[Choices] = []
         for front in fronts(vectors):
             lonely = crowding([vectors[index] for index in front])

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymoo.indicators.hv import HV
 
+from nasgait.config.schema import SearchConfig
 from nasgait.search.budget import Budget
-from nasgait.search.evolution import Evolution, EvolutionConfig
+from nasgait.search.evolution import Evolution
 from nasgait.search.hypervolume import Coverage, hypervolume
 from nasgait.search.ledger import Entry
 
@@ -51,7 +52,7 @@ def test_at_the_reference_counts_for_nothing():
 
 
 def coverage(limits, names):
-    config = EvolutionConfig(objectives=names)
+    config = SearchConfig(objectives=names)
     return Coverage(Evolution(Budget(TOY, limits), config))
 
 

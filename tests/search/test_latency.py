@@ -7,15 +7,16 @@ from itertools import pairwise
 import pytest
 from cost_tables import TOY, all_architectures
 
+from nasgait.config.schema import SearchConfig
 from nasgait.core.errors import BudgetError, DataError
 from nasgait.search.budget import Budget, Costs
-from nasgait.search.evolution import Evolution, EvolutionConfig
+from nasgait.search.evolution import Evolution
 from nasgait.search.hypervolume import Coverage
 from nasgait.search.latency import Latencies
 from nasgait.search.ledger import Ledger, read_ledger
 from nasgait.search.state import SearchState, search
 
-SMALL = EvolutionConfig(
+SMALL = SearchConfig(
     population=6, top_k=3, mutations=2, crossovers=3, mutation_prob=0.3, max_epochs=2
 )
 HERE = {"device": "cpu", "threads": 2, "frames": 30}

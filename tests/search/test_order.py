@@ -7,13 +7,14 @@ from cost_tables import TOY, all_architectures
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nasgait.config.schema import SearchConfig
 from nasgait.search.budget import Budget
-from nasgait.search.evolution import Evolution, EvolutionConfig
+from nasgait.search.evolution import Evolution
 from nasgait.search.generations import Generations
 from nasgait.search.ledger import Ledger, read_ledger
 from nasgait.search.state import SearchState, search
 
-SMALL = EvolutionConfig(
+SMALL = SearchConfig(
     population=6, top_k=3, mutations=2, crossovers=3, mutation_prob=0.3, max_epochs=3
 )
 SCORES = {

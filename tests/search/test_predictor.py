@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nasgait.config.objectives import Objectives
+from nasgait.config.schema import SearchConfig
 from nasgait.search.budget import Budget, Costs
-from nasgait.search.evolution import Evolution, EvolutionConfig
+from nasgait.search.evolution import Evolution
 from nasgait.search.latency import Latencies
 from nasgait.search.ledger import Entry, Ledger
 from nasgait.search.predictor import STRENGTHS, Forecast, Ridge, best_ridge, indicators
@@ -123,7 +124,7 @@ def scores_of(seed):
 
 
 def searched(folder, costs, score, seed=0, measure=None, **changes):
-    config = EvolutionConfig(
+    config = SearchConfig(
         population=10, top_k=4, mutations=4, crossovers=4, mutation_prob=0.2, **changes
     )
     state = SearchState(
@@ -175,7 +176,7 @@ def test_only_the_chosen_are_measured(tmp_path):
 
 
 def test_one_proposal_is_the_search_without(tmp_path):
-    config = EvolutionConfig(population=6, top_k=3, mutations=3, crossovers=3, max_epochs=2)
+    config = SearchConfig(population=6, top_k=3, mutations=3, crossovers=3, max_epochs=2)
     plain = Evolution(Budget(TOY), config)
     led = Evolution(Budget(TOY), dataclasses.replace(config, proposals=3))
     few = [Entry(c, 0, {"map": 1.0, **TOY.total(c)}) for c in all_architectures(TOY)[:5]]
