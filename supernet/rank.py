@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     """Score the architectures of the truth table and compare the orders."""
     config = stage.read_config(args)
     weights = load_supernet(args.supernet, stage.space_of(config, "nasgait rank"))
-    truth = read_table(Path(args.truth), weights.space, config.search.rate)
+    truth = read_table(Path(args.truth), weights.space, config.search.metric)
     store = GaitStore.open(config.data.store)
     parts = split_as(store, config.data)
     with joined(config.device, config.threads) as world:
@@ -46,8 +46,8 @@ def run(args: argparse.Namespace) -> int:
         found = {
             choices: rates for choices, rates, _ in scorer.score_all([a.choices for a in truth])
         }
-    scores = [found[arch.choices][config.search.rate] for arch in truth]
-    report = agreement(truth, scores, config.search.rate, config.seed)
+    scores = [found[arch.choices][config.search.metric] for arch in truth]
+    report = agreement(truth, scores, config.search.metric, config.seed)
     text = json.dumps(report, indent=1) + "\n"
     if args.out:
         write_atomically(args.out, text)

@@ -25,7 +25,7 @@ from nasgait.core.precision import autocast
 from nasgait.data.split import Split, split_as
 from nasgait.data.store import GaitStore
 from nasgait.profiling.latency import device_name, latency
-from nasgait.search.breeding import Measure
+from nasgait.search.breeding import MeasuredCost
 from nasgait.search.budget import Choices
 from nasgait.search.evolution import Evolution
 from nasgait.search.latency import Latencies
@@ -38,7 +38,7 @@ from search_spaces.architecture import save_architecture
 from search_spaces.budget import budget_of
 from search_spaces.space import SearchSpace, space_names
 from supernet.progress import Progress
-from supernet.provenance import Conditions
+from supernet.provenance import Provenance
 from supernet.scoring.scorer import Scorer, scored_sequences
 from supernet.weights import Weights, load_supernet
 
@@ -56,7 +56,7 @@ class Inputs:
     store: GaitStore
     parts: Split
     evolution: Evolution
-    conditions: Conditions
+    provenance: Provenance
 
     @property
     def space(self) -> SearchSpace:
@@ -75,11 +75,11 @@ def check(args: argparse.Namespace) -> Inputs:
     weights = load_supernet(args.supernet, space)
     check_backend(config, args.ray_address is not None)
     out = stage.default_out(args, config, "search")
-    conditions = Conditions.of(config, weights, store, parts)
+    provenance = Provenance.of(config, weights, store, parts)
     claim(out, args.resume)
     if read_ledger(out / "ledger.jsonl"):
-        conditions.compare(out)
-    return Inputs(config, out, Path(args.supernet), weights, store, parts, evolution, conditions)
+        provenance.compare(out)
+    return Inputs(config, out, Path(args.supernet), weights, store, parts, evolution, provenance)
 
 
 def check_backend(config: ExperimentConfig, address_given: bool = False) -> None:
@@ -108,7 +108,7 @@ def check_backend(config: ExperimentConfig, address_given: bool = False) -> None
 
 
 def evolution_of(
-    config: ExperimentConfig, space: SearchSpace, measure: Measure | None = None
+    config: ExperimentConfig, space: SearchSpace, measure: MeasuredCost | None = None
 ) -> Evolution:
     """The search that the configuration describes; raises BudgetError when none can meet it."""
     search = config.search
@@ -149,7 +149,7 @@ def run(args: argparse.Namespace) -> int:
     best = write_results(inputs, result)
     if result.ended_early:
         logger.info("ended early: %s", result.ended_early)
-    logger.info("best: %s, %s %.2f %%", best["arch"], config.search.rate, best["score"])
+    logger.info("best: %s, %s %.2f %%", best["arch"], config.search.metric, best["score"])
     if args.json:
         json.dump(best | {"ended_early": result.ended_early}, sys.stdout)
         print()
@@ -193,7 +193,7 @@ def take_possession(inputs: Inputs, state: SearchState) -> None:
     out = inputs.out
     if not state.scored:  # what an attempt before the first score left does not bind
         (out / "config.yaml").unlink(missing_ok=True)
-        inputs.conditions.write(out)
+        inputs.provenance.write(out)
     record(out, inputs.config)
     if not state.done:
         for result in ("best.yaml", "pareto.json"):
@@ -265,7 +265,7 @@ def write_results(inputs: Inputs, result: SearchResult) -> dict[str, Any]:
     objectives, space = inputs.evolution.objectives, inputs.space
     # A search by one rate has a front as well: what it costs to come close.
     costs = objectives.costs if len(objectives.names) > 1 else ("macs", "params")
-    write_pareto(inputs.out / "pareto.json", result.ranking, objectives.rates, costs)
+    write_pareto(inputs.out / "pareto.json", result.ranking, objectives.metrics, costs)
     winner = result.best
     origin = {
         "supernet_sha256": inputs.weights.sha256,
@@ -278,7 +278,7 @@ def write_results(inputs: Inputs, result: SearchResult) -> dict[str, Any]:
         space,
         arch,
         frames=inputs.config.search.frames,
-        score={"objective": objectives.rate, "value": winner.values[objectives.rate]},
+        score={"objective": objectives.metric, "value": winner.values[objectives.metric]},
         origin=origin,
     )
-    return {"arch": str(arch), "score": winner.values[objectives.rate], **winner.values, **origin}
+    return {"arch": str(arch), "score": winner.values[objectives.metric], **winner.values, **origin}

@@ -27,12 +27,12 @@ from nasgait.config.schema import SearchConfig
 from nasgait.search.budget import Budget, Choices
 from nasgait.search.evolution import Evolution
 from nasgait.search.hypervolume import hypervolume
-from nasgait.search.ledger import Entry, read_ledger
+from nasgait.search.ledger import LedgerEntry, read_ledger
 from nasgait.search.state import SearchState, search
 from search_spaces import load_space
 from supernet.search import evolution_of
 
-Reached = Callable[[Sequence[Entry]], float]
+Reached = Callable[[Sequence[LedgerEntry]], float]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Problem:
     reached: Reached
 
 
-def best(entries: Sequence[Entry]) -> float:
+def best(entries: Sequence[LedgerEntry]) -> float:
     """The best score."""
     return max(entry.values["map"] for entry in entries)
 
@@ -60,7 +60,7 @@ def toy_problems(seed: int) -> list[Problem]:
             max_epochs=10, objectives=(*toy.rate_names, *toy.costs.names),
         )  # fmt: skip
 
-        def covered(entries: Sequence[Entry]) -> float:
+        def covered(entries: Sequence[LedgerEntry]) -> float:
             return toy.covered([toy.vector(entry.choices) for entry in entries])
 
         return Problem(
@@ -88,7 +88,7 @@ def scored_problems(ledger: Path) -> list[Problem]:
     budget, one = search_of_demo.budget, search_of_demo.config
     limit = budget.limits["macs"]
 
-    def covered(entries: Sequence[Entry]) -> float:
+    def covered(entries: Sequence[LedgerEntry]) -> float:
         vectors = [(-e.values["map"] / 100, e.values["macs"] / limit) for e in entries]
         return hypervolume(vectors, (0.0, 1.0))
 
@@ -100,16 +100,16 @@ def scored_problems(ledger: Path) -> list[Problem]:
     ]
 
 
-def searched(problem: Problem, seed: int, proposals: int) -> list[Entry]:
+def searched(problem: Problem, seed: int, candidates: int) -> list[LedgerEntry]:
     """What a search scores, in order."""
-    evolution = Evolution(problem.budget, replace(problem.config, proposals=proposals), seed)
+    evolution = Evolution(problem.budget, replace(problem.config, candidates=candidates), seed)
     state = SearchState(evolution, search_study.Kept(Path("none"), []))
     chunk = problem.config.population
     search(state, lambda some: [(c, {"map": problem.rate(c)}, 0.0) for c in some], chunk)
     return state.ledger.entries
 
 
-def needed(entries: Sequence[Entry], target: float, reached: Reached) -> float:
+def needed(entries: Sequence[LedgerEntry], target: float, reached: Reached) -> float:
     """The entries, from the first, that reach the target; infinite if all do not."""
     enough = target - 1e-9 * abs(target)
     if reached(entries) < enough:
@@ -125,12 +125,12 @@ def needed(entries: Sequence[Entry], target: float, reached: Reached) -> float:
 
 
 def outcome(
-    seed: int, proposals: int, problems: Callable[[int], list[Problem]]
+    seed: int, candidates: int, problems: Callable[[int], list[Problem]]
 ) -> dict[str, list[float]]:
     """By problem: entries, those needed without and with the predictor, and the final gain."""
     found = {}
     for problem in problems(seed):
-        plain, led = (searched(problem, seed, count) for count in (1, proposals))
+        plain, led = (searched(problem, seed, count) for count in (1, candidates))
         target = problem.reached(plain)
         counts = [needed(entries, target, problem.reached) for entries in (plain, led)]
         found[problem.name] = [len(plain), *counts, problem.reached(led) - target]
@@ -155,7 +155,7 @@ def main() -> None:
     """Print a row for each problem."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=50)
-    parser.add_argument("--proposals", type=int, default=8)
+    parser.add_argument("--candidates", type=int, default=8)
     parser.add_argument("--ledger", type=Path, help="of a search that scored a whole space")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     args = parser.parse_args()
@@ -165,7 +165,7 @@ def main() -> None:
         groups.insert(0, lambda seed: scored)
     print("problem, evaluations, needed without, with, ratio (95 %), never, gain at the end")
     for problems in groups:
-        one = partial(outcome, proposals=args.proposals, problems=problems)
+        one = partial(outcome, candidates=args.candidates, problems=problems)
         if args.jobs == 1:
             outcomes = [one(seed) for seed in range(args.seeds)]
         else:

@@ -20,8 +20,8 @@ import numpy as np
 from nasgait.config.schema import SearchConfig
 from nasgait.search.budget import Budget, Choices, Costs
 from nasgait.search.evolution import Evolution
-from nasgait.search.ledger import Entry, Ledger
-from nasgait.search.selection import Pool
+from nasgait.search.ledger import Ledger, LedgerEntry
+from nasgait.search.selection import MatingPool
 from nasgait.search.state import SearchState, search
 
 Attempt = Callable[[], Choices]
@@ -30,7 +30,9 @@ Attempt = Callable[[], Choices]
 class Repairing(Evolution):
     """The search, with children mended where they cost too much."""
 
-    def _attempts(self, share: int, pool: Pool, rng: np.random.Generator) -> Iterator[Attempt]:
+    def _attempts(
+        self, share: int, pool: MatingPool, rng: np.random.Generator
+    ) -> Iterator[Attempt]:
         for attempt in super()._attempts(share, pool, rng):
             yield lambda attempt=attempt: repaired(attempt(), self.budget, rng)
 
@@ -54,7 +56,7 @@ def repaired(child: Choices, budget: Budget, rng: np.random.Generator) -> Choice
 class _Kept(Ledger):
     """A ledger without a file: what is written is not what is studied."""
 
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: LedgerEntry) -> None:
         self._entries[entry.choices] = entry
 
 
@@ -85,7 +87,7 @@ def best_of(
     kind: type[Evolution], budget: Budget, score: Callable[[Choices], float], seed: int
 ) -> tuple[float, float]:
     """The best score of the first generation and that of the whole search (550 evaluations)."""
-    config = SearchConfig(max_epochs=10, broods=1, ahead=1)
+    config = SearchConfig(max_epochs=10, batches_per_generation=1, lookahead=1)
     state = SearchState(kind(budget, config, seed), _Kept(Path("none"), []))
     result = search(state, lambda chunk: [(c, {"map": score(c)}, 0.0) for c in chunk], 50)
     first = max(entry.values["map"] for entry in result.generations[0].entries)

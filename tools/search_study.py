@@ -36,7 +36,7 @@ from nasgait.config.schema import SearchConfig
 from nasgait.search.budget import Budget, Choices, Costs
 from nasgait.search.evolution import Evolution
 from nasgait.search.hypervolume import hypervolume
-from nasgait.search.ledger import Entry, Ledger
+from nasgait.search.ledger import Ledger, LedgerEntry
 from nasgait.search.state import SearchState, search
 
 UNIT = 10**9  # costs are whole numbers
@@ -119,7 +119,7 @@ def table(seed: int, objectives: int, layers: int = 10, choices: int = 6) -> Toy
 class Kept(Ledger):
     """A ledger without a file: what is written is not what is studied."""
 
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: LedgerEntry) -> None:
         """Keep the entry in memory."""
         self._entries[entry.choices] = entry
 
@@ -129,14 +129,15 @@ def ours(
     population: int,
     epochs: int,
     seed: int,
-    broods: int = SearchConfig.broods,
-    ahead: int = SearchConfig.ahead,
+    batches: int = SearchConfig.batches_per_generation,
+    lookahead: int = SearchConfig.lookahead,
 ) -> float:
     """The search's NSGA-II."""
     layers = len(toy.costs.layers)
     config = SearchConfig(
         population=population, mutations=population // 2, crossovers=population // 2,
-        mutation_prob=1 / layers, max_epochs=epochs, broods=broods, ahead=ahead,
+        mutation_prob=1 / layers, max_epochs=epochs,
+        batches_per_generation=batches, lookahead=lookahead,
         objectives=(*toy.rate_names, *toy.costs.names),
     )  # fmt: skip
     state = SearchState(Evolution(Budget(toy.costs), config, seed), Kept(Path("none"), []))
@@ -189,9 +190,9 @@ class ChoiceResets(ChoiceRandomMutation):
 
 
 ARMS: dict[str, Callable[[Toy, int, int, int], float]] = {
-    "ours, 1 brood, 1 ahead": lambda *a: ours(*a, broods=1, ahead=1),
-    "ours, 2 broods, 2 ahead": lambda *a: ours(*a, broods=2, ahead=2),
-    "ours, 5 broods, 3 ahead": lambda *a: ours(*a, broods=5, ahead=3),
+    "ours, 1 batch, lookahead 1": lambda *a: ours(*a, batches=1, lookahead=1),
+    "ours, 2 batches, lookahead 2": lambda *a: ours(*a, batches=2, lookahead=2),
+    "ours, 5 batches, lookahead 3": lambda *a: ours(*a, batches=5, lookahead=3),
     "pymoo, whole numbers": lambda *a: pymoos(*a, operators="whole numbers"),
     "pymoo, choices": lambda *a: pymoos(*a, operators="choices"),
 }

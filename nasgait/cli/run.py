@@ -15,7 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from nasgait.cli import stage
-from nasgait.config.load import dump_config, load_config
+from nasgait.config.load import dump_config, load_recorded
 from nasgait.config.schema import ExperimentConfig
 from nasgait.core.errors import ConfigError, RunFailed
 from nasgait.core.files import write_atomically
@@ -200,7 +200,7 @@ class Walk:
     def rank(self, checkpoint: Path, results: dict[str, Any]) -> None:
         """Hold the supernet's scores against the retrained rates of unchosen architectures."""
         unchosen = [n for n in results["networks"] if n["kind"] in ("random", "uniform")]
-        known = [n for n in unchosen if n[self.config.search.rate] is not None]
+        known = [n for n in unchosen if n[self.config.search.metric] is not None]
         if len(known) < RANKED or (self.out / "rank.json").exists():
             return
         files = ("--truth", self.out / "results.json", "--out", self.out / "rank.json")
@@ -279,7 +279,7 @@ def refuse_other_config(walk: Walk) -> None:
         if walk.out.exists() and (not walk.out.is_dir() or is_used(walk.out)):
             raise ConfigError(f"--out {walk.out}: is not empty and no run; give another --out")
         return
-    before = load_config(walk.config_file)
+    before = load_recorded(walk.config_file)
     now = walk.config
     before = replace(
         before,

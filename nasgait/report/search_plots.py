@@ -19,11 +19,11 @@ from nasgait.report.style import (
     legend,
     panels,
 )
-from nasgait.search.ledger import Entry
+from nasgait.search.ledger import LedgerEntry
 
 
 @drawn
-def search_progress(entries: Sequence[Entry], objective: str, label: str) -> Figure:
+def search_progress(entries: Sequence[LedgerEntry], objective: str, label: str) -> Figure:
     """Score of every architecture over the generations, their median, and the best so far."""
     figure, axes = panels(1)
     numbers = sorted({entry.generation for entry in entries})
@@ -47,8 +47,8 @@ def search_progress(entries: Sequence[Entry], objective: str, label: str) -> Fig
 
 @drawn
 def search_scatter(
-    entries: Sequence[Entry],
-    front: Sequence[Entry],
+    entries: Sequence[LedgerEntry],
+    front: Sequence[LedgerEntry],
     objective: str,
     label: str,
     limits: Mapping[str, float],
@@ -57,7 +57,7 @@ def search_scatter(
     costs_known = [name for name in COST_NAMES if all(name in e.values for e in entries)]
     figure, axes = panels(len(costs_known))
     best = max(entries, key=lambda e: (e.values[objective], -e.values["macs"], -e.values["params"]))
-    series: tuple[tuple[Sequence[Entry], dict[str, Any], str], ...] = (
+    series: tuple[tuple[Sequence[LedgerEntry], dict[str, Any], str], ...] = (
         (entries, {"marker": "o", "color": GREY, "markersize": 5}, "scored"),
         (front, {"marker": "o", "color": BLUE, "markersize": 7}, "not beaten (Pareto front)"),
         ([best], {"marker": "*", "color": VERMILLION, "markersize": 16}, "best"),

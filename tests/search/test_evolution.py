@@ -118,11 +118,11 @@ def test_last_generation_is_ranked(tmp_path):
     assert {entry.choices for entry in result.ranking[: len(last)]} == last
 
 
-@pytest.mark.parametrize(("broods", "ahead"), [(1, 1), (2, 2), (5, 3)])
-def test_breeds_from_the_best_of_all_generations(tmp_path, monkeypatch, broods, ahead):
+@pytest.mark.parametrize(("batches", "lookahead"), [(1, 1), (2, 2), (5, 3)])
+def test_breeds_from_the_best_of_all_generations(tmp_path, monkeypatch, batches, lookahead):
     monkeypatch.setattr("os.fsync", lambda file: None)
     costs = Costs(("macs",), (0,), (tuple((c,) for c in range(6)),) * 8)
-    config = SearchConfig(max_epochs=3, broods=broods, ahead=ahead)
+    config = SearchConfig(max_epochs=3, batches_per_generation=batches, lookahead=lookahead)
     target = np.array([3, 1, 4, 1, 5, 0, 2, 5])
 
     def hits(choices, generation):
@@ -137,9 +137,11 @@ def test_breeds_from_the_best_of_all_generations(tmp_path, monkeypatch, broods, 
     assert mean[1] > mean[0] + 1 and mean[3] > mean[1] + 0.5
 
 
-@pytest.mark.parametrize(("broods", "ahead"), [(1, 1), (2, 1), (5, 1), (5, 3)])
-def test_no_score_has_a_say_in_the_first_generation(tmp_path, broods, ahead):
-    config = dataclasses.replace(SMALL, max_epochs=1, broods=broods, ahead=ahead)
+@pytest.mark.parametrize(("batches", "lookahead"), [(1, 1), (2, 1), (5, 1), (5, 3)])
+def test_no_score_has_a_say_in_the_first_generation(tmp_path, batches, lookahead):
+    config = dataclasses.replace(
+        SMALL, max_epochs=1, batches_per_generation=batches, lookahead=lookahead
+    )
 
     def generations(sign):
         ledger = Ledger.open(tmp_path / f"{sign}.jsonl")

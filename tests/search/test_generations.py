@@ -11,13 +11,13 @@ from nasgait.core.errors import DataError
 from nasgait.search.budget import Budget
 from nasgait.search.evolution import Evolution
 from nasgait.search.generations import Generations, diversity, read_generations
-from nasgait.search.hypervolume import Coverage
-from nasgait.search.ledger import Entry, Ledger
+from nasgait.search.hypervolume import RelativeHypervolume
+from nasgait.search.ledger import Ledger, LedgerEntry
 from nasgait.search.state import Generation, SearchState, search
 
 
 def entry(choices, rate, generation=0):
-    return Entry(choices, generation, {"map": rate, **TOY.total(choices)})
+    return LedgerEntry(choices, generation, {"map": rate, **TOY.total(choices)})
 
 
 FIRST = (entry((0, 0, 0, 0), 10.0), entry((0, 1, 0, 2), 20.0), entry((0, 1, 1, 2), 60.0))
@@ -53,7 +53,7 @@ def test_lines_by_hand(tmp_path):
 def test_hypervolume_is_of_all_so_far(tmp_path):
     search = evolution("map", "macs")
     records = Generations(tmp_path / "g.jsonl", search)
-    share = Coverage(search).share
+    share = RelativeHypervolume(search).share
     assert records.add(Generation(0, FIRST))["hypervolume"] == share(FIRST)
     assert records.add(Generation(1, SECOND))["hypervolume"] == share([*FIRST, *SECOND])
 

@@ -5,11 +5,13 @@ import json
 import pytest
 
 from nasgait.core.errors import DataError
-from nasgait.search.ledger import Entry, Ledger, read_ledger
+from nasgait.search.ledger import Ledger, LedgerEntry, read_ledger
 
 
 def entry(choices, generation=0, score=0.1 + 0.2):
-    return Entry(choices, generation, {"map": score, "rank1": 50.0, "macs": 7, "params": 3}, 1.25)
+    return LedgerEntry(
+        choices, generation, {"map": score, "rank1": 50.0, "macs": 7, "params": 3}, 1.25
+    )
 
 
 def test_lines_come_back_exactly(tmp_path):

@@ -78,7 +78,7 @@ def same_result(one, other):
     [
         ["search.objectives=[map]"],
         ["search.objectives=[map, macs]"],
-        ["search.objectives=[map, macs]", "search.proposals=4"],
+        ["search.objectives=[map, macs]", "search.candidates=4"],
     ],
 )
 def test_the_local_result(nasgait, words, address, tmp_path, goal):
