@@ -30,8 +30,8 @@ from search_spaces.space import SearchSpace
 from search_spaces.spec import HeadSpec, LayerSpec, SpaceSpec, StageSpec
 from supernet.network import slice_state
 from supernet.scoring import memory_plan
-from supernet.scoring.activation_cache import Memory
-from supernet.scoring.prefix_evaluator import Descent
+from supernet.scoring.activation_cache import ActivationBudget
+from supernet.scoring.prefix_evaluator import PrefixEvaluator
 from supernet.scoring.scorer import Scorer, calibration_sequences
 from supernet.weights import Weights
 
@@ -54,9 +54,9 @@ DEEP = SearchSpace(
 )
 """Stages of several layers, one of them without a shortcut."""
 
-FORCED = SearchSpace(
+FIXED = SearchSpace(
     SpaceSpec(
-        name="forced",
+        name="fixed",
         size=(16, 11),
         frames=6,
         blocks=("3x3x3", "1x1x1"),
@@ -67,7 +67,7 @@ FORCED = SearchSpace(
         ),
         head=HeadSpec((4, 2), 8),
     ),
-    "forced",
+    "fixed",
 )
 """No choice up to the middle of a stage."""
 
@@ -161,7 +161,7 @@ def test_fifty_together_are_each_alone(store):
 
 
 paths = {space: st.tuples(*[st.integers(0, n - 1) for n in space.choices])
-         for space in (DEEP, FORCED, load_space("nano"))}  # fmt: skip
+         for space in (DEEP, FIXED, load_space("nano"))}  # fmt: skip
 
 
 @settings(max_examples=25)
@@ -220,7 +220,7 @@ def test_nothing_to_score(store):
     assert list(scorer_of(load_space("nano"), store).score_all([])) == []
 
 
-@pytest.mark.parametrize("space", [FORCED, load_space("nano")], ids=lambda space: space.name)
+@pytest.mark.parametrize("space", [FIXED, load_space("nano")], ids=lambda space: space.name)
 def test_layers_without_a_choice_are_computed_once(space, store, monkeypatch):
     convolved, convolve = [], ConvBN.convolve
 
@@ -374,8 +374,8 @@ def measured(rank, ranks):
     ]
     calibration, scored = ([partial(tuple, batch) for batch in part]
                            for part in (batches[rank:10:ranks], batches[10:]))  # fmt: skip
-    descent = Descent(network, calibration, scored, Memory(1e9), torch.float32)
-    return [found for _, found in descent.embeddings([(0, 1, 2, 1, 0, 2), (0, 1, 1, 2, 2, 0)])]
+    evaluator = PrefixEvaluator(network, calibration, scored, ActivationBudget(1e9), torch.float32)
+    return [found for _, found in evaluator.embeddings([(0, 1, 2, 1, 0, 2), (0, 1, 1, 2, 2, 0)])]
 
 
 def test_statistics_are_pooled_over_ranks(tmp_path):
