@@ -80,5 +80,5 @@ def test_repeated_line_is_named(tmp_path):
     path = tmp_path / "ledger.jsonl"
     Ledger.open(path).append(entry((1, 2)))
     path.write_text(path.read_text() * 2)
-    with pytest.raises(DataError, match=r"ledger\.jsonl:2: 1-2 is there twice"):
+    with pytest.raises(DataError, match=r"ledger\.jsonl:2: 1-2 appears twice"):
         Ledger.open(path)
