@@ -1,7 +1,7 @@
 """YAML and ``key=value`` overrides to a validated dataclass, and back.
 
-Everything that is wrong is told at once, in one :class:`ConfigError` of one
-line: file, dotted path of the key, what is allowed.  Unlike plain PyYAML a key
+All faults are reported at once, in one :class:`ConfigError` of one line: file,
+dotted path of the key, what is allowed.  Unlike plain PyYAML a key
 given twice is refused, ``1e-4`` is a number, and a date is just text.
 """
 

@@ -101,25 +101,32 @@ def test_only_an_integer_is_a_count(write, value):
     assert "supernet.steps: must be" in fault(write(SMALL + f"supernet: {{steps: {value}}}"))
 
 
+def with_old_keys(values):
+    """A search section with the old keys of the new ones given."""
+    old = {new: old.rpartition(".")[2] for old, new in RENAMED.items()}
+    return {old[f"search.{key}"]: value for key, value in values.items()}
+
+
 def test_renamed_keys_are_refused_with_their_new_names(write):
-    path = write(SMALL + "search: {broods: 1, population: 0}\n")
-    faults = fault(path, ["search.ahead=1", "search.proposals=8"])
-    for expected in (
-        "search.broods: is now search.batches_per_generation",
-        "search.ahead: is now search.lookahead",
-        "search.proposals: is now search.candidates",
-        "search.population: must be",
-    ):
-        assert expected in faults
+    in_file = with_old_keys({"batches_per_generation": 1}) | {"population": 0}
+    overrides = with_old_keys({"lookahead": 1, "candidates": 8})
+    faults = fault(
+        write(SMALL + yaml.dump({"search": in_file})),
+        [f"search.{key}={value}" for key, value in overrides.items()],
+    )
+    assert "search.population: must be" in faults
+    for old, new in RENAMED.items():
+        assert not old.startswith("search.") or f"{old}: is now {new}" in faults
 
 
 def test_a_recorded_configuration_may_have_old_keys(write):
-    config = load_recorded(write(SMALL + "search: {broods: 1, ahead: 2, ray: {workers: 3}}\n"))
+    old = with_old_keys({"batches_per_generation": 1, "lookahead": 2}) | {"ray": {"workers": 3}}
+    config = load_recorded(write(SMALL + yaml.dump({"search": old})))
     search = SearchConfig(batches_per_generation=1, lookahead=2, ray=RayConfig(workers=3))
     assert config == ExperimentConfig("walk", DataConfig("there"), search=search)
     assert load_recorded(write(dump_config(config))) == config
-    with pytest.raises(ConfigError, match=r"search\.broodz: unknown key"):
-        load_recorded(write(SMALL + "search: {broodz: 1}\n"))
+    with pytest.raises(ConfigError, match=r"search\.populatoin: unknown key"):
+        load_recorded(write(SMALL + "search: {populatoin: 1}\n"))
 
 
 def test_every_renamed_key_has_a_successor():

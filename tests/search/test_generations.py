@@ -1,4 +1,4 @@
-"""What is told of each generation."""
+"""The description of each generation."""
 
 from itertools import combinations
 
@@ -16,8 +16,8 @@ from nasgait.search.ledger import Ledger, LedgerEntry
 from nasgait.search.state import Generation, SearchState, search
 
 
-def entry(choices, rate, generation=0):
-    return LedgerEntry(choices, generation, {"map": rate, **TOY.total(choices)})
+def entry(choices, score, generation=0):
+    return LedgerEntry(choices, generation, {"map": score, **TOY.total(choices)})
 
 
 FIRST = (entry((0, 0, 0, 0), 10.0), entry((0, 1, 0, 2), 20.0), entry((0, 1, 1, 2), 60.0))

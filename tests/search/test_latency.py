@@ -23,7 +23,7 @@ HERE = {"device": "cpu", "threads": 2, "frames": 30}
 
 
 class Clock:
-    """Measures a latency that no table tells: slow when neighbours differ."""
+    """Measures a latency that no table has: slow when neighbours differ."""
 
     def __init__(self, jitter=0.0):
         self.calls = []

@@ -90,26 +90,26 @@ def test_pairs_are_taken_where_neighbours_interact():
     assert not best_ridge(list(map(tuple, some)), noisy, (5,) * 6)._pairs
 
 
-def predictor(rates, *objectives):
-    scored = [LedgerEntry(c, 0, {"map": rate, **TOY.total(c)}) for c, rate in rates.items()]
+def predictor(scores, *objectives):
+    scored = [LedgerEntry(c, 0, {"map": score, **TOY.total(c)}) for c, score in scores.items()]
     return Predictor(scored, Objectives(objectives), TOY.choices, TOY.total)
 
 
 def test_one_objective_orders_by_the_guess():
-    rates = {c: 10.0 * c[1] - 3 * c[3] for c in all_architectures(TOY)[::2]}
+    scores = {c: 10.0 * c[1] - 3 * c[3] for c in all_architectures(TOY)[::2]}
     children = [(0, 0, 0, 2), (0, 2, 1, 0), (0, 1, 1, 1)]
-    best = predictor(rates, "map").best_first(children)
+    best = predictor(scores, "map").best_first(children)
     assert best == [children[1], children[2], children[0]]
 
 
 def test_what_extends_the_front_comes_before_what_it_dominates():
     """Only the second choice counts, so the front takes the cheapest of all others."""
-    rates = {c: 10.0 * c[1] for c in all_architectures(TOY) if c[2:] != (0, 0)}
-    cheaper_than_scored, same_rate_but_dearer, worse = (0, 1, 0, 0), (0, 1, 1, 1), (0, 0, 2, 2)
-    best = predictor(rates, "map", "macs").best_first(
-        [worse, same_rate_but_dearer, cheaper_than_scored]
+    scores = {c: 10.0 * c[1] for c in all_architectures(TOY) if c[2:] != (0, 0)}
+    cheaper_than_scored, same_score_but_dearer, worse = (0, 1, 0, 0), (0, 1, 1, 1), (0, 0, 2, 2)
+    best = predictor(scores, "map", "macs").best_first(
+        [worse, same_score_but_dearer, cheaper_than_scored]
     )
-    assert best == [cheaper_than_scored, same_rate_but_dearer, worse]
+    assert best == [cheaper_than_scored, same_score_but_dearer, worse]
 
 
 def test_equal_guesses_keep_the_order_given():
@@ -175,11 +175,11 @@ def test_only_the_chosen_are_measured(tmp_path):
     assert len(measured) == len(result.ranking) + len(refused)
 
 
-def test_one_proposal_is_the_search_without(tmp_path):
+def test_one_candidate_is_the_search_without(tmp_path):
     config = SearchConfig(population=6, top_k=3, mutations=3, crossovers=3, max_epochs=2)
     plain = Evolution(Budget(TOY), config)
-    led = Evolution(Budget(TOY), dataclasses.replace(config, candidates=3))
+    guided = Evolution(Budget(TOY), dataclasses.replace(config, candidates=3))
     few = [LedgerEntry(c, 0, {"map": 1.0, **TOY.total(c)}) for c in all_architectures(TOY)[:5]]
     assert plain._preselection([*few, *few]) is None
-    assert led._preselection(few) is None  # fewer than a population
-    assert led.breed(1, few, set()) == plain.breed(1, few, set())
+    assert guided._preselection(few) is None  # fewer than a population
+    assert guided.breed(1, few, set()) == plain.breed(1, few, set())

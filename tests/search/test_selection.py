@@ -20,8 +20,8 @@ from nasgait.search.selection import NSGA2, MatingPool, TopK
 def entries(vectors):
     """An entry for each (macs, map), numbered by its only choice."""
     return [
-        LedgerEntry((number,), 0, {"macs": macs, "map": rate})
-        for number, (macs, rate) in enumerate(vectors)
+        LedgerEntry((number,), 0, {"macs": macs, "map": score})
+        for number, (macs, score) in enumerate(vectors)
     ]
 
 

@@ -117,14 +117,14 @@ def test_batches_that_are_made_side_by_side_are_kept_within_the_memory(limit, th
 
 
 def test_an_executor_shares_torchs_threads_and_gives_them_back(monkeypatch):
-    told: list[int] = []
+    set_to: list[int] = []
     monkeypatch.setattr(torch, "get_num_threads", lambda: 6)
-    monkeypatch.setattr(torch, "set_num_threads", told.append)
+    monkeypatch.setattr(torch, "set_num_threads", set_to.append)
     for most, size in ((1, 1), (2, 2), (4, 3), (9, 6)):
-        told.clear()
+        set_to.clear()
         with BatchExecutor(most) as executor:
             assert executor.threads == size
             assert executor.map(lambda i: -i, range(20)) == [-i for i in range(20)]
-        assert set(told) == ({6 // size, 6} if size > 1 else set())
+        assert set(set_to) == ({6 // size, 6} if size > 1 else set())
         with pytest.raises(ZeroDivisionError), BatchExecutor(most) as executor:
             executor.map(lambda i: 1 / i, [1, 0])

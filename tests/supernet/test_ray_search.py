@@ -162,7 +162,7 @@ def watching(monkeypatch, **answers):
 def test_a_worker_that_dies_with_the_coordinator(monkeypatch, failing):
     answers = {"collect": Events(), "release": 0} | {failing: RunFailed("the coordinator died")}
     if failing == "collect":
-        answers["release"] = RunFailed("told once is enough")
+        answers["release"] = RunFailed("reported once is enough")
     callback, _ = watching(monkeypatch, **answers)
     callback.on_trial_recover(0, [], SimpleNamespace(trial_id="a"))
     callback.on_trial_error(0, [], SimpleNamespace(trial_id="b"))

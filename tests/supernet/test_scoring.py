@@ -155,9 +155,9 @@ def test_fifty_together_are_each_alone(store):
     agree(embedded(scorer, chosen), plain)
     scored = list(scorer.score_all(chosen[::-1]))
     assert [choices for choices, _, _ in scored] == chosen
-    for choices, rates, seconds in scored:
+    for choices, metrics, seconds in scored:
         expected = leave_one_out(plain[choices], scorer.labels).rates()
-        assert rates == {name: expected[name] for name in ("rank1", "map")} and seconds > 0
+        assert metrics == {name: expected[name] for name in ("rank1", "map")} and seconds > 0
 
 
 paths = {space: st.tuples(*[st.integers(0, n - 1) for n in space.choices])

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from nasgait.config.renamed import RENAMED
 from nasgait.core.errors import RunFailed
 from nasgait.search.generations import read_generations
 from nasgait.search.ledger import read_ledger
@@ -181,8 +182,8 @@ def test_scores_do_not_depend_on_what_was_scored_before(trained, tiny_store):
     parts = split(store, config.data.search_val, config.data.split_seed)
     scorer = Scorer(config, load_supernet(trained[1], "nano"), store, parts, torch.device("cpu"))
     a, b = (SPACE.parse(text).choices for text in ("0-1-2-3", "0-5-4-0"))
-    first, _, again = [rates for c in (a, b, a) for _, rates, _ in scorer.score_all([c])]
-    together = {choices: rates for choices, rates, _ in scorer.score_all([b, a])}
+    first, _, again = [metrics for c in (a, b, a) for _, metrics, _ in scorer.score_all([c])]
+    together = {choices: metrics for choices, metrics, _ in scorer.score_all([b, a])}
     assert first == again == together[a]
     test_identities = {store.sequences[i].label for i in parts.test}
     assert not test_identities & set(scorer.labels), "test identities are never scored"
@@ -267,7 +268,8 @@ def test_results_are_gone_while_a_search_is_extended(search, tmp_path, monkeypat
 
 
 def test_a_search_begun_with_old_keys_resumes(search, tmp_path):
-    old = {"batches_per_generation": "broods", "lookahead": "ahead", "candidates": "proposals"}
+    old = {new.rpartition(".")[2]: old.rpartition(".")[2] for old, new in RENAMED.items()}
+    old = {new: old[new] for new in ("batches_per_generation", "lookahead", "candidates")}
     out = tmp_path / "out"
     assert search(out)[0] == 0
     expected = scores(out), (out / "best.yaml").read_bytes()
