@@ -36,7 +36,7 @@ class Provenance:
 
     @classmethod
     def of(
-        cls, config: ExperimentConfig, weights: Weights, store: GaitStore, parts: Split
+        cls, config: ExperimentConfig, weights: Weights, store: GaitStore, split: Split
     ) -> "Provenance":
         """That of a search that begins here."""
         search = config.search
@@ -44,8 +44,8 @@ class Provenance:
         gpu = search.ray.gpus > 0 if on_ray else pick_device(config.device).type == "cuda"
         binding = {
             "supernet": weights.sha256,
-            "data": fingerprint(store, [*parts.train, *parts.search_val]),
-            "search_val": fingerprint(store, parts.search_val),
+            "data": fingerprint(store, [*split.train, *split.search_val]),
+            "search_val": fingerprint(store, split.search_val),
             "seed": config.seed,
             "metric": config.evaluation.metric,
             **{name: value for name, value in asdict(search).items() if name not in CHANGEABLE},

@@ -34,7 +34,7 @@ class Job:
     supernet: Path
     sha256: str
     """Hash of the supernet's checkpoint."""
-    parts: Split
+    split: Split
     threads: int
     """CPU threads of each worker."""
 
@@ -53,7 +53,7 @@ class Job:
                 "machine; workers need the same paths, on a shared file system"
             )
         return Scorer(
-            self.config, weights, GaitStore.open(self.config.data.store), self.parts, device
+            self.config, weights, GaitStore.open(self.config.data.store), self.split, device
         )
 
 

@@ -57,9 +57,10 @@ class PrefixEvaluator:
         calibration: the calibration set; if it is empty, the statistics of training are used.
         scored: what to embed.
         budget: for activations along a path; what does not fit is recomputed.
-        dtype: of the convolutions.  Everything else that the scored clips pass through is float32,
-            as are their shortcuts, and a CPU saves fewer of their products: rounding costs ranks.
-            The calibration's clips are wholly of this type: it hardly changes the statistics.
+        dtype: of the convolutions.  All else that the scored clips pass through is float32, their
+            shortcuts included, and on a CPU fewer of their products are saved, because rounding
+            changes ranks.  The calibration's clips are wholly of this type: it hardly changes the
+            statistics.
         threads: threads that may compute batches side by side.
     """
 
@@ -221,9 +222,9 @@ class PrefixEvaluator:
         if not len(y):
             return trained(conv.norm)
         if (conv, inputs) not in self._known:
-            parts = self._executor.map(lambda clip: moments(of(clip), clip.valid), y)
+            batches = self._executor.map(lambda clip: moments(of(clip), clip.valid), y)
             ranks = dist.get_world_size() if dist.is_initialized() else 1
-            found = pool_ranks(pool(parts), ranks)
+            found = pool_ranks(pool(batches), ranks)
             like = trained(conv.norm)[0]
             self._known[conv, inputs] = found.mean.to(like), (found.m2 / found.count).to(like)
         return self._known[conv, inputs]

@@ -44,7 +44,7 @@ class Scorer:
         config: its ``search`` section says how to score; its seed draws the calibration set.
         weights: the supernet.
         store: where the silhouettes are.
-        parts: the split of its identities.
+        split: which of its sequences are for what.
         device: where to compute.
 
     Attributes:
@@ -63,7 +63,7 @@ class Scorer:
         config: ExperimentConfig,
         weights: Weights,
         store: GaitStore,
-        parts: Split,
+        split: Split,
         device: torch.device,
     ) -> None:
         search, self.space = config.search, weights.space
@@ -74,11 +74,11 @@ class Scorer:
         self.network.load_state_dict(slice_state(weights.state, self.network))
         to_channels_last(self.network.to(device)).eval()
 
-        self.indices = scored_sequences(store, parts, search.max_sequences)
+        self.indices = scored_sequences(store, split, search.max_sequences)
         self.labels = [store.sequences[index].label for index in self.indices]
         frames = np.array([store.sequences[index].length for index in self.indices])
         self._lengths = np.minimum(frames, search.max_frames or frames.max())
-        drawn = calibration_sequences(store, parts, search.calibration, config.seed)
+        drawn = calibration_sequences(store, split, search.calibration, config.seed)
         self.calibrated_on = len(drawn)
         lengths = self._repeated(self._lengths)
         calibration = self._repeated([len(x) for x in drawn])
@@ -144,22 +144,22 @@ class Scorer:
 
 
 def calibration_sequences(
-    store: GaitStore, parts: Split, config: CalibrationConfig, seed: int
+    store: GaitStore, split: Split, config: CalibrationConfig, seed: int
 ) -> list[np.ndarray]:
     """The frames of training sequences for recalibration, uint8 [s, h, w], not augmented."""
     rng = generator(seed, "calibration")
-    count = min(config.sequences, len(parts.train))
-    drawn = rng.choice(parts.train, size=count, replace=False)
+    count = min(config.sequences, len(split.train))
+    drawn = rng.choice(split.train, size=count, replace=False)
     return [store[int(index)][: config.max_frames] for index in drawn]
 
 
-def scored_sequences(store: GaitStore, parts: Split, limit: int | None) -> list[int]:
+def scored_sequences(store: GaitStore, split: Split, limit: int | None) -> list[int]:
     """Search-val sequences to score: whole identities, in order, up to ``limit`` sequences.
 
     Raises DataError when there are fewer than two identities.
     """
     groups: dict[str, list[int]] = {}
-    for index in parts.search_val:
+    for index in split.search_val:
         groups.setdefault(store.sequences[index].label, []).append(index)
     chosen: list[int] = []
     taken = 0
