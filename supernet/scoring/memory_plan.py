@@ -16,9 +16,9 @@ WORKING_SET = 6
 """Tensors of the size of the largest activation that exist at once while a batch is computed."""
 
 WEIGHTS = 10
-"""Memory of a path's convolutions beside the supernet, in multiples of their own: folded, and as
-:mod:`nasgait.kernels.winograd` splits them along two axes, folded and not, each four times as
-large; rounded up."""
+"""Memory that a path's convolutions take beside the supernet, in multiples of their size: folded,
+and as :mod:`nasgait.kernels.winograd` splits them along two axes (four times as large), folded and
+not."""
 
 EMBEDDINGS = 2
 """Copies of an architecture's embeddings: in the order of batches and in that of sequences."""
