@@ -1,11 +1,9 @@
-"""Judge a trained network on the test sequences of a store: ``nasgait eval``."""
+"""Evaluate a trained network on the test sequences of a store: ``nasgait eval``."""
 
-import argparse
-import json
+import io
 import logging
 import os
-import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -13,18 +11,23 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from nasgait.config.load import validate
 from nasgait.config.schema import EvaluationConfig
 from nasgait.core.distributed import World, joined
 from nasgait.core.errors import ConfigError, DataError
+from nasgait.core.files import write_atomically
 from nasgait.core.precision import autocast
 from nasgait.data.store import GaitStore, Sequence
 from nasgait.data.transforms import reduction
 from nasgait.evaluation.embed import embed_shared
-from nasgait.evaluation.evaluation_set import Outcome, Trial, trial, unembedded
-from nasgait.evaluation.options import check_options, check_sequences, judged, read_probe_list
-from nasgait.evaluation.protocols import PROTOCOLS, judge
-from nasgait.evaluation.submission import BENCHMARKS, can_submit, judge_probes, read_truth, submit
+from nasgait.evaluation.evaluation_set import evaluation_set, unembedded
+from nasgait.evaluation.options import (
+    check_options,
+    check_sequences,
+    evaluated_indices,
+    settings_of,
+)
+from nasgait.evaluation.protocols import find_protocol, that_accept
+from nasgait.evaluation.submission import Submission
 from nasgait.nn.base import GaitNetwork
 from nasgait.nn.memory_format import to_channels_last
 from retrain.network_spec import load_network
@@ -36,7 +39,7 @@ CMC_RANKS = 20
 
 @dataclass(frozen=True)
 class Probes:
-    """What became of each probe, for statistics over networks and seeds."""
+    """The result of each probe, for statistics over networks and seeds."""
 
     labels: NDArray[np.str_]
     """[k] identities."""
@@ -48,109 +51,70 @@ class Probes:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """A network's result: its table, and its probes one by one."""
+class EvaluationResult:
+    """A network's result: its metrics, and its probes one by one."""
 
-    table: dict[str, Any]
-    """Rates in percent: the protocol's own table, single figures to compare networks by
-    (``rank1``, ``rank5``, ``map``; means over the conditions where there are any), ``cmc``."""
+    metrics: dict[str, Any]
+    """In percent: the protocol's own table, single numbers to compare networks by (``rank1``,
+    ``rank5``, ``map``; means over the conditions where there are any), ``cmc``."""
     probes: Probes
 
 
-def judge_network(
+def evaluate_network(
     model: GaitNetwork,
     store: GaitStore,
     indices: list[int],
     config: EvaluationConfig,
     world: World,
     submission: Path | None = None,
-) -> Verdict:
-    """Embed test sequences and judge them by the protocol of ``config``.
+) -> EvaluationResult:
+    """Embed test sequences and evaluate them by the protocol of ``config``.
 
-    With the protocol ``grew`` and a truth file, the unlabelled probes are scored
-    against the whole gallery (``rank1``, ``map``, ...) beside gallery 01 against
-    probe 02 (``rank1_local``, ...); without one only the latter can be known.
-    Without one nothing at all can be known of ``hid``: the table is empty.
+    Without a truth file, ``grew`` gives its local metrics only (``rank1_local``, ...), and
+    ``hid`` gives none.
 
     Args:
         model: the network, on the device of ``world``.
         store: silhouettes.
-        indices: sequences of the store to judge; distractors are added if they are wanted.
-        config: protocol, metric, galleries.
-        world: ranks that share the embedding: all of them call this, and have the verdict.
-        submission: write the submission table there, if the protocol has one and the store
-            has what it takes.
+        indices: its test sequences; distractors are added if the settings want them.
+        config: the settings.
+        world: ranks that share the embedding: all of them call this and get the result.
+        submission: where to write the submission, if protocol and store have one.
 
     Raises:
         ConfigError: settings that do not fit the protocol.
         DataError: no sequences, or none that the protocol can use.
     """
     check_options(config, submits=submission is not None)
-    indices = judged(store, indices, config)
+    indices = evaluated_indices(store, indices, config)
     if not indices:
-        raise DataError(f"{store.path}: no test sequences to judge")
+        raise DataError(f"{store.path}: no test sequences to evaluate")
+    size, frames = model.size, config.max_frames
     embeddings = embed_shared(
-        model,
-        store,
-        indices,
-        model.size,
-        world,
-        config.max_frames,
-        config.precision,
-        progress=True,
+        model, store, indices, size, world, frames, config.precision, progress=True
     )
     rows = [store.sequences[index] for index in indices]
-    subject = trial(
-        embeddings,
-        [row.label for row in rows],
-        [row.type for row in rows],
-        [row.view for row in rows],
-        config.metric,
-        sorted(read_probe_list(config.probes)) if config.probes else None,
-        config.gallery_ids,
-        config.distractors,
-        config.rerank,
-    )
-    if submission and config.protocol in BENCHMARKS:
-        write_submission(submission, subject, config.protocol)
-    return score(subject, config)
-
-
-def score(subject: Trial, config: EvaluationConfig) -> Verdict:
-    """Judge embedded sequences; raises as :func:`judge_network` does."""
-    table: dict[str, Any] = {}
-    outcomes: list[Outcome] = []
-    if config.protocol in PROTOCOLS:
-        outcomes.append(judge(config.protocol, subject))
-    if config.truth:
-        outcomes.append(judge_probes(subject, read_truth(config.truth), config.protocol))
-    for outcome in outcomes:
-        table |= outcome.rates() | outcome.summary()
-    if not outcomes:
-        return Verdict(table, Probes(np.array([], np.str_), np.array([]), np.array([])))
-    # The benchmark's own probes, where they can be scored, are those that count.
-    return Verdict({**table, "cmc": outcomes[-1].cmc(CMC_RANKS).tolist()}, probes_of(outcomes[-1]))
-
-
-def write_submission(path: Path, subject: Trial, benchmark: str) -> None:
-    """Write the benchmark's table, or say why there is none."""
-    if can_submit(benchmark, subject):
-        logger.info("%s: %d probes", path, submit(path, subject, benchmark))
-    else:
-        logger.warning("no submission: %s has no probes, or too small a gallery", benchmark)
-
-
-def probes_of(outcome: Outcome) -> Probes:
-    """What statistics need of an outcome."""
-    return Probes(outcome.labels, outcome.hits, outcome.ap)
+    labels, types, views = zip(*((row.label, row.type, row.view) for row in rows), strict=True)
+    sequences = evaluation_set(embeddings, labels, types, views, **settings_of(config))
+    protocol = find_protocol(config.protocol)
+    if submission and protocol.submission:
+        if protocol.submission.possible(sequences):
+            probes = protocol.submission.write(submission, sequences)
+            logger.info("%s: %d probes", submission, probes)
+        else:
+            logger.warning("no submission: no probes, or too small a gallery")
+    if "truth" in protocol.required and not sequences.truth:
+        return EvaluationResult({}, Probes(np.array([], np.str_), np.array([]), np.array([])))
+    outcome = protocol.evaluate(sequences)
+    metrics = outcome.metrics() | outcome.summary() | {"cmc": outcome.cmc(CMC_RANKS).tolist()}
+    return EvaluationResult(metrics, Probes(outcome.labels, outcome.hits, outcome.ap))
 
 
 def write_probes(path: Path, probes: Probes) -> None:
     """Write the probes as plain arrays; the file appears whole or not at all."""
-    temporary = path.with_name(f".{path.name}")
-    with temporary.open("wb") as file:
-        np.savez_compressed(file, labels=probes.labels, hits=probes.hits, ap=probes.ap)
-    os.replace(temporary, path)
+    file = io.BytesIO()
+    np.savez_compressed(file, labels=probes.labels, hits=probes.hits, ap=probes.ap)
+    write_atomically(path, file.getvalue())
 
 
 def read_probes(path: Path) -> Probes:
@@ -159,73 +123,70 @@ def read_probes(path: Path) -> Probes:
         with np.load(path, allow_pickle=False) as arrays:
             return Probes(arrays["labels"], arrays["hits"], arrays["ap"])
     except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise DataError(f"{path}: no table of probes ({error}); judge the network again") from error
+        raise DataError(
+            f"{path}: no table of probes ({error}); evaluate the network again"
+        ) from error
 
 
-def run(args: argparse.Namespace) -> int:
-    """Judge a checkpoint on a store, its own or another."""
-    given = {field.name: getattr(args, field.name) for field in fields(EvaluationConfig)}
-    config = validate(given, EvaluationConfig, "nasgait eval")
-    if args.submission and config.protocol not in BENCHMARKS:
+def evaluate(
+    checkpoint: Path,
+    store_path: Path,
+    config: EvaluationConfig,
+    device: str = "auto",
+    submission: Path | None = None,
+) -> dict[str, Any]:
+    """Evaluate a checkpoint on the test sequences of a store, its own or another.
+
+    Args:
+        checkpoint: a final or a pre-trained network.
+        store_path: the packed store.
+        config: protocol and settings, as given by flags.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        submission: also write the benchmark's table there.
+
+    Returns:
+        ``network``, ``store``, ``protocol`` and the protocol's table.
+
+    Raises NasgaitError before anything is embedded where the input cannot be used.
+    """
+    check_options(config, submits=submission is not None, flags=True)
+    table = find_protocol(config.protocol).submission
+    if submission and not table:
         raise ConfigError(
-            f"--submission: only protocol {', '.join(BENCHMARKS)} has unlabelled probes, not "
+            f"--submission: only protocol {that_accept('truth')} has unlabelled probes, not "
             f"{config.protocol}"
         )
-    check_options(config, submits=bool(args.submission), flags=True)
-    store = GaitStore.open(args.store)
+    store = GaitStore.open(store_path)
     test = [i for i, s in enumerate(store.sequences) if s.subset == "test" and s.length]
-    model, saved = load_network(args.checkpoint)
+    model, saved = load_network(checkpoint)
     reduction(store.size, model.size)
-    sequences = [store.sequences[i] for i in judged(store, test, config)]
+    sequences = [store.sequences[i] for i in evaluated_indices(store, test, config)]
     if not sequences:
-        raise DataError(f"{store.path}: no test sequences to judge")
-    if args.submission:
-        check_submission(Path(args.submission), config.protocol, sequences)
+        raise DataError(f"{store.path}: no test sequences to evaluate")
+    if submission and table:
+        check_submission(submission, table, sequences)
     check_sequences(config, sequences)
-    with joined(args.device) as world:
+    with joined(device) as world:
         autocast(world.device, config.precision)
-        verdict = judge_network(
-            to_channels_last(model.to(world.device)),
-            store,
-            test,
-            config,
-            world,
-            submission=Path(args.submission) if args.submission else None,
-        )
+        placed = to_channels_last(model.to(world.device))
+        result = evaluate_network(placed, store, test, config, world, submission)
     name = saved["arch"] or saved["model_name"]
-    report = {"network": name, "store": str(store.path), "protocol": args.protocol}
-    if args.json:
-        json.dump(report | verdict.table, sys.stdout)
-        print()
-    else:
-        print("\n".join(text_table(report | verdict.table)))
-    return 0
+    return {
+        "network": name,
+        "store": str(store.path),
+        "protocol": config.protocol,
+        **result.metrics,
+    }
 
 
-def check_submission(path: Path, protocol: str, test: list[Sequence]) -> None:
+def check_submission(path: Path, submission: Submission, test: list[Sequence]) -> None:
     """Refuse, before anything is embedded, a submission that cannot be written."""
     if not path.absolute().parent.is_dir():
         raise ConfigError(f"--submission {path}: there is no folder {path.parent}")
     if path.is_dir() or not os.access(path.absolute().parent, os.W_OK | os.X_OK):
         raise ConfigError(f"--submission {path}: cannot be written; give another file")
-    if not can_submit(protocol, unembedded(test)):
-        rules = BENCHMARKS[protocol]
+    if not submission.possible(unembedded(test)):
         raise DataError(
-            f"--submission {path}: needs unlabelled probes and {rules.ranks} or more gallery "
-            f"sequences of {rules.title} among the test sequences"
+            f"--submission {path}: needs unlabelled probes and {submission.ranks} or more gallery "
+            f"sequences of {submission.title} among the test sequences"
         )
-
-
-def text_table(values: dict[str, Any]) -> list[str]:
-    """Names and values in two columns, tables within tables indented; the curve is left out."""
-    rows = {name: value for name, value in values.items() if name != "cmc"}
-    width = max(map(len, rows))
-    lines = []
-    for name, value in rows.items():
-        if isinstance(value, dict):
-            lines += [name, *(f"  {line}" for line in text_table(value))]
-        elif isinstance(value, float):
-            lines.append(f"{name:{width}}  {value:.2f} %")
-        else:
-            lines.append(f"{name:{width}}  {value}")
-    return lines

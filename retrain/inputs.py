@@ -8,28 +8,28 @@ from nasgait.config.schema import ExperimentConfig
 from nasgait.data.split import Split
 from nasgait.data.store import GaitStore
 from nasgait.nn.base import GaitNetwork
-from retrain.network_spec import Subject
+from retrain.network_spec import NetworkSpec
 
 
 @dataclass(frozen=True)
-class Inputs:
+class NetworkInputs:
     """The configuration, the network and the silhouettes, opened and checked."""
 
     config: ExperimentConfig
     out: Path
-    subject: Subject
+    spec: NetworkSpec
     store: GaitStore
-    parts: Split
+    split: Split
 
     @cached_property
     def model(self) -> GaitNetwork:
         """The embedding network, untrained; its size and its cost, never trained itself."""
-        return self.subject.build()
+        return self.spec.build()
 
     @property
     def everyone(self) -> list[int]:
         """All sequences of training identities, search-val ones among them, in order."""
-        return sorted(self.parts.train + self.parts.search_val)
+        return sorted(self.split.train + self.split.search_val)
 
 
 def folder_of(title: str) -> str:

@@ -18,7 +18,7 @@ INITS = ("slice", "pretraining", "network")
 
 
 @dataclass(frozen=True)
-class Subject:
+class NetworkSpec:
     """Names a network so that it can be built again, here or from a checkpoint."""
 
     arch: str | None = None
@@ -35,7 +35,7 @@ class Subject:
     @classmethod
     def of(
         cls, arch: str | None, model: str | None, settings: Mapping[str, Any] | None = None
-    ) -> "Subject":
+    ) -> "NetworkSpec":
         """From ``--arch`` (printed form or file) or ``--model``; ConfigError if unknown."""
         if (arch is None) == (model is None):
             raise ConfigError("give either --arch or --model")
@@ -88,14 +88,14 @@ def load_network(path: str | Path) -> tuple[GaitNetwork, Mapping[str, Any]]:
             f"{path}: holds a {saved.get('kind')}, not a trained network; make one with "
             "nasgait retrain"
         )
-    subject = Subject(
+    spec = NetworkSpec(
         saved["arch"],
         saved["space"],
         saved["space_sha256"],
         saved["model_name"],
         saved["settings"],
     )
-    model = subject.build(saved.get("num_classes"))
+    model = spec.build(saved.get("num_classes"))
     model.load_state_dict(weights_of(saved))
     return model.eval(), saved
 
@@ -103,7 +103,7 @@ def load_network(path: str | Path) -> tuple[GaitNetwork, Mapping[str, Any]]:
 def start_from(
     model: GaitNetwork,
     bare: GaitNetwork,
-    subject: Subject,
+    spec: NetworkSpec,
     path: str | Path,
     data: str | None = None,
     partial: bool = False,
@@ -116,7 +116,7 @@ def start_from(
     Args:
         model: the network to train.
         bare: the same without classes; all its weights must be in the file.
-        subject: what ``model`` is.
+        spec: what ``model`` is.
         path: a slice of a supernet, or a checkpoint of pre-training or of a final network.
         data: fingerprint of what ``model`` is to be trained on.
         partial: take what fits by name and shape, of whatever network.
@@ -130,15 +130,17 @@ def start_from(
             f"--init {path}: holds a {saved.get('kind')}; give a nasgait export, or a checkpoint "
             "of nasgait pretrain or nasgait retrain"
         )
-    theirs = Subject(saved["arch"], saved["space"], saved["space_sha256"], saved.get("model_name"))
+    theirs = NetworkSpec(
+        saved["arch"], saved["space"], saved["space_sha256"], saved.get("model_name")
+    )
     same = (theirs.arch, theirs.space_sha256, theirs.model) == (
-        subject.arch,
-        subject.space_sha256,
-        subject.model,
+        spec.arch,
+        spec.space_sha256,
+        spec.model,
     )
     if not (same or partial):
         raise CheckpointError(
-            f"--init {path}: is the {saved['kind']} of {theirs.title}, not of {subject.title}, or "
+            f"--init {path}: is the {saved['kind']} of {theirs.title}, not of {spec.title}, or "
             "its space has changed; give this network's, or --init-partial to take what fits"
         )
     found, wanted, needed = weights_of(saved), model.state_dict(), bare.state_dict()
@@ -147,14 +149,14 @@ def start_from(
     if strange and not partial:
         raise CheckpointError(
             f"--init {path}: {len(strange)} weights are missing or of another shape, e.g. "
-            f"{strange[0]}; it was made with other settings of {subject.title}; give its own, or "
+            f"{strange[0]}; it was made with other settings of {spec.title}; give its own, or "
             "--init-partial to take what fits"
         )
     known_classes = data is not None and saved.get("data") == data
     weights = {name: found[name] for name in fit if name in needed or known_classes}
     if not any(weight.dim() for weight in weights.values()):
         raise CheckpointError(
-            f"--init {path}: not one weight of {theirs.title} fits {subject.title}; give another"
+            f"--init {path}: not one weight of {theirs.title} fits {spec.title}; give another"
         )
     model.load_state_dict(weights, strict=False)
     return [name for name in wanted if name not in weights]

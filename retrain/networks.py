@@ -2,36 +2,70 @@
 
 from dataclasses import dataclass
 
-from nasgait.baselines import registry
-from nasgait.config.schema import ExperimentConfig
+from nasgait.config.schema import (
+    BaselineConfig,
+    EvaluationConfig,
+    ExperimentConfig,
+    TrainConfig,
+)
 from nasgait.core.errors import ConfigError
 from nasgait.core.rng import generator
+from retrain.network_spec import NetworkSpec
 from search_spaces import SearchSpace, load_space
-from search_spaces.budget import budget_of
+from search_spaces.configured import budget_of
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One network of the lineup."""
+class FinalNetwork:
+    """A network to train from scratch: an architecture or a hand-designed model."""
 
     name: str
-    """Its name in the results and its folder."""
+    """Its name in the results."""
     kind: str
     """searched, baseline, random or uniform."""
-    flag: str
-    """``--arch`` or ``--model``."""
-    value: str
-    """What the flag takes."""
+    arch: str | None = None
+    """Printed form or file of an architecture; then there is no model."""
+    model: str | None = None
+    """Name of a hand-designed network."""
+
+    @property
+    def flags(self) -> list[str]:
+        """The network as arguments of ``nasgait retrain``."""
+        return ["--arch", self.arch] if self.arch else ["--model", str(self.model)]
+
+    def baseline(self, config: ExperimentConfig) -> BaselineConfig | None:
+        """What the configuration says of the hand-designed network: by name, or else by model."""
+        if self.model is None:
+            return None
+        listed = [baseline for baseline in config.baselines if baseline.model == self.model]
+        named = [baseline for baseline in listed if baseline.title == self.name]
+        return next(iter([*named, *listed]), BaselineConfig(self.model))
+
+    def spec(self, config: ExperimentConfig) -> NetworkSpec:
+        """How the network is built; ConfigError if it is unknown."""
+        baseline = self.baseline(config)
+        return NetworkSpec.of(self.arch, self.model, baseline.settings if baseline else {})
+
+    def recipe(self, config: ExperimentConfig) -> tuple[str, TrainConfig]:
+        """Its recipe, behind the key where that stands in the configuration."""
+        baseline = self.baseline(config)
+        if baseline and baseline.recipe:
+            return f"baselines.{config.baselines.index(baseline)}.recipe", baseline.recipe
+        return "retrain", config.retrain
+
+    def evaluation(self, config: ExperimentConfig) -> EvaluationConfig:
+        """How it is evaluated."""
+        baseline = self.baseline(config)
+        return (baseline and baseline.evaluation) or config.evaluation
 
 
-def lineup(config: ExperimentConfig, best: str | None = None) -> list[Entry]:
+def final_networks(config: ExperimentConfig, best: str | None = None) -> list[FinalNetwork]:
     """The searched network (when ``best``, its printed form, is known), then all others.
 
     Without a search space those are the baselines.
 
-    Raises ConfigError for an unknown baseline, for networks of a space where there is none, or
-    for random ones beside a latency budget, which they could break; BudgetError for a budget
-    that nothing meets.
+    Raises ConfigError for networks of a space where there is none, or for random ones beside a
+    latency budget, which they could break; BudgetError for a budget that nothing meets.
     """
     if config.space is None:
         check_without_space(config)
@@ -40,23 +74,26 @@ def lineup(config: ExperimentConfig, best: str | None = None) -> list[Entry]:
             f"random: {config.random} networks would be drawn without search.max_latency, which is "
             "held by measuring in the search alone; give random=0, or leave search.max_latency out"
         )
-    entries = [Entry("searched", "searched", "--arch", best)] if best else []
-    for baseline in config.baselines:
-        registry.build(baseline.model, **baseline.settings)
-        entries.append(Entry(baseline.title, "baseline", "--model", baseline.model))
+    networks = [FinalNetwork("searched", "searched", best)] if best else []
+    networks += baseline_networks(config)
     if config.space is None:
-        return entries
+        return networks
     space = load_space(config.space)
     for number, arch in enumerate(random_architectures(config, space, best), start=1):
-        entries.append(Entry(f"random-{number}", "random", "--arch", arch))
+        networks.append(FinalNetwork(f"random-{number}", "random", arch))
     if config.uniform:
         for number, uniform in enumerate(space.uniform()):
-            entries.append(Entry(f"uniform-{number}", "uniform", "--arch", str(uniform)))
-    return entries
+            networks.append(FinalNetwork(f"uniform-{number}", "uniform", str(uniform)))
+    return networks
+
+
+def baseline_networks(config: ExperimentConfig) -> list[FinalNetwork]:
+    """The hand-designed ones."""
+    return [FinalNetwork(b.title, "baseline", model=b.model) for b in config.baselines]
 
 
 def check_without_space(config: ExperimentConfig) -> None:
-    """Refuse a lineup that ``space: null`` leaves nothing for, or that asks for architectures."""
+    """Refuse a run that ``space: null`` leaves nothing for, or that asks for architectures."""
     for key in ("random", "uniform"):
         if getattr(config, key):
             raise ConfigError(
@@ -73,9 +110,10 @@ def check_without_space(config: ExperimentConfig) -> None:
 def random_architectures(
     config: ExperimentConfig, space: SearchSpace, best: str | None
 ) -> list[str]:
-    """Affordable architectures drawn uniformly: all different, none of them ``best``.
+    """Affordable architectures drawn at random: all different, none of them ``best``.
 
-    Fewer than asked for when the budget allows no more.
+    Drawn as :meth:`nasgait.search.budget.Budget.sample` does: evenly, but for a budget that
+    hardly any meets.  Fewer than asked for when the budget allows no more.
     """
     budget = budget_of(space, config.search)
     rng = generator(config.seed, "random networks")

@@ -5,39 +5,38 @@ network learns to predict what a moving average of itself says of the other view
 SelfGait has it).  ``nasgait retrain --init`` goes on from the checkpoint.
 """
 
-import argparse
-import json
 import logging
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from nasgait.cli import pretrain as command
-from nasgait.cli import stage
-from nasgait.cli.main import stage_main
-from nasgait.config.schema import BatchConfig, PretrainConfig
-from nasgait.core.distributed import World, broadcast, joined, pick_device
-from nasgait.core.errors import ConfigError
+from nasgait.config.schema import BatchConfig, ExperimentConfig, PretrainConfig
+from nasgait.core.distributed import World, broadcast, joined
+from nasgait.core.errors import ConfigError, NasgaitError
+from nasgait.core.faults import Faults, raise_all
 from nasgait.core.metrics_log import read_metrics
+from nasgait.data.facts import Facts
+from nasgait.data.index import Sequence as SequenceOfStore
 from nasgait.data.loader import TrainLoader
-from nasgait.data.split import fingerprint, split_as
+from nasgait.data.split import Split, fingerprint, split_as
 from nasgait.data.store import GaitStore
+from nasgait.data.transforms import reduction
 from nasgait.nn.byol import BYOL, RegressionLoss, embedding_shape
 from nasgait.training.loop import Training, fit
 from nasgait.training.output_dir import claim, locked, record
-from nasgait.training.recipe import check_loop
-from retrain.inputs import Inputs, folder_of
-from retrain.network_spec import Subject
-from retrain.train import baseline_of
+from nasgait.training.recipe import loop_faults
+from retrain.inputs import NetworkInputs
+from retrain.networks import FinalNetwork
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class PretrainInputs(Inputs):
+class PretrainInputs(NetworkInputs):
     """All that pre-training reads, opened and checked."""
 
     @property
@@ -48,11 +47,7 @@ class PretrainInputs(Inputs):
     @property
     def sequences(self) -> list[int]:
         """What to learn from: the train and search-val sequences, and distractors if wanted."""
-        chosen = self.everyone
-        if self.recipe.distractors:
-            rows = enumerate(self.store.sequences)
-            chosen += [i for i, row in rows if row.subset == "distractor" and row.length]
-        return sorted(chosen)
+        return sequences_of(self.config, self.split, self.store.sequences)
 
     def loader(self, world: World) -> TrainLoader:
         """The views of this rank: every sequence is an identity of its own, drawn twice."""
@@ -85,25 +80,53 @@ def check_views(wanted: int, sequences: int, world: int) -> None:
         )
 
 
-def check(args: argparse.Namespace) -> PretrainInputs:
-    """Open every input and claim the output directory, before anything is started."""
-    config = stage.read_config(args)
-    settings = baseline_of(config, args.model, None).settings if args.model else {}
-    subject = Subject.of(args.arch, args.model, settings)
-    check_loop("pretrain", config.pretrain, pick_device(config.device, args.nproc - 1))
+def sequences_of(
+    config: ExperimentConfig, split: Split, rows: Sequence[SequenceOfStore]
+) -> list[int]:
+    """The train and search-val sequences, and distractors if wanted."""
+    chosen = [*split.train, *split.search_val]
+    if config.pretrain.distractors:
+        chosen += [i for i, row in enumerate(rows) if row.subset == "distractor" and row.length]
+    return sorted(chosen)
+
+
+def validate(config: ExperimentConfig, facts: Facts, network: FinalNetwork) -> list[NasgaitError]:
+    """Why this configuration cannot pre-train this network."""
+    faults = Faults(loop_faults("pretrain", config.pretrain, facts.device))
+    with faults.noted():
+        model = network.spec(config).build()
+        _, parts = embedding_shape(model)
+        if config.pretrain.cosine == "parts" and parts < 2:
+            raise ConfigError(
+                f"pretrain.cosine: {network.name} has a single part, over which every cosine is 1 "
+                "or -1; give pretrain.cosine=channels"
+            )
+        if facts.data:
+            reduction(facts.data.size, model.size)
+    if data := facts.data:
+        with faults.noted():
+            count = len(sequences_of(config, data.split, data.sequences))
+            check_views(config.pretrain.views.sequences, count, facts.ranks)
+    return faults.found
+
+
+def open_inputs(
+    config: ExperimentConfig,
+    out: Path,
+    network: FinalNetwork,
+    resume: bool = False,
+    ranks: int | None = None,
+) -> PretrainInputs:
+    """Open every input and claim the output directory, before anything is started.
+
+    Arguments as for :func:`retrain.train.open_inputs`.  Raises NasgaitError naming all faults.
+    """
+    spec = network.spec(config)
     store = GaitStore.open(config.data.store)
-    folder = folder_of(subject.title)
-    out = stage.default_out(args, config, "pretrain", folder, f"seed-{config.seed}")
-    inputs = PretrainInputs(config, out, subject, store, split_as(store, config.data))
-    inputs.loader(World(0, args.nproc, torch.device("cpu")))
-    _, parts = embedding_shape(inputs.model)
-    if config.pretrain.cosine == "parts" and parts < 2:
-        raise ConfigError(
-            f"pretrain.cosine: {subject.title} has a single part, over which every cosine is 1 or "
-            "-1; give pretrain.cosine=channels"
-        )
-    claim(out, args.resume)
-    return inputs
+    facts = Facts.of_store(store, config.data, config.device, ranks)
+    raise_all(validate(config, facts, network))
+    claim(out, resume)
+    return PretrainInputs(config, out, spec, store, split_as(store, config.data))
 
 
 def build(inputs: PretrainInputs, world: World) -> Training[BYOL]:
@@ -111,10 +134,10 @@ def build(inputs: PretrainInputs, world: World) -> Training[BYOL]:
     recipe = inputs.recipe
     torch.manual_seed(inputs.config.seed)
     learner = BYOL(
-        inputs.subject.build(), recipe.hidden, recipe.projection, recipe.momentum, recipe.norm
+        inputs.spec.build(), recipe.hidden, recipe.projection, recipe.momentum, recipe.norm
     )
     identity = {
-        **inputs.subject.identity(),
+        **inputs.spec.identity(),
         "kind": "pretraining",
         "seed": inputs.config.seed,
         "data": fingerprint(inputs.store, inputs.sequences),
@@ -127,30 +150,41 @@ def build(inputs: PretrainInputs, world: World) -> Training[BYOL]:
     return training
 
 
-def run(args: argparse.Namespace) -> int:
-    """Train to the last step; what is worth knowing goes to stdout with ``--json``."""
-    inputs = check(args)
-    config, out = inputs.config, inputs.out
+def pretrain(
+    config: ExperimentConfig, out: Path, network: FinalNetwork, resume: bool = False
+) -> dict[str, Any] | None:
+    """Train to the last step; every rank that torchrun started calls this.
+
+    Args:
+        config: the experiment; its ``pretrain`` is the recipe.
+        out: directory of ``checkpoints/``, ``metrics.jsonl`` and TensorBoard events.
+        network: what to pre-train.
+        resume: go on from the newest good checkpoint in ``out``, if there is one.
+
+    Returns:
+        What is worth knowing; None on all ranks but the first.
+
+    Raises as :func:`retrain.train.train`.
+    """
+    inputs = open_inputs(config, out, network, resume)
     with joined(config.device, config.threads) as world, locked(out, world.main):
         loader = inputs.loader(world)
         training = build(inputs, world)
         if world.main:
             record(out, config)
-            logger.info("%s: %d sequences without labels", inputs.subject.title, loader.classes)
-        final = fit(training, loader, out, resume=args.resume)
-        if world.main:
-            logger.info("pre-trained: %s", final)
-            if args.json:
-                json.dump(summary(inputs, training, final), sys.stdout)
-                print()
-    return 0
+            logger.info("%s: %d sequences without labels", inputs.spec.title, loader.classes)
+        final = fit(training, loader, out, resume=resume)
+        if not world.main:
+            return None
+        logger.info("pre-trained: %s", final)
+        return summary(inputs, training, final)
 
 
 def summary(inputs: PretrainInputs, training: Training[BYOL], final: Path) -> dict[str, Any]:
     """The result: where the weights are, and how the last step went."""
     last = read_metrics(inputs.out / "metrics.jsonl")[-1]
     return {
-        "network": inputs.subject.title,
+        "network": inputs.spec.title,
         "seed": inputs.config.seed,
         "sequences": len(inputs.sequences),
         "steps": training.step,
@@ -163,4 +197,6 @@ def summary(inputs: PretrainInputs, training: Training[BYOL], final: Path) -> di
 
 if __name__ == "__main__":
     # Under torchrun, which sets the ranks' environment.
-    sys.exit(stage_main("retrain.pretrain", command, run))
+    from nasgait.cli.main import main
+
+    sys.exit(main(["pretrain", *sys.argv[1:]]))

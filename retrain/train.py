@@ -4,55 +4,69 @@ Final networks, searched or not, train on all training identities (search-val
 included) and are judged on the test identities by the same evaluator.
 """
 
-import argparse
 import json
 import logging
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from nasgait.cli import retrain as command
-from nasgait.cli import stage
-from nasgait.cli.main import stage_main
-from nasgait.config.schema import (
-    BaselineConfig,
-    EvaluationConfig,
-    ExperimentConfig,
-    TrainConfig,
-)
-from nasgait.core.distributed import World, broadcast, joined, pick_device
-from nasgait.core.errors import ConfigError
+from nasgait.config.schema import EvaluationConfig, ExperimentConfig, TrainConfig
+from nasgait.core.distributed import World, broadcast, joined
+from nasgait.core.errors import ConfigError, NasgaitError
+from nasgait.core.faults import Faults, raise_all
 from nasgait.core.files import write_atomically
 from nasgait.core.precision import autocast
+from nasgait.data.facts import DataFacts, Facts
 from nasgait.data.loader import TrainLoader
+from nasgait.data.sampler import check_batch
 from nasgait.data.split import fingerprint, labelled, split_as
 from nasgait.data.store import GaitStore
-from nasgait.evaluation.options import check_options, check_sequences, judged
+from nasgait.data.transforms import reduction
+from nasgait.evaluation.options import check_options, check_sequences, evaluated_indices
 from nasgait.nn.base import GaitNetwork
 from nasgait.nn.freeze import freeze_backbone, freeze_norms
 from nasgait.profiling.macs import profile
-from nasgait.training.loop import Exam, Training, fit
+from nasgait.training.loop import PeriodicEvaluation, Training, fit
 from nasgait.training.output_dir import claim, locked, record
-from nasgait.training.recipe import check_neck, check_recipe
-from retrain.evaluate import judge_network, write_probes
-from retrain.inputs import Inputs, folder_of
-from retrain.network_spec import Subject, start_from
+from nasgait.training.recipe import check_neck, recipe_faults
+from retrain.evaluate import evaluate_network, write_probes
+from retrain.inputs import NetworkInputs
+from retrain.network_spec import start_from
+from retrain.networks import FinalNetwork
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class TrainInputs(Inputs):
+class Start:
+    """The weights that a training starts from; drawn at random by default."""
+
+    init: str | None = None
+    """A slice of a supernet, or a checkpoint of pre-training or of a final network."""
+    partial: bool = False
+    """Take what fits by name and shape, of whatever network."""
+
+
+@dataclass(frozen=True)
+class FinalInputs(NetworkInputs):
     """All that training reads, opened and checked."""
 
-    recipe: TrainConfig
-    evaluation: EvaluationConfig
-    name: str
-    kind: str
-    init: str | None
-    init_partial: bool
+    network: FinalNetwork
+    start: Start
+
+    @property
+    def recipe(self) -> TrainConfig:
+        """How to train."""
+        return self.network.recipe(self.config)[1]
+
+    @property
+    def evaluation(self) -> EvaluationConfig:
+        """How to evaluate."""
+        return self.network.evaluation(self.config)
 
     @property
     def train(self) -> list[int]:
@@ -73,78 +87,99 @@ class TrainInputs(Inputs):
         )
 
 
-def baseline_of(config: ExperimentConfig, model: str, name: str | None) -> BaselineConfig:
-    """What the configuration says of a hand-designed network: by name, or else by model."""
-    listed = [baseline for baseline in config.baselines if baseline.model == model]
-    named = [baseline for baseline in listed if baseline.title == name]
-    return next(iter([*named, *listed]), BaselineConfig(model))
+def validate(
+    config: ExperimentConfig, facts: Facts, networks: Sequence[FinalNetwork]
+) -> list[NasgaitError]:
+    """Why this configuration cannot train and evaluate these final networks."""
+    faults = Faults()
+    for network in networks:
+        key, recipe = network.recipe(config)
+        faults.found += recipe_faults(key, recipe, facts.device)
+        evaluation = network.evaluation(config)
+        with faults.noted():
+            autocast(facts.device, evaluation.precision)
+        with faults.noted():
+            check_options(evaluation, submits=not config.evaluate_every)
+            if facts.data:
+                check_test(facts.data, evaluation)
+        if facts.data:
+            with faults.noted(f"{key}.batch"):
+                check_batch(recipe.batch, labelled_identities(facts.data, config), facts.ranks)
+        with faults.noted():
+            model = network.spec(config).build()
+            check_neck(key, recipe, model)
+            if facts.data:
+                reduction(facts.data.size, model.size)
+    return faults.found
 
 
-def check(args: argparse.Namespace) -> TrainInputs:
-    """Open every input and claim the output directory, before anything is started."""
-    config = stage.read_config(args)
-    baseline = baseline_of(config, args.model, args.name) if args.model else None
-    subject = Subject.of(args.arch, args.model, baseline.settings if baseline else {})
-    recipe, key = config.retrain, "retrain"
-    if baseline and baseline.recipe:
-        recipe, key = baseline.recipe, f"baselines.{config.baselines.index(baseline)}.recipe"
-    device = pick_device(config.device, args.nproc - 1)
-    check_recipe(key, recipe, device)
-    evaluation = (baseline and baseline.evaluation) or config.evaluation
-    autocast(device, evaluation.precision)
-    check_options(evaluation, submits=not config.evaluate_every)
+def labelled_identities(data: DataFacts, config: ExperimentConfig) -> int:
+    """People that final networks train on."""
+    everyone = sorted(data.split.train + data.split.search_val)
+    return data.identities(labelled(data, everyone, config.label_rate, config.seed))
+
+
+def check_test(data: DataFacts, evaluation: EvaluationConfig) -> None:
+    """Refuse test sequences that the protocol cannot use; raises DataError."""
+    chosen = evaluated_indices(data, data.split.test, evaluation)
+    check_sequences(evaluation, [data.sequences[i] for i in chosen])
+
+
+def open_inputs(
+    config: ExperimentConfig,
+    out: Path,
+    network: FinalNetwork,
+    start: Start = Start(),
+    resume: bool = False,
+    ranks: int | None = None,
+) -> FinalInputs:
+    """Open every input and claim the output directory, before anything is started.
+
+    Args:
+        config: the experiment.
+        out: the output directory.
+        network: what to train.
+        start: the weights to start from.
+        resume: ``out`` may hold a training to go on with.
+        ranks: processes to come; those that torchrun has started by default.
+
+    Raises NasgaitError naming all faults.
+    """
+    spec = network.spec(config)
     store = GaitStore.open(config.data.store)
-    name = args.name or subject.title
-    folder = folder_of(name)
-    inputs = TrainInputs(
-        config=config,
-        out=stage.default_out(args, config, "retrain", folder, f"seed-{config.seed}"),
-        subject=subject,
-        recipe=recipe,
-        evaluation=evaluation,
-        name=name,
-        kind=args.kind or ("searched" if args.arch else "baseline"),
-        init=args.init,
-        init_partial=args.init_partial,
-        store=store,
-        parts=split_as(store, config.data),
-    )
-    check_neck(key, recipe, inputs.model)
-    check_sequences(
-        evaluation, [store.sequences[i] for i in judged(store, inputs.parts.test, evaluation)]
-    )
-    inputs.loader(World(0, args.nproc, torch.device("cpu")))
-    if args.init:
-        start_from(subject.build(), inputs.model, subject, args.init, partial=args.init_partial)
-    elif args.init_partial:
+    facts = Facts.of_store(store, config.data, config.device, ranks)
+    raise_all(validate(config, facts, [network]))
+    inputs = FinalInputs(config, out, spec, store, split_as(store, config.data), network, start)
+    if start.init:
+        start_from(spec.build(), inputs.model, spec, start.init, partial=start.partial)
+    elif start.partial:
         raise ConfigError("--init-partial: says how --init is read; give --init too")
     elif config.freeze != "nothing":
         raise ConfigError("freeze: needs --init; weights drawn at random are not worth keeping")
-    claim(inputs.out, args.resume)
+    claim(out, resume)
     return inputs
 
 
-def build(inputs: TrainInputs, classes: int, world: World) -> Training[GaitNetwork]:
+def build(inputs: FinalInputs, classes: int, world: World) -> Training[GaitNetwork]:
     """The network and its optimisation, equal on every rank."""
     torch.manual_seed(inputs.config.seed)
     num_classes = classes if inputs.recipe.loss.cross_entropy.weight else None
-    model = inputs.subject.build(num_classes)
+    model = inputs.spec.build(num_classes)
     data = fingerprint(inputs.store, inputs.train)
-    if inputs.init:
-        fresh = start_from(
-            model, inputs.model, inputs.subject, inputs.init, data, inputs.init_partial
-        )
-        logger.info("started from %s; fresh: %s", inputs.init, ", ".join(fresh) or "nothing")
+    init, partial = inputs.start.init, inputs.start.partial
+    if init:
+        fresh = start_from(model, inputs.model, inputs.spec, init, data, partial)
+        logger.info("started from %s; fresh: %s", init, ", ".join(fresh) or "nothing")
         if inputs.config.freeze == "norms":
             freeze_norms(model, fresh)
     if inputs.config.freeze == "backbone":
         freeze_backbone(model)
     identity = {
-        **inputs.subject.identity(),
+        **inputs.spec.identity(),
         "num_classes": num_classes,
         "seed": inputs.config.seed,
         "data": data,
-        "init": inputs.init,
+        "init": inputs.start.init,
         "freeze": inputs.config.freeze,
     }
     training = Training(model, inputs.recipe, world, identity=identity)
@@ -152,39 +187,58 @@ def build(inputs: TrainInputs, classes: int, world: World) -> Training[GaitNetwo
     return training
 
 
-def run(args: argparse.Namespace) -> int:
-    """Train to the last step, evaluate, write ``result.json``."""
-    inputs = check(args)
-    config, out = inputs.config, inputs.out
+def train(
+    config: ExperimentConfig,
+    out: Path,
+    network: FinalNetwork,
+    start: Start = Start(),
+    resume: bool = False,
+) -> dict[str, Any] | None:
+    """Train to the last step and evaluate; every rank that torchrun started calls this.
+
+    Args:
+        config: the experiment.
+        out: directory of ``checkpoints/``, ``metrics.jsonl``, ``result.json``, ``probes.npz``.
+        network: what to train.
+        start: the weights to start from.
+        resume: go on from the newest good checkpoint in ``out``, if there is one.
+
+    Returns:
+        What ``result.json`` holds; None on all ranks but the first.
+
+    Raises:
+        NasgaitError: input that cannot be used, all faults at once.
+        RunFailed: the loss is not finite.
+    """
+    inputs = open_inputs(config, out, network, start, resume)
     with joined(config.device, config.threads) as world, locked(out, world.main):
         loader = inputs.loader(world)
         training = build(inputs, loader.classes, world)
         if world.main:
             record(out, config)
-            logger.info("%s: %d training identities", inputs.name, loader.classes)
-        exam = exam_of(inputs, training, world) if config.evaluate_every else None
-        fit(training, loader, out, resume=args.resume, exam=exam)
-    # The other ranks are gone: judging may take longer than they would wait.
-    if world.main:
-        result = finish(inputs, training, world)
-        if args.json:
-            json.dump(result, sys.stdout)
-            print()
-    return 0
+            logger.info("%s: %d training identities", network.name, loader.classes)
+        periodic = evaluation_of(inputs, training, world) if config.evaluate_every else None
+        fit(training, loader, out, resume=resume, evaluation=periodic)
+    # The other ranks are gone: the evaluation may take longer than they would wait.
+    return finish(inputs, training, world) if world.main else None
 
 
 SCORES = ("map", "map_local", "rank1", "rank1_local")
-"""Figures to choose the best checkpoint by, the first that the protocol knows."""
+"""Metrics to choose the best checkpoint by, the first that the protocol knows."""
 
 
-def exam_of(inputs: TrainInputs, training: Training[GaitNetwork], world: World) -> Exam:
-    """Judges the network on the test identities while it trains, by its own protocol."""
+def evaluation_of(
+    inputs: FinalInputs, training: Training[GaitNetwork], world: World
+) -> PeriodicEvaluation:
+    """Evaluates the network on the test identities while it trains, by its own protocol."""
 
-    def judge() -> dict[str, float]:
-        verdict = judge_network(
-            training.model, inputs.store, inputs.parts.test, inputs.evaluation, world
+    def evaluate() -> dict[str, float]:
+        evaluated = evaluate_network(
+            training.model, inputs.store, inputs.split.test, inputs.evaluation, world
         )
-        rates = {name: value for name, value in verdict.table.items() if isinstance(value, float)}
+        rates = {
+            name: value for name, value in evaluated.metrics.items() if isinstance(value, float)
+        }
         first = [name for name in SCORES if name in rates]
         found = {f"test/{name}": rates[name] for name in dict.fromkeys([*first, *rates])}
         if world.main:
@@ -192,31 +246,31 @@ def exam_of(inputs: TrainInputs, training: Training[GaitNetwork], world: World) 
             logger.info("step %d: %s", training.step, told)
         return found
 
-    return Exam(inputs.config.evaluate_every, judge)
+    return PeriodicEvaluation(inputs.config.evaluate_every, evaluate)
 
 
-def finish(inputs: TrainInputs, training: Training[GaitNetwork], world: World) -> dict[str, Any]:
-    """Judge the trained network and write what the report and the comparison read."""
+def finish(inputs: FinalInputs, training: Training[GaitNetwork], world: World) -> dict[str, Any]:
+    """Evaluate the trained network and write what the report and the comparison read."""
     config, out = inputs.config, inputs.out
-    verdict = judge_network(
+    evaluated = evaluate_network(
         training.model,
         inputs.store,
-        inputs.parts.test,
+        inputs.split.test,
         inputs.evaluation,
         replace(world, size=1),
         submission=out / "submission.csv",
     )
     cost = profile(inputs.model)
-    write_probes(out / "probes.npz", verdict.probes)
+    write_probes(out / "probes.npz", evaluated.probes)
     result = {
-        "name": inputs.name,
-        "kind": inputs.kind,
-        "arch": inputs.subject.arch,
-        "model": inputs.subject.model,
+        "name": inputs.network.name,
+        "kind": inputs.network.kind,
+        "arch": inputs.spec.arch,
+        "model": inputs.spec.model,
         "seed": config.seed,
         "steps": inputs.recipe.steps,
         "label_rate": config.label_rate,
-        "init": inputs.init,
+        "init": inputs.start.init,
         "freeze": config.freeze,
         "macs": cost.macs,
         "params": cost.params,
@@ -227,14 +281,18 @@ def finish(inputs: TrainInputs, training: Training[GaitNetwork], world: World) -
         "rank1": None,
         "rank5": None,
         "map": None,
-        **verdict.table,
+        **evaluated.metrics,
     }
     write_atomically(out / "result.json", json.dumps(result, indent=1) + "\n")
-    rates = {name: value for name, value in verdict.table.items() if isinstance(value, float)}
-    logger.info("%s: %s", inputs.name, ", ".join(f"{n} {v:.2f} %" for n, v in rates.items()))
+    rates = {name: value for name, value in evaluated.metrics.items() if isinstance(value, float)}
+    logger.info(
+        "%s: %s", inputs.network.name, ", ".join(f"{n} {v:.2f} %" for n, v in rates.items())
+    )
     return result
 
 
 if __name__ == "__main__":
     # Under torchrun, which sets the ranks' environment.
-    sys.exit(stage_main("retrain.train", command, run))
+    from nasgait.cli.main import main
+
+    sys.exit(main(["retrain", *sys.argv[1:]]))

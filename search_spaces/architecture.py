@@ -1,11 +1,11 @@
 """Architectures together with their spaces: loading them, and writing files of them."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 from nasgait.config.load import dump_config
 from nasgait.core.errors import ConfigError
+from nasgait.core.files import write_atomically
 from search_spaces.record import Architecture, ArchitectureFile, read_written
 from search_spaces.space import SearchSpace, load_space
 
@@ -58,6 +58,4 @@ def save_architecture(
     )
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(f"# {arch}\n{dump_config(record)}", encoding="utf-8")
-    os.replace(temporary, path)
+    write_atomically(path, f"# {arch}\n{dump_config(record)}")

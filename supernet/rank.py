@@ -1,25 +1,23 @@
 """Does the supernet order architectures as retraining does?  ``nasgait rank``."""
 
-import argparse
 import csv
 import json
 import logging
 import math
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import ArrayLike
 
-from nasgait.cli import stage
+from nasgait.config.schema import ExperimentConfig
 from nasgait.core.distributed import joined
 from nasgait.core.errors import DataError
-from nasgait.core.files import write_atomically
 from nasgait.core.rng import generator
 from nasgait.data.split import split_as
 from nasgait.data.store import GaitStore
 from nasgait.evaluation.statistics import chance_level, correlation_interval, kendall, spearman
+from search_spaces.configured import space_of
 from search_spaces.record import Architecture
 from search_spaces.space import SearchSpace
 from supernet.scoring.scorer import Scorer
@@ -34,28 +32,31 @@ TOP = 3
 """Best architectures whose overlap is reported."""
 
 
-def run(args: argparse.Namespace) -> int:
-    """Score the architectures of the truth table and compare the orders."""
-    config = stage.read_config(args)
-    weights = load_supernet(args.supernet, stage.space_of(config, "nasgait rank"))
-    truth = read_table(Path(args.truth), weights.space, config.search.metric)
+def rank(config: ExperimentConfig, supernet: Path, truth: Path) -> dict[str, Any]:
+    """Score the architectures of a table of retrained ones and compare the orders.
+
+    Args:
+        config: the experiment; scores are those of its ``search``.
+        supernet: checkpoint of a trained supernet.
+        truth: ``results.json`` of a run, or a CSV with the columns ``arch`` and ``map``.
+
+    Returns:
+        What :func:`agreement` found.
+
+    Raises NasgaitError for input that cannot be used.
+    """
+    weights = load_supernet(supernet, space_of(config, "nasgait rank").source)
+    retrained = read_table(truth, weights.space, config.search.metric)
     store = GaitStore.open(config.data.store)
-    parts = split_as(store, config.data)
+    split = split_as(store, config.data)
     with joined(config.device, config.threads) as world:
-        scorer = Scorer(config, weights, store, parts, world.device)
+        scorer = Scorer(config, weights, store, split, world.device)
         found = {
-            choices: rates for choices, rates, _ in scorer.score_all([a.choices for a in truth])
+            choices: rates
+            for choices, rates, _ in scorer.score_all([arch.choices for arch in retrained])
         }
-    scores = [found[arch.choices][config.search.metric] for arch in truth]
-    report = agreement(truth, scores, config.search.metric, config.seed)
-    text = json.dumps(report, indent=1) + "\n"
-    if args.out:
-        write_atomically(args.out, text)
-    if args.json:
-        sys.stdout.write(text)
-    else:
-        print("\n".join(words(report)))
-    return 0
+    scores = [found[arch.choices][config.search.metric] for arch in retrained]
+    return agreement(retrained, scores, config.search.metric, config.seed)
 
 
 def read_table(path: Path, space: SearchSpace, objective: str) -> dict[Architecture, float]:

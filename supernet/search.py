@@ -1,27 +1,21 @@
 """``nasgait search``: evolution over a trained supernet, within budgets."""
 
-import argparse
-import importlib
-import json
 import logging
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from nasgait.cli import stage
-from nasgait.cli.search import flag_overrides
-from nasgait.config.load import load_config
 from nasgait.config.schema import ExperimentConfig
-from nasgait.core.distributed import joined, pick_device, share_of_threads
-from nasgait.core.errors import ConfigError
+from nasgait.core.distributed import joined, share_of_threads
+from nasgait.core.errors import ConfigError, NasgaitError
+from nasgait.core.faults import Faults, raise_all
 from nasgait.core.memory import peak_memory
 from nasgait.core.precision import autocast
+from nasgait.data.facts import Facts
 from nasgait.data.split import Split, split_as
 from nasgait.data.store import GaitStore
 from nasgait.profiling.latency import device_name, latency
@@ -31,11 +25,11 @@ from nasgait.search.evolution import Evolution
 from nasgait.search.latency import Latencies
 from nasgait.search.ledger import Ledger, read_ledger
 from nasgait.search.pareto import write_pareto
-from nasgait.search.state import SearchResult, SearchState, search
+from nasgait.search.state import SearchResult, SearchState
+from nasgait.search.state import search as evolve
 from nasgait.training.output_dir import claim, locked, record
-from search_spaces import load_space
 from search_spaces.architecture import save_architecture
-from search_spaces.budget import budget_of
+from search_spaces.configured import budget_of, space_of
 from search_spaces.space import SearchSpace, space_names
 from supernet.progress import Progress
 from supernet.provenance import Provenance
@@ -46,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Inputs:
+class SearchInputs:
     """All that the search reads, opened and checked."""
 
     config: ExperimentConfig
@@ -54,7 +48,7 @@ class Inputs:
     supernet: Path
     weights: Weights
     store: GaitStore
-    parts: Split
+    split: Split
     evolution: Evolution
     provenance: Provenance
 
@@ -64,34 +58,48 @@ class Inputs:
         return self.weights.space
 
 
-def check(args: argparse.Namespace) -> Inputs:
-    """Open every input; refuse an infeasible budget before anything is scored."""
-    config = load_config(args.config, [*args.overrides, *flag_overrides(args)])
-    space = stage.space_of(config, "nasgait search")
-    evolution = evolution_of(config, load_space(space))
+def validate(config: ExperimentConfig, facts: Facts) -> list[NasgaitError]:
+    """Why this configuration cannot be searched with: no space, budget, backend or sequences."""
+    faults = Faults()
+    with faults.noted():
+        evolution_of(config, space_of(config, "nasgait search"))
+    with faults.noted():
+        check_backend(config, facts.device)
+    if data := facts.data:
+        with faults.noted():
+            data.require_identities("search_val", data.split.search_val)
+            scored_sequences(data.sequences, data.split, config.search.max_sequences)
+    return faults.found
+
+
+def open_inputs(
+    config: ExperimentConfig, supernet: Path, out: Path, resume: bool = False
+) -> SearchInputs:
+    """Open every input; refuse an infeasible budget before anything is scored.
+
+    Raises NasgaitError naming all faults.
+    """
+    space = space_of(config, "nasgait search")
     store = GaitStore.open(config.data.store)
-    parts = split_as(store, config.data)
-    scored_sequences(store, parts, config.search.max_sequences)
-    weights = load_supernet(args.supernet, space)
-    check_backend(config, args.ray_address is not None)
-    out = stage.default_out(args, config, "search")
-    provenance = Provenance.of(config, weights, store, parts)
-    claim(out, args.resume)
+    raise_all(validate(config, Facts.of_store(store, config.data, config.device)))
+    split = split_as(store, config.data)
+    weights = load_supernet(supernet, str(config.space))
+    provenance = Provenance.of(config, weights, store, split)
+    claim(out, resume)
     if read_ledger(out / "ledger.jsonl"):
         provenance.compare(out)
-    return Inputs(config, out, Path(args.supernet), weights, store, parts, evolution, provenance)
+    evolution = evolution_of(config, space)
+    return SearchInputs(config, out, supernet, weights, store, split, evolution, provenance)
 
 
-def check_backend(config: ExperimentConfig, address_given: bool = False) -> None:
+def check_backend(config: ExperimentConfig, device: torch.device) -> None:
     """Refuse a backend that cannot score here as asked: ConfigError.
 
-    ``address_given``: the command names a cluster of Ray.
+    ``device`` is where this process computes.
     """
     search = config.search
     if search.backend == "local":
-        if address_given:
-            raise ConfigError("--ray-address: needs --backend ray")
-        autocast(pick_device(config.device), search.precision)
+        autocast(device, search.precision)
         return
     gpus = search.ray.gpus
     if config.device != "auto" and (config.device == "cuda") != (gpus > 0):
@@ -100,7 +108,7 @@ def check_backend(config: ExperimentConfig, address_given: bool = False) -> None
         )
     autocast(torch.device("cuda" if gpus else "cpu"), search.precision)
     try:
-        importlib.import_module("supernet.ray.backend")
+        import supernet.ray.backend  # noqa: F401
     except ImportError as error:
         raise ConfigError(
             f"search.backend: ray is not usable here ({error}); install ray[tune], or give local"
@@ -115,7 +123,7 @@ def evolution_of(
     return Evolution(budget_of(space, search), search, config.seed, measure)
 
 
-def with_latency(inputs: Inputs, device: torch.device, ledger: Ledger) -> Evolution:
+def with_latency(inputs: SearchInputs, device: torch.device, ledger: Ledger) -> Evolution:
     """The search, with latencies measured on ``device`` where they are asked for.
 
     Raises DataError when those already in ``latency.jsonl`` were measured otherwise.
@@ -140,27 +148,38 @@ def with_latency(inputs: Inputs, device: torch.device, ledger: Ledger) -> Evolut
     return evolution_of(config, space, measure)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Search, rank every generation, write the winner and the front."""
-    inputs = check(args)
-    config = inputs.config
-    with joined(config.device, config.threads) as world, locked(inputs.out):
-        result = evolve(inputs, world.device)
-    best = write_results(inputs, result)
+def search(
+    config: ExperimentConfig, supernet: Path, out: Path, resume: bool = False
+) -> SearchResult:
+    """Search, rank every generation, write the winner and the front.
+
+    Args:
+        config: the experiment; its ``search`` says for what and within which budgets.
+        supernet: checkpoint of a trained supernet.
+        out: directory of ``ledger.jsonl``, ``pareto.json``, ``best.yaml``.
+        resume: go on with the search in ``out``, scoring nothing twice.
+
+    Raises:
+        NasgaitError: input that cannot be used, all faults at once.
+        RunFailed: a worker died too often.
+    """
+    inputs = open_inputs(config, supernet, out, resume)
+    with joined(config.device, config.threads) as world, locked(out):
+        result = score_until_done(inputs, world.device)
+    write_results(inputs, result)
     if result.ended_early:
         logger.info("ended early: %s", result.ended_early)
-    logger.info("best: %s, %s %.2f %%", best["arch"], config.search.metric, best["score"])
-    if args.json:
-        json.dump(best | {"ended_early": result.ended_early}, sys.stdout)
-        print()
-    return 0
+    score = result.best.values[config.search.metric]
+    arch = inputs.space.architecture(result.best.choices)
+    logger.info("best: %s, %s %.2f %%", arch, config.search.metric, score)
+    return result
 
 
 Score = Callable[[SearchState, Progress], None]
 """Scores what a search breeds until it is done, and tells the progress."""
 
 
-def evolve(inputs: Inputs, device: torch.device) -> SearchResult:
+def score_until_done(inputs: SearchInputs, device: torch.device) -> SearchResult:
     """Run the search behind a progress bar; each score is in the ledger at once.
 
     ``device`` is where latencies are measured, and scores in this process.  The folder's logs and
@@ -188,7 +207,7 @@ def evolve(inputs: Inputs, device: torch.device) -> SearchResult:
         return state.result()
 
 
-def take_possession(inputs: Inputs, state: SearchState) -> None:
+def take_possession(inputs: SearchInputs, state: SearchState) -> None:
     """Note in the folder which search it is, and remove results that it is to go beyond."""
     out = inputs.out
     if not state.scored:  # what an attempt before the first score left does not bind
@@ -201,16 +220,16 @@ def take_possession(inputs: Inputs, state: SearchState) -> None:
 
 
 @contextmanager
-def no_scoring(inputs: Inputs, device: torch.device) -> Iterator[Score]:
+def no_scoring(inputs: SearchInputs, device: torch.device) -> Iterator[Score]:
     """For a search that is done: no supernet is loaded, no cluster started."""
     yield lambda state, progress: None
 
 
 @contextmanager
-def in_this_process(inputs: Inputs, device: torch.device) -> Iterator[Score]:
+def in_this_process(inputs: SearchInputs, device: torch.device) -> Iterator[Score]:
     """Score here, on ``device``."""
     settings = inputs.config.search
-    scorer = Scorer(inputs.config, inputs.weights, inputs.store, inputs.parts, device)
+    scorer = Scorer(inputs.config, inputs.weights, inputs.store, inputs.split, device)
     logger.info(
         "scoring: each architecture is recalibrated on %d sequences and scored on %d (%s)",
         scorer.calibrated_on,
@@ -226,28 +245,29 @@ def in_this_process(inputs: Inputs, device: torch.device) -> Iterator[Score]:
                 progress.scored(seconds, peak_memory(device))
                 yield choices, rates, seconds
 
-        search(state, score_all, settings.chunk)
+        evolve(state, score_all, settings.chunk)
 
     yield score
 
 
 @contextmanager
-def on_ray(inputs: Inputs, device: torch.device) -> Iterator[Score]:
+def on_ray(inputs: SearchInputs, device: torch.device) -> Iterator[Score]:
     """Score by workers on Ray, whose threads are together those of the configuration."""
-    # Found by check_backend; a search in this process goes without it.
-    ray_search = importlib.import_module("supernet.ray.backend")
+    # A search in this process goes without Ray, which takes seconds to import.
+    from supernet.ray import backend
+
     config, settings = inputs.config, inputs.config.search.ray
     threads = share_of_threads(config.threads, settings.workers)
-    job = ray_search.Job(
+    job = backend.Job(
         config_of_workers(config),
         inputs.supernet.absolute(),
         inputs.weights.sha256,
-        inputs.parts,
+        inputs.split,
         threads,
     )
     logger.info("scoring: %d workers on Ray, CPU threads of each: %d", settings.workers, threads)
-    with ray_search.cluster(settings, threads):
-        yield partial(ray_search.score_on_ray, job, inputs.out / "ray")
+    with backend.cluster(settings, threads):
+        yield partial(backend.score_on_ray, job, inputs.out / "ray")
 
 
 def config_of_workers(config: ExperimentConfig) -> ExperimentConfig:
@@ -260,25 +280,22 @@ def config_of_workers(config: ExperimentConfig) -> ExperimentConfig:
     return replace(config, space=space, data=data, device=device)
 
 
-def write_results(inputs: Inputs, result: SearchResult) -> dict[str, Any]:
+def write_results(inputs: SearchInputs, result: SearchResult) -> None:
     """Write ``pareto.json``, then ``best.yaml``, whose presence says that the search is over."""
     objectives, space = inputs.evolution.objectives, inputs.space
     # A search by one rate has a front as well: what it costs to come close.
     costs = objectives.costs if len(objectives.names) > 1 else ("macs", "params")
     write_pareto(inputs.out / "pareto.json", result.ranking, objectives.metrics, costs)
     winner = result.best
-    origin = {
-        "supernet_sha256": inputs.weights.sha256,
-        "search_seed": inputs.config.seed,
-        "generation": winner.generation,
-    }
-    arch = space.architecture(winner.choices)
     save_architecture(
         inputs.out / "best.yaml",
         space,
-        arch,
+        space.architecture(winner.choices),
         frames=inputs.config.search.frames,
         score={"objective": objectives.metric, "value": winner.values[objectives.metric]},
-        origin=origin,
+        origin={
+            "supernet_sha256": inputs.weights.sha256,
+            "search_seed": inputs.config.seed,
+            "generation": winner.generation,
+        },
     )
-    return {"arch": str(arch), "score": winner.values[objectives.metric], **winner.values, **origin}

@@ -4,7 +4,6 @@ Single Path One-Shot (Guo et al., ECCV 2020): each step draws one path uniformly
 and trains its weights alone.
 """
 
-import argparse
 import logging
 import sys
 from dataclasses import dataclass
@@ -12,18 +11,20 @@ from pathlib import Path
 
 import torch
 
-from nasgait.cli import stage
-from nasgait.cli import supernet as command
-from nasgait.cli.main import stage_main
 from nasgait.config.schema import ExperimentConfig
-from nasgait.core.distributed import World, broadcast, joined, pick_device
+from nasgait.core.distributed import World, broadcast, joined
+from nasgait.core.errors import NasgaitError
+from nasgait.core.faults import Faults, raise_all
+from nasgait.data.facts import Facts
 from nasgait.data.loader import TrainLoader
+from nasgait.data.sampler import check_batch
 from nasgait.data.split import Split, fingerprint, split_as
 from nasgait.data.store import GaitStore
+from nasgait.data.transforms import reduction
 from nasgait.training.loop import Training, fit
 from nasgait.training.output_dir import claim, locked, record
-from nasgait.training.recipe import check_recipe
-from search_spaces import load_space
+from nasgait.training.recipe import recipe_faults
+from search_spaces.configured import space_of
 from search_spaces.space import SearchSpace
 from supernet.network import path_at
 
@@ -31,21 +32,20 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Inputs:
+class SupernetInputs:
     """All that training reads, opened and checked."""
 
     config: ExperimentConfig
-    out: Path
     space: SearchSpace
     store: GaitStore
-    parts: Split
+    split: Split
 
     def loader(self, world: World) -> TrainLoader:
         """The batches of this rank."""
         recipe, config = self.config.supernet, self.config
         return TrainLoader(
             self.store,
-            self.parts.train,
+            self.split.train,
             recipe.batch,
             recipe.augment,
             self.space.size,
@@ -55,20 +55,45 @@ class Inputs:
         )
 
 
-def check(args: argparse.Namespace) -> Inputs:
-    """Open every input and claim the output directory, before anything is started."""
-    config = stage.read_config(args)
-    check_recipe("supernet", config.supernet, pick_device(config.device, args.nproc - 1))
-    space = load_space(stage.space_of(config, "nasgait supernet"))
+def validate(config: ExperimentConfig, facts: Facts) -> list[NasgaitError]:
+    """Why this configuration cannot train a supernet on these silhouettes."""
+    faults = Faults(recipe_faults("supernet", config.supernet, facts.device))
+    space = None
+    with faults.noted():
+        space = space_of(config, "nasgait supernet")
+    if data := facts.data:
+        train = data.split.train
+        with faults.noted():
+            data.require_identities("train", train)
+        with faults.noted("supernet.batch"):
+            check_batch(config.supernet.batch, data.identities(train), facts.ranks)
+        if space:
+            with faults.noted():
+                reduction(data.size, space.size)
+    return faults.found
+
+
+def open_inputs(
+    config: ExperimentConfig, out: Path, resume: bool = False, ranks: int | None = None
+) -> SupernetInputs:
+    """Open every input and claim the output directory, before anything is started.
+
+    Args:
+        config: the experiment.
+        out: the output directory.
+        resume: it may hold a training to go on with.
+        ranks: processes to come; those that torchrun has started by default.
+
+    Raises NasgaitError naming all faults.
+    """
+    space = space_of(config, "nasgait supernet")
     store = GaitStore.open(config.data.store)
-    parts = split_as(store, config.data)
-    inputs = Inputs(config, stage.default_out(args, config, "supernet"), space, store, parts)
-    inputs.loader(World(0, args.nproc, torch.device("cpu")))
-    claim(inputs.out, args.resume)
-    return inputs
+    raise_all(validate(config, Facts.of_store(store, config.data, config.device, ranks)))
+    claim(out, resume)
+    return SupernetInputs(config, space, store, split_as(store, config.data))
 
 
-def build(inputs: Inputs, classes: int, world: World) -> Training:
+def build(inputs: SupernetInputs, classes: int, world: World) -> Training:
     """The supernet and its optimisation, equal on every rank."""
     recipe, space = inputs.config.supernet, inputs.space
     torch.manual_seed(inputs.config.seed)
@@ -80,35 +105,49 @@ def build(inputs: Inputs, classes: int, world: World) -> Training:
         "space_sha256": space.sha256,
         "num_classes": num_classes,
         "seed": inputs.config.seed,
-        "data": fingerprint(inputs.store, inputs.parts.train),
+        "data": fingerprint(inputs.store, inputs.split.train),
     }
     training = Training(model, recipe, world, identity=identity)
     broadcast(model, world)
     return training
 
 
-def run(args: argparse.Namespace) -> int:
-    """Train to the last step of the recipe."""
-    inputs = check(args)
-    config = inputs.config
-    with joined(config.device, config.threads) as world, locked(inputs.out, world.main):
+def train(config: ExperimentConfig, out: Path, resume: bool = False) -> Path:
+    """Train to the last step of the recipe; every rank that torchrun started calls this.
+
+    Args:
+        config: the experiment; its ``supernet`` is the recipe.
+        out: directory of ``checkpoints/``, ``metrics.jsonl`` and TensorBoard events.
+        resume: go on from the newest good checkpoint in ``out``, if there is one.
+
+    Returns:
+        The final checkpoint.
+
+    Raises:
+        NasgaitError: input that cannot be used, all faults at once.
+        RunFailed: the loss is not finite.
+    """
+    inputs = open_inputs(config, out, resume)
+    with joined(config.device, config.threads) as world, locked(out, world.main):
         loader = inputs.loader(world)
         training = build(inputs, loader.classes, world)
         if world.main:
-            record(inputs.out, config)
+            record(out, config)
             logger.info("%s: %d training identities", inputs.space.name, loader.classes)
         final = fit(
             training,
             loader,
-            inputs.out,
+            out,
             path_at=lambda step: path_at(inputs.space, config.seed, step),
-            resume=args.resume,
+            resume=resume,
         )
         if world.main:
             logger.info("supernet: %s", final)
-    return 0
+    return final
 
 
 if __name__ == "__main__":
     # Under torchrun, which sets the ranks' environment.
-    sys.exit(stage_main("supernet.train", command, run))
+    from nasgait.cli.main import main
+
+    sys.exit(main(["supernet", *sys.argv[1:]]))

@@ -43,7 +43,7 @@ from nasgait.data.split import split_as
 from nasgait.data.store import GaitStore
 from nasgait.data.transforms import fit
 from nasgait.data.writer import StoreWriter
-from nasgait.evaluation.protocols import leave_one_out
+from nasgait.evaluation.protocols.leave_one_out import leave_one_out
 from nasgait.evaluation.statistics import kendall
 from nasgait.kernels.convolution import Conv3d
 from nasgait.nn.blocks import ConvBN, JoiningConv
@@ -173,7 +173,7 @@ class Bench:
         while len(chosen) < min(args.archs, self.space.paths):
             chosen.add(self.space.sample(rng).choices)
         self.architectures = sorted(chosen)
-        indices = scored_sequences(self.store, self.parts, None)
+        indices = scored_sequences(self.store.sequences, self.parts, None)
         self.scored = [self.store[i] for i in indices]
         self.labels = [self.store.sequences[i].label for i in indices]
         self.drawn = calibration_sequences(
@@ -204,7 +204,7 @@ def run_side(args: argparse.Namespace) -> None:
     with torch.inference_mode(), counted_macs() as macs:
         for _, embeddings in found:
             rows.append(embeddings)
-            rates.append(leave_one_out(embeddings, bench.labels).rates()["map"])
+            rates.append(leave_one_out(embeddings, bench.labels).metrics()["map"])
             seconds.append(time.perf_counter() - began)
     figures |= {
         "seconds": seconds[-1],

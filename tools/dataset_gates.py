@@ -38,8 +38,8 @@ from nasgait.data.synthetic.population import PRESETS, identity_of, recordings
 from nasgait.data.transforms import fit
 from nasgait.evaluation.distance import distances
 from nasgait.evaluation.embed import embed
-from nasgait.evaluation.evaluation_set import trial
-from nasgait.evaluation.protocols import judge
+from nasgait.evaluation.evaluation_set import evaluation_set
+from nasgait.evaluation.protocols import PROTOCOLS
 from nasgait.training.loop import Training, train_step
 from search_spaces import load_space
 
@@ -99,7 +99,9 @@ class Exam:
     def rates(self, embeddings: np.ndarray) -> dict[str, float]:
         """Rank-1 and mAP over all, rank-1 of each kin, and of body twins against the twin alone."""
         known = (embeddings, self.labels, self.types, self.views)
-        outcome = judge("leave-one-out", trial(*known, gallery_ids=GALLERY_IDS))
+        outcome = PROTOCOLS["leave-one-out"].evaluate(
+            evaluation_set(*known, gallery_ids=GALLERY_IDS)
+        )
         assert len(outcome.probes) == len(self.test)
         hits = outcome.retrieval.first_hit == 0
         result = {"rank1": hits.mean(), "map": outcome.retrieval.ap.mean()}

@@ -9,8 +9,6 @@ from nasgait.compat.convert import convert
 from nasgait.config.load import read_yaml
 from nasgait.core.errors import ConfigError
 
-HELP = "turn a published OpenGait, SPOSGait, HSTL or SelfGait checkpoint into one of nasgait's"
-
 TERMS = (
     "note: published weights come with the terms of their authors and of the dataset they were "
     "trained on, as a rule academic use only; converting them changes none of that"

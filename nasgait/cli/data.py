@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import importlib
 import json
 import sys
 from pathlib import Path
@@ -13,8 +12,7 @@ from nasgait.data.layouts import LAYOUTS
 from nasgait.data.partition import PUBLISHED
 from nasgait.data.sheet import contact_sheet
 from nasgait.data.store import GaitStore, check_store
-
-HELP = "make a store of silhouettes, check it, look at it"
+from nasgait.data.synthetic.dataset import write_dataset
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,8 +101,7 @@ def _flags(text: str) -> tuple[bool | int, ...]:
 
 
 def _synth(args: argparse.Namespace) -> int:
-    dataset = importlib.import_module("nasgait.data.synthetic.dataset")
-    dataset.write_dataset(
+    write_dataset(
         args.out,
         preset=args.preset,
         ids=args.ids,

@@ -1,9 +1,7 @@
 """``nasgait export``: the slice of a supernet that one architecture uses."""
 
 import argparse
-import importlib
-
-HELP = "write an architecture's slice of a supernet, to start retraining from (--init)"
+from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,6 +11,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="FILE", help="file to write")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Export in this process."""
-    return importlib.import_module("supernet.export").run(args)
+    from supernet.export import export
+
+    export(args.arch, Path(args.supernet), Path(args.out))

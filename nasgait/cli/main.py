@@ -2,50 +2,56 @@
 
 Exit codes: 0 done, 1 the run failed (or ``data check`` found faults), 2 wrong
 input.  Results go to stdout, progress and logs to stderr.
+
+Commands import what they run inside functions, so that help and a mistyped word
+are answered at once.
 """
 
 import argparse
+import difflib
 import errno
 import importlib
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
-from types import ModuleType
 
+from nasgait import __version__
 from nasgait.core.errors import NasgaitError, RunFailed
-from nasgait.core.metrics_log import setup_logging
-from nasgait.core.parent_watchdog import leave_with_launcher
 
 COMMANDS = {
-    "run": "nasgait.cli.run",
-    "data": "nasgait.cli.data",
-    "supernet": "nasgait.cli.supernet",
-    "search": "nasgait.cli.search",
-    "profile": "nasgait.cli.profile",
-    "export": "nasgait.cli.export",
-    "convert": "nasgait.cli.convert",
-    "pretrain": "nasgait.cli.pretrain",
-    "retrain": "nasgait.cli.retrain",
-    "eval": "nasgait.cli.eval",
-    "rank": "nasgait.cli.rank",
-    "report": "nasgait.cli.report",
-    "spaces": "nasgait.cli.spaces",
-    "models": "nasgait.cli.models",
+    "run": "the whole way: data, supernet, search, retraining, evaluation, report",
+    "data": "make a store of silhouettes, check it, look at it",
+    "supernet": "train the weight-sharing supernet of a search space",
+    "search": "search a trained supernet for the best architectures within budgets",
+    "profile": "MACs and parameters of an architecture, a baseline or a whole search space",
+    "export": "write an architecture's slice of a supernet, to start retraining from (--init)",
+    "convert": "turn a published OpenGait, SPOSGait, HSTL or SelfGait checkpoint into one of ours",
+    "pretrain": "pre-train a network on sequences without labels (for retrain --init)",
+    "retrain": "train an architecture or a baseline from scratch and evaluate it",
+    "eval": "evaluate a trained network on a store, also another than it was trained on",
+    "rank": "compare a supernet's scores with the rates of retrained networks",
+    "report": "write the result page of a run directory",
+    "spaces": "list the search spaces and what was found in them, or describe one's own YAML file",
+    "models": "list the hand-designed networks, what they cost and what others report of them",
 }
+"""What each command does, in a line; its module has the same name."""
 
 
 def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
-    """The parser of all commands, or of the one that ``words`` begin with: it alone is imported."""
+    """The parser of the command that ``words`` begin with, whose module alone is imported.
+
+    Where they begin with none, the commands are known by name only.
+    """
     top = argparse.ArgumentParser(
         prog="nasgait", description="Neural architecture search for gait recognition."
     )
-    top.add_argument("--version", action="version", version=f"nasgait {version('nasgait')}")
+    top.add_argument("--version", action="version", version=f"nasgait {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name in words[:1] if words and words[0] in COMMANDS else COMMANDS:
-        module = importlib.import_module(COMMANDS[name])
-        command = commands.add_parser(name, help=module.HELP, description=module.HELP)
-        module.add_arguments(command)
-        command.set_defaults(run=module.run)
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary)
+        if words[:1] == [name]:
+            module = importlib.import_module(f"nasgait.cli.{name}")
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
     return top
 
 
@@ -55,6 +61,8 @@ def parse(top: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namesp
     argparse takes all positional arguments at one place or none, so pairs after an
     option come out as unknown.
     """
+    if words and not words[0].startswith("-") and words[0] not in COMMANDS:
+        top.error(unknown_command(words[0]))
     args, rest = top.parse_known_args(words)
     overrides = getattr(args, "overrides", None)
     strange = [word for word in rest if word.startswith("-") or "=" not in word]
@@ -63,6 +71,13 @@ def parse(top: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namesp
     if rest:
         args.overrides = [*(overrides or []), *rest]
     return args
+
+
+def unknown_command(word: str) -> str:
+    """What to say of a mistyped command."""
+    close = difflib.get_close_matches(word, COMMANDS, n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{word!r} is no command{hint} (commands: {', '.join(COMMANDS)})"
 
 
 def guard(action: Callable[[], int | None], resume: str = "again") -> int:
@@ -97,19 +112,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the console script."""
     words = sys.argv[1:] if argv is None else list(argv)
     args = parse(parser(words), words)
+    from nasgait.core.metrics_log import setup_logging
+    from nasgait.core.parent_watchdog import leave_with_launcher
+
     setup_logging()
     leave_with_launcher()
     return guard(lambda: args.run(args), "with --resume" if hasattr(args, "resume") else "again")
-
-
-def stage_main(prog: str, command: ModuleType, action: Callable[[argparse.Namespace], int]) -> int:
-    """Entry point of a stage under torchrun, with the arguments of its command."""
-    top = argparse.ArgumentParser(prog=prog, description=command.HELP)
-    command.add_arguments(top)
-    args = parse(top, sys.argv[1:])
-    setup_logging()
-    leave_with_launcher()
-    return guard(lambda: action(args), "with --resume")
 
 
 if __name__ == "__main__":

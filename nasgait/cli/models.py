@@ -11,8 +11,6 @@ from nasgait.baselines.registry import BASELINES, build
 from nasgait.baselines.reported import REPORTED, ZOO
 from nasgait.profiling.macs import profile
 
-HELP = "list the hand-designed networks, what they cost and what others report of them"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""

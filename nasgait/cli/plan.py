@@ -1,6 +1,5 @@
 """What a run is about to do, with every input of every stage checked."""
 
-import importlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -8,18 +7,19 @@ from pathlib import Path
 
 import torch
 
-from nasgait.baselines import registry
-from nasgait.config.schema import EvaluationConfig, ExperimentConfig, TrainConfig
+import retrain.train
+import supernet.search
+import supernet.train
+from nasgait.config.schema import ExperimentConfig, TrainConfig
 from nasgait.core.distributed import pick_device
-from nasgait.core.errors import ConfigError, DataError
-from nasgait.core.precision import autocast
+from nasgait.core.errors import ConfigError, NasgaitError
+from nasgait.core.faults import Faults, raise_all
+from nasgait.data.facts import DataFacts, Facts
 from nasgait.data.prepare import check_source, is_complete
-from nasgait.data.sampler import check_batch, frames_in_words
-from nasgait.data.split import split_as
+from nasgait.data.sampler import frames_in_words
 from nasgait.data.store import GaitStore
-from nasgait.data.transforms import reduction
-from nasgait.evaluation.options import check_options, check_sequences, judged
-from nasgait.training.recipe import check_neck, check_recipe
+from retrain.networks import FinalNetwork, baseline_networks, final_networks
+from search_spaces import load_space
 
 STATE_BYTES = 12
 """Bytes in a checkpoint for each parameter: the weight and two moments of the optimizer."""
@@ -31,37 +31,90 @@ PAIRED = ("protocol", "probes", "truth")
 def plan(config: ExperimentConfig, out: Path, nproc: int = 1) -> Iterator[str]:
     """The plan, a line for each stage.
 
-    Raises a NasgaitError for the first input that cannot be used; nothing is
+    Raises a NasgaitError that names all inputs that cannot be used; nothing is
     written and nothing started.
     """
-    device = pick_device(config.device, nproc - 1)
-    check_recipes(config, device, nproc)
-    if not os.access(existing(out), os.W_OK | os.X_OK):
-        raise ConfigError(f"--out {out}: {existing(out)} cannot be written to")
-    searching = list(search_lines(config)) if config.space is not None else []
-    entries = importlib.import_module("retrain.networks").lineup(config)
-    check_evaluation(config)
-    yield f"run {config.name} in {out}, on {device}"
-    yield f"data: {check_source(config.data)}"
-    if is_complete(config.data.store):
-        counts = check_store(config, GaitStore.open(config.data.store), nproc)
-        yield "identities: " + ", ".join(f"{count} {name}" for name, count in counts.items())
-    yield from searching
-    # The searched network is not known yet; it is one more beside the others.
-    networks = [*(["searched"] if searching else []), *(entry.name for entry in entries)]
-    recipe = recipes(config).get("retrain")
+    faults, source, data = Faults(), "", None
+    with faults.noted():
+        check_writable(out)
+    with faults.noted():
+        source = check_source(config.data)
+        data = data_facts(config)
+    faults.found += faults_of(config, nproc, data)
+    raise_all(faults.found)
+    yield f"run {config.name} in {out}, on {pick_device(config.device, nproc - 1)}"
+    yield f"data: {source}"
+    if data:
+        people = {name: data.identities(chosen) for name, chosen in vars(data.split).items()}
+        yield "identities: " + ", ".join(f"{count} {name}" for name, count in people.items())
+    if config.space is not None:
+        yield from search_lines(config)
+    names = [network.name for network in networks_of(config)]
+    recipe = recipe_line(config.retrain) if shares_recipe(config) else "each by its own recipe"
     yield (
-        f"retrain: {len(networks)} networks x {config.seeds} seeds, {config.jobs} at a time: "
-        f"{', '.join(networks)}; {recipe_line(recipe) if recipe else 'each by its own recipe'}"
+        f"retrain: {len(names)} networks x {config.seeds} seeds, {config.jobs} at a time: "
+        f"{', '.join(names)}; {recipe}"
     )
     yield f"evaluate: {config.evaluation.protocol}; report: {out / 'report' / 'index.html'}"
     yield f"disk: {shutil.disk_usage(existing(out)).free / 1e9:.1f} GB free"
 
 
+def data_facts(config: ExperimentConfig) -> DataFacts:
+    """Those of the store, or of what it is still to be made from."""
+    if is_complete(config.data.store):
+        return DataFacts.of_store(GaitStore.open(config.data.store), config.data)
+    return DataFacts.expected(config.data)
+
+
+def faults_of(config: ExperimentConfig, nproc: int, data: DataFacts | None) -> list[NasgaitError]:
+    """Why the stages of a run would fail, as each of them tells it, all at once.
+
+    Args:
+        config: the experiment.
+        nproc: processes of the supernet, and of each final network when ``jobs`` is 1.
+        data: the silhouettes; None where they are not known.
+    """
+    if nproc < 1:
+        return [ConfigError(f"--nproc {nproc}: must be 1 or more")]
+    faults, device = Faults(), torch.device("cpu")
+    with faults.noted():
+        device = pick_device(config.device, nproc - 1)
+    shared = Facts(device, nproc, data)
+    if config.space is not None:
+        faults.found += supernet.train.validate(config, shared)
+        faults.found += supernet.search.validate(config, shared)
+    networks = baseline_networks(config)
+    with faults.noted():
+        networks = [*searched_network(config), *networks]
+        networks = networks_of(config)
+    final = shared if config.jobs == 1 else Facts(device, 1, data)
+    faults.found += retrain.train.validate(config, final, networks)
+    if data:
+        with faults.noted():
+            data.require_identities("test", data.split.test)
+    with faults.noted():
+        check_comparable(config)
+    return faults.found
+
+
+def networks_of(config: ExperimentConfig) -> list[FinalNetwork]:
+    """All final networks."""
+    return [*searched_network(config), *final_networks(config)]
+
+
+def searched_network(config: ExperimentConfig) -> list[FinalNetwork]:
+    """The first path of the space, which stands for the one that is not known yet."""
+    if config.space is None:
+        return []
+    space = load_space(config.space)
+    first = str(space.architecture([0] * len(space.choices)))
+    return [FinalNetwork("searched", "searched", first)]
+
+
 def search_lines(config: ExperimentConfig) -> Iterator[str]:
     """The plan of supernet and search."""
-    space = importlib.import_module("search_spaces").load_space(config.space)
-    budget = importlib.import_module("supernet.search").evolution_of(config, space).budget
+    space = load_space(str(config.space))
+    budget = supernet.search.evolution_of(config, space).budget
     parameters = sum(parameter.numel() for parameter in space.supernet().parameters())
     yield (
         f"supernet: {space.name}, {parameters / 1e6:.2f} M parameters, "
@@ -80,35 +133,13 @@ def search_lines(config: ExperimentConfig) -> Iterator[str]:
     )
 
 
-def recipes(config: ExperimentConfig) -> dict[str, TrainConfig]:
-    """Every recipe that the run follows, by its key."""
-    shared: dict[str, TrainConfig] = {}
-    if config.space is not None:
-        shared["supernet"] = config.supernet
-    if config.space is not None or any(b.recipe is None for b in config.baselines):
-        shared["retrain"] = config.retrain
-    own = {
-        f"baselines.{i}.recipe": baseline.recipe
-        for i, baseline in enumerate(config.baselines)
-        if baseline.recipe
-    }
-    return shared | own
+def shares_recipe(config: ExperimentConfig) -> bool:
+    """Whether any network follows ``retrain``."""
+    return config.space is not None or any(b.recipe is None for b in config.baselines)
 
 
-def check_recipes(config: ExperimentConfig, device: torch.device, nproc: int) -> None:
-    """Refuse arithmetic that the device lacks, losses and changes that cannot be."""
-    if nproc < 1:
-        raise ConfigError(f"--nproc {nproc}: must be 1 or more")
-    for evaluation in evaluations(config):
-        autocast(device, evaluation.precision)
-    if config.space is not None:
-        importlib.import_module("supernet.search").check_backend(config)
-    for key, recipe in recipes(config).items():
-        check_recipe(key, recipe, device)
-    for i, baseline in enumerate(config.baselines):
-        key = f"baselines.{i}.recipe" if baseline.recipe else "retrain"
-        network = registry.build(baseline.model, **baseline.settings)
-        check_neck(key, baseline.recipe or config.retrain, network)
+def check_comparable(config: ExperimentConfig) -> None:
+    """Refuse networks that could not be compared, or that a run cannot make: ConfigError."""
     if config.freeze != "nothing":
         raise ConfigError(
             "freeze: final networks of a run start afresh; use nasgait retrain --init"
@@ -116,12 +147,6 @@ def check_recipes(config: ExperimentConfig, device: torch.device, nproc: int) ->
     titles = [baseline.title for baseline in config.baselines]
     if len(set(titles)) < len(titles):
         raise ConfigError("baselines: a model is listed twice; give each a name of its own")
-
-
-def check_evaluation(config: ExperimentConfig) -> None:
-    """Refuse settings that a protocol has no use for, and files that cannot be read."""
-    for evaluation in evaluations(config):
-        check_options(evaluation)
     for i, baseline in enumerate(config.baselines):
         for key in PAIRED if baseline.evaluation else ():
             wanted, found = (getattr(e, key) for e in (config.evaluation, baseline.evaluation))
@@ -132,49 +157,10 @@ def check_evaluation(config: ExperimentConfig) -> None:
                 )
 
 
-def evaluations(config: ExperimentConfig) -> list[EvaluationConfig]:
-    """How the networks of the run are judged, and those that are judged in another way."""
-    return [config.evaluation, *(b.evaluation for b in config.baselines if b.evaluation)]
-
-
-def check_store(config: ExperimentConfig, store: GaitStore, nproc: int) -> dict[str, int]:
-    """Hold the store against every stage; returns the identities for each purpose.
-
-    Raises DataError when there are none to search on or to test on, ConfigError
-    when a batch asks for more than there are or frames do not fit a network.
-    """
-    parts = split_as(store, config.data)
-    counts = {
-        name: len({s.label for s in map(store.sequences.__getitem__, indices) if s.labelled})
-        for name, indices in (
-            ("train", parts.train),
-            ("search_val", parts.search_val),
-            ("test", parts.test),
-        )
-    }
-    for name, count in counts.items():
-        if count < 2 and (name != "search_val" or config.space is not None):
-            raise DataError(f"{store.path}: {count} identities for {name}; needs 2 or more")
-    if config.space is not None:
-        importlib.import_module("supernet.scoring.scorer").scored_sequences(
-            store, parts, config.search.max_sequences
-        )
-    for key, recipe in recipes(config).items():
-        final = round(config.label_rate * (counts["train"] + counts["search_val"]))
-        ranks = nproc if key == "supernet" or config.jobs == 1 else 1
-        try:
-            check_batch(recipe.batch, counts["train"] if key == "supernet" else final, ranks)
-        except ConfigError as error:
-            raise ConfigError(f"{key}.batch: {error}") from None
-    sizes = [registry.build(b.model, **b.settings).size for b in config.baselines]
-    if config.space is not None:
-        sizes.append(importlib.import_module("search_spaces").load_space(config.space).size)
-    for size in sizes:
-        reduction(store.size, size)
-    for evaluation in evaluations(config):
-        chosen = judged(store, parts.test, evaluation)
-        check_sequences(evaluation, [store.sequences[i] for i in chosen])
-    return counts
+def check_writable(out: Path) -> None:
+    """Refuse a place where nothing can be written: ConfigError."""
+    if not os.access(existing(out), os.W_OK | os.X_OK):
+        raise ConfigError(f"--out {out}: {existing(out)} cannot be written to")
 
 
 def recipe_line(recipe: TrainConfig) -> str:

@@ -1,7 +1,6 @@
 """``nasgait profile``: MACs and parameters, layer by layer or choice by choice."""
 
 import argparse
-import importlib
 import json
 from dataclasses import asdict
 from typing import Any
@@ -14,8 +13,7 @@ from nasgait.nn.base import GaitNetwork
 from nasgait.profiling.crosscheck import Check, crosscheck
 from nasgait.profiling.latency import Latency, latency
 from nasgait.profiling.macs import Profile, profile
-
-HELP = "MACs and parameters of an architecture, a baseline or a whole search space"
+from search_spaces import load_architecture, load_space
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +63,7 @@ def _network(args: argparse.Namespace, device: str = "meta") -> tuple[dict[str, 
     if args.model:
         with torch.device(device):
             return {"model": args.model}, build(args.model, args.classes)
-    space, arch = importlib.import_module("search_spaces.architecture").load_architecture(args.arch)
+    space, arch = load_architecture(args.arch)
     with torch.device(device):
         return {"arch": str(arch), "space": space.source}, space.build(arch, args.classes)
 
@@ -108,7 +106,7 @@ def _check_text(check: Check) -> str:
 
 
 def _space(name: str, frames: int | None) -> dict[str, Any]:
-    space = importlib.import_module("search_spaces.space").load_space(name)
+    space = load_space(name)
     table = space.cost_table(frames)
     layers = [
         [

@@ -1,11 +1,10 @@
 """``nasgait rank``: does the supernet order architectures as retraining does?"""
 
 import argparse
-import importlib
+import json
+from pathlib import Path
 
 from nasgait.cli import stage
-
-HELP = "compare a supernet's scores with the rates of retrained networks"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +21,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Rank in this process."""
-    return importlib.import_module("supernet.rank").run(args)
+    from nasgait.core.files import write_atomically
+    from supernet import rank
+
+    report = rank.rank(stage.read_config(args), Path(args.supernet), Path(args.truth))
+    text = json.dumps(report, indent=1)
+    if args.out:
+        write_atomically(args.out, text + "\n")
+    print(text if args.json else "\n".join(rank.words(report)))

@@ -1,10 +1,7 @@
 """``nasgait report``: the result page of a run directory."""
 
 import argparse
-import importlib
 import json
-
-HELP = "write the result page of a run directory"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,9 +10,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the page's path as JSON")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Write the page and print where it is."""
-    # Drawing takes a second to import, which other commands need not wait for.
-    page = importlib.import_module("nasgait.report.page").write_report(args.dir)
+    from nasgait.report.page import write_report
+
+    page = write_report(args.dir)
     print(json.dumps({"report": str(page)}) if args.json else page)
-    return 0

@@ -1,18 +1,14 @@
-"""``nasgait retrain``: train one final network from scratch and judge it."""
+"""``nasgait retrain``: train one final network from scratch and evaluate it."""
 
 import argparse
 
 from nasgait.cli import stage
 
-HELP = "train an architecture or a baseline from scratch and evaluate it"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command, and of ``python -m retrain.train``."""
     stage.add_config_arguments(parser)
-    network = parser.add_mutually_exclusive_group(required=True)
-    network.add_argument("--arch", metavar="A", help="architecture: printed form or file")
-    network.add_argument("--model", metavar="M", help="hand-designed network (nasgait models)")
+    stage.add_network_arguments(parser)
     parser.add_argument(
         "--init",
         metavar="WEIGHTS",
@@ -35,10 +31,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Train and evaluate here or under torchrun."""
-    argv: list[str] = []
-    for name in ("config", "arch", "model", "init", "name", "kind", "out", "resume", "json"):
-        argv += stage.option(f"--{name}", getattr(args, name))
-    argv += stage.option("--init-partial", args.init_partial)
-    return stage.launch("retrain.train", args, [*argv, *args.overrides])
+    from retrain import train
+    from retrain.inputs import folder_of
+
+    config, network = stage.read_config(args), stage.network_of(args, args.name)
+    folder = folder_of(network.name)
+    out = stage.default_out(args, config, "retrain", folder, f"seed-{config.seed}")
+    start = train.Start(args.init, args.init_partial)
+    names = ("config", "arch", "model", "init", "name", "kind", "out", "resume", "json")
+    stage.launch(
+        "retrain.train",
+        args,
+        stage.words_of(args, *names, "init-partial"),
+        lambda ranks: train.open_inputs(config, out, network, start, args.resume, ranks),
+        lambda: stage.print_json(train.train(config, out, network, start, args.resume), args.json),
+    )

@@ -1,14 +1,15 @@
 """``nasgait search``: evolve architectures over a trained supernet."""
 
 import argparse
-import importlib
-from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from nasgait.cli import stage
-from nasgait.config.amount import amount, duration
 from nasgait.core.errors import ConfigError
 
-HELP = "search a trained supernet for the best architectures within budgets"
+if TYPE_CHECKING:
+    from nasgait.config.schema import ExperimentConfig
+    from nasgait.search.state import SearchResult
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,24 +43,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Search; this process breeds and keeps the ledger, whoever scores."""
-    return importlib.import_module("supernet.search").run(args)
+    from nasgait.config.load import load_config
+    from supernet.search import search
+
+    config = load_config(args.config, [*args.overrides, *flag_overrides(args)])
+    if args.ray_address is not None and config.search.backend != "ray":
+        raise ConfigError("--ray-address: needs --backend ray")
+    out = stage.default_out(args, config, "search")
+    result = search(config, Path(args.supernet), out, args.resume)
+    stage.print_json(summary(config, out, result) if args.json else None, args.json)
+
+
+def summary(config: "ExperimentConfig", out: Path, result: "SearchResult") -> dict[str, Any]:
+    """The winner as ``--json`` tells it."""
+    import yaml
+
+    best = yaml.safe_load((out / "best.yaml").read_text(encoding="utf-8"))
+    values, choices = result.best.values, "-".join(map(str, result.best.choices))
+    return {
+        "arch": f"{config.space}:{choices}",
+        "score": values[config.search.metric],
+        **values,
+        **best["origin"],
+        "ended_early": result.ended_early,
+    }
 
 
 def quantity(text: str) -> float:
     """:func:`amount` for argparse, which shows the words of its own error only."""
-    return _in_argparse(amount, text)
+    from nasgait.config.amount import amount
+
+    try:
+        return amount(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def time(text: str) -> float:
     """:func:`duration` for argparse."""
-    return _in_argparse(duration, text)
+    from nasgait.config.amount import duration
 
-
-def _in_argparse(reader: Callable[[str], float], text: str) -> float:
     try:
-        return reader(text)
+        return duration(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

@@ -1,14 +1,12 @@
 """``nasgait spaces``: the search spaces that come with nasgait."""
 
 import argparse
-import importlib
 import json
 from dataclasses import asdict
 from typing import Any
 
 from nasgait.baselines.reported import SEARCHED, SPOSGAIT
-
-HELP = "list the search spaces and what was found in them, or describe one's own YAML file"
+from search_spaces.space import SearchSpace, load_space, space_names
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,9 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print one line for each space; returns 0."""
-    module = importlib.import_module("search_spaces.space")
-    spaces = [module.load_space(name) for name in args.space or module.space_names()]
-    rows = []
+    spaces = [load_space(name) for name in args.space or space_names()]
+    rows: list[dict[str, Any]] = []
     for space in spaces:
         table = space.cost_table()
         rows.append(
@@ -60,8 +57,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def published(space: Any) -> dict[str, Any] | None:
-    """The architecture that was published for a SearchSpace, with its cost; None without one."""
+def published(space: SearchSpace) -> dict[str, Any] | None:
+    """The architecture that was published for a space, with its cost; None without one."""
     searched = SEARCHED.get(space.source)
     if searched is None:
         return None

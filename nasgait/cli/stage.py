@@ -1,15 +1,17 @@
 """What the commands that launch a stage share: config arguments and processes."""
 
 import argparse
-import importlib
-import subprocess
+import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from nasgait.config.load import load_config
-from nasgait.config.schema import ExperimentConfig
 from nasgait.core.errors import ConfigError, RunFailed
-from nasgait.core.parent_watchdog import child_environment
+
+if TYPE_CHECKING:
+    from nasgait.config.schema import ExperimentConfig
+    from retrain.networks import FinalNetwork
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +32,13 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_network_arguments(parser: argparse.ArgumentParser) -> None:
+    """``--arch`` or ``--model``."""
+    network = parser.add_mutually_exclusive_group(required=True)
+    network.add_argument("--arch", metavar="A", help="architecture: printed form or file")
+    network.add_argument("--model", metavar="M", help="hand-designed network (nasgait models)")
+
+
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     """``--out`` and ``--resume``."""
     parser.add_argument("--out", metavar="DIR", help="output directory (default: below runs/)")
@@ -43,28 +52,46 @@ def add_nproc(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_config(args: argparse.Namespace) -> ExperimentConfig:
+def read_config(args: argparse.Namespace) -> "ExperimentConfig":
     """The configuration that the arguments name, with their overrides."""
+    from nasgait.config.load import load_config
+
     return load_config(args.config, args.overrides)
 
 
-def space_of(config: ExperimentConfig, purpose: str) -> str:
-    """The configuration's search space; ConfigError if there is none, naming the ``purpose``."""
-    if config.space is None:
-        raise ConfigError(
-            f"space: is null, that is a run without a search, but {purpose} needs one; give a name "
-            "of nasgait spaces or a YAML file, e.g. space=nano"
-        )
-    return config.space
+def network_of(args: argparse.Namespace, name: str | None = None) -> "FinalNetwork":
+    """The network that ``--arch`` or ``--model`` names; ``name`` is what results call it."""
+    from retrain.network_spec import NetworkSpec
+    from retrain.networks import FinalNetwork
+
+    if args.arch:
+        # An architecture's file is resolved now: results name what it holds.
+        args.arch = NetworkSpec.of(args.arch, None).arch
+    title = name or args.arch or args.model
+    kind = getattr(args, "kind", None) or ("searched" if args.arch else "baseline")
+    return FinalNetwork(title, kind, args.arch, args.model)
 
 
-def default_out(args: argparse.Namespace, config: ExperimentConfig, *parts: str) -> Path:
+def default_out(args: argparse.Namespace, config: "ExperimentConfig", *parts: str) -> Path:
     """``--out``, or the stage's place below ``runs/<name>``."""
     return Path(args.out) if args.out else Path("runs", config.name, *parts)
 
 
-def launch(module: str, args: argparse.Namespace, argv: list[str]) -> int:
+def launch(
+    module: str,
+    args: argparse.Namespace,
+    argv: list[str],
+    check: Callable[[int], object],
+    action: Callable[[], object],
+) -> None:
     """Run a stage here, or in ``args.nproc`` processes under torchrun.
+
+    Args:
+        module: the stage, run by torchrun as a program.
+        args: the command's arguments.
+        argv: the same as words, for the program.
+        check: opens the inputs for so many processes, so that faults are told before they start.
+        action: runs the stage in this process.
 
     Raises:
         ConfigError: ``--nproc`` is not positive.
@@ -72,20 +99,35 @@ def launch(module: str, args: argparse.Namespace, argv: list[str]) -> int:
     """
     if args.nproc < 1:
         raise ConfigError(f"--nproc {args.nproc}: must be 1 or more")
-    stage = importlib.import_module(module)
     if args.nproc == 1:
-        return stage.run(args)
-    stage.check(args)
+        action()
+        return
+    import subprocess
+
+    from nasgait.core.parent_watchdog import child_environment
+
+    check(args.nproc)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += [f"--nproc_per_node={args.nproc}", "-m", module, *argv]
     code = subprocess.run(command, env=child_environment(), check=False).returncode
     if code:
         raise RunFailed(f"{module} ended with status {code} in one of {args.nproc} processes")
-    return 0
 
 
-def option(name: str, value: object) -> list[str]:
-    """``[name, value]``, ``[name]`` for True, nothing for None and False."""
-    if value is None or value is False:
-        return []
-    return [name] if value is True else [name, str(value)]
+def words_of(args: argparse.Namespace, *names: str) -> list[str]:
+    """Those of the arguments that were given, as words of a command line, then the overrides."""
+    words: list[str] = []
+    for name in names:
+        value = getattr(args, name.replace("-", "_"))
+        if value is True:
+            words.append(f"--{name}")
+        elif value is not None and value is not False:
+            words += [f"--{name}", str(value)]
+    return [*words, *args.overrides]
+
+
+def print_json(result: dict[str, Any] | None, wanted: bool) -> None:
+    """Print a result as one JSON object, if there is one and it is wanted."""
+    if wanted and result is not None:
+        json.dump(result, sys.stdout)
+        print()

@@ -4,8 +4,6 @@ import argparse
 
 from nasgait.cli import stage
 
-HELP = "train the weight-sharing supernet of a search space"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command, and of ``python -m supernet.train``."""
@@ -14,8 +12,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     stage.add_nproc(parser)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Train here or under torchrun."""
-    argv = [*stage.option("--config", args.config), *stage.option("--out", args.out)]
-    argv += [*stage.option("--resume", args.resume), *args.overrides]
-    return stage.launch("supernet.train", args, argv)
+    from supernet import train
+
+    config = stage.read_config(args)
+    out = stage.default_out(args, config, "supernet")
+    stage.launch(
+        "supernet.train",
+        args,
+        stage.words_of(args, "config", "out", "resume"),
+        lambda ranks: train.open_inputs(config, out, args.resume, ranks),
+        lambda: train.train(config, out, args.resume),
+    )

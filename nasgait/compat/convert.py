@@ -1,6 +1,5 @@
 """Published checkpoints as checkpoints of ours: ``nasgait convert``."""
 
-import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,8 @@ from nasgait.core.errors import CheckpointError, ConfigError
 from nasgait.core.files import write_atomically
 from nasgait.nn.base import GaitNetwork
 from nasgait.training.checkpoint import FORMAT, load_checkpoint, save_checkpoint, sha256_of
+from search_spaces.space import SearchSpace, load_space, space_names
+from search_spaces.spec import SpaceSpec
 
 
 @dataclass(frozen=True)
@@ -138,26 +139,23 @@ def searched(
     )
 
 
-def known_space(described: dict[str, Any], out: Path) -> Any:
-    """The SearchSpace that comes with nasgait, or one written beside ``out``."""
-    spec = validate(
-        described, importlib.import_module("search_spaces.spec").SpaceSpec, "published space"
-    )
-    spaces = importlib.import_module("search_spaces.space")
-    for name in spaces.space_names():
-        shipped = spaces.load_space(name)
+def known_space(described: dict[str, Any], out: Path) -> SearchSpace:
+    """The space that comes with nasgait, or one written beside ``out``."""
+    spec = validate(described, SpaceSpec, "published space")
+    for name in space_names():
+        shipped = load_space(name)
         if replace(spec, name=name).sha256 == shipped.sha256:
             return shipped
     path = out.with_name(f"{out.name}.space.yaml")
     write_atomically(path, dump_config(spec))
-    return spaces.load_space(path.resolve())
+    return load_space(path.resolve())
 
 
 def kept(
     state: Mapping[str, Tensor], named: Mapping[str, Any], published: Published
 ) -> dict[str, Tensor]:
     """The weights of the blocks that the space or the path leaves."""
-    space = importlib.import_module("search_spaces.space").load_space(named["space"])
+    space = load_space(named["space"])
     classes = published.num_classes
     model = space.build(space.parse(named["arch"]), classes) if named.get("arch") else None
     wanted = (model or space.supernet(classes)).state_dict()

@@ -1,6 +1,5 @@
 """What a published config and checkpoint mean here, and weights under their new names."""
 
-import importlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,8 @@ from nasgait.baselines import registry
 from nasgait.config.load import validate
 from nasgait.core.errors import CheckpointError, ConfigError
 from nasgait.nn.base import GaitNetwork
+from search_spaces.space import SearchSpace
+from search_spaces.spec import SpaceSpec
 
 Config = Mapping[str, Any]
 """A published YAML file: ``data_cfg``, ``model_cfg``, ..."""
@@ -46,11 +47,8 @@ class Published:
         """The network, with fresh weights."""
         if self.space is None:
             return registry.build(str(self.model), self.num_classes, **self.settings)
-        spec = importlib.import_module("search_spaces.spec")
-        found = importlib.import_module("search_spaces.space")
-        space = validate(dict(self.space), spec.SpaceSpec, "published space")
-        network: GaitNetwork = found.SearchSpace(space, space.name).supernet(self.num_classes)
-        return network
+        spec = validate(dict(self.space), SpaceSpec, "published space")
+        return SearchSpace(spec, spec.name).supernet(self.num_classes)
 
 
 Reader = Callable[[Config, State, str | None], Published]

@@ -1,12 +1,21 @@
 """What a search optimises: metrics go up, costs go down."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from nasgait.core.errors import ConfigError
 
 COSTS = ("macs", "params", "latency")
 """Values of which less is better; any other value is a metric, of which more is better."""
+
+
+class Scored(Protocol):
+    """An architecture with its values by name, as a ledger holds them."""
+
+    @property
+    def values(self) -> Mapping[str, float]:
+        """Metrics in percent, and costs."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,8 @@ class Objectives:
         """The metric that decides which single architecture is the best: the first one."""
         return self.metrics[0]
 
-    def vectors(self, values: Iterable[Mapping[str, float]]) -> list[tuple[float, ...]]:
-        """The objectives of each architecture's values, all to be minimised: metrics negated."""
-        return [tuple(v[n] if n in COSTS else -v[n] for n in self.names) for v in values]
+    def vectors(self, entries: Sequence[Scored]) -> list[tuple[float, ...]]:
+        """The objectives of each entry, all to be minimised: metrics change their sign."""
+        return [
+            tuple(e.values[n] if n in COSTS else -e.values[n] for n in self.names) for e in entries
+        ]

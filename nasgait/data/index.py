@@ -274,7 +274,10 @@ def require_free(path: Path, header: dict[str, Any]) -> None:
     if (path / META).exists():
         raise DataError(f"{path}: there is a complete store already; name another directory")
     if not (path / WRITING).exists():
-        if not path.is_dir() or any(path.iterdir()):
+        # A writer that was killed at its very first file left the half of it.
+        if not path.is_dir() or any(
+            not entry.name.startswith(f".{WRITING}.") for entry in path.iterdir()
+        ):
             raise DataError(f"{path}: not empty and not a store; name another directory")
         return
     try:

@@ -7,11 +7,20 @@ on, or a network is trained on, is never one that it is tested on.
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from nasgait.config.schema import DataConfig
 from nasgait.core.errors import DataError
 from nasgait.core.rng import generator
 from nasgait.data.store import GaitStore, Sequence
+
+
+class HasSequences(Protocol):
+    """A store, or what is known of one that is still to be made."""
+
+    @property
+    def sequences(self) -> tuple[Sequence, ...]:
+        """Every sequence, in order."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +35,7 @@ class Split:
     """Judge final networks."""
 
     @staticmethod
-    def labels(store: GaitStore, indices: Iterable[int]) -> list[str]:
+    def labels(store: HasSequences, indices: Iterable[int]) -> list[str]:
         """Identity of each of these sequences."""
         return [store.sequences[i].label for i in indices]
 
@@ -39,7 +48,7 @@ def fingerprint(store: GaitStore, indices: Iterable[int]) -> str:
     return digest.hexdigest()
 
 
-def labelled(store: GaitStore, indices: list[int], rate: float, seed: int) -> list[int]:
+def labelled(store: HasSequences, indices: list[int], rate: float, seed: int) -> list[int]:
     """The sequences among ``indices`` whose identities keep their labels.
 
     Args:
@@ -64,12 +73,12 @@ def labelled(store: GaitStore, indices: list[int], rate: float, seed: int) -> li
     return [index for index in indices if store.sequences[index].label in kept]
 
 
-def split_as(store: GaitStore, config: DataConfig) -> Split:
+def split_as(store: HasSequences, config: DataConfig) -> Split:
     """Split a store as the configuration says; raises as :func:`split`."""
     return split(store, config.search_val, config.split_seed, config.train_ids)
 
 
-def split(store: GaitStore, search_val: float, seed: int, train_ids: int | None = None) -> Split:
+def split(store: HasSequences, search_val: float, seed: int, train_ids: int | None = None) -> Split:
     """Split a store by identity.
 
     Args:

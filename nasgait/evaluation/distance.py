@@ -1,26 +1,27 @@
-"""Distances between embeddings: the mean over parts of the distance of each part."""
+"""Distances between embeddings: means over the parts."""
+
+from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from nasgait.core.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    import torch
 
 METRICS = ("euc", "cos")
 """Euclidean distance, and one minus the cosine."""
 
 _CELLS = 1 << 23
-"""Distances held at a time by :func:`blocks`."""
+"""Distances in one block of :func:`blocks`."""
 
 
 def check_embeddings(embeddings: NDArray[np.float32], what: str = "embeddings") -> None:
-    """Refuse what no distance can be taken of.
-
-    Raises:
-        DataError: not [n, c, p], empty, or NaN or infinite somewhere.
-    """
+    """Raise DataError unless embeddings are [n, c, p], not empty, and finite."""
     if embeddings.ndim != 3 or 0 in embeddings.shape:
         raise DataError(
             f"{what}: shape {list(embeddings.shape)} is not [sequences, channels, parts], "
@@ -44,7 +45,7 @@ def distances(
 
     Raises:
         ConfigError: unknown metric.
-        DataError: embeddings that :func:`check_embeddings` refuses, or of other parts.
+        DataError: embeddings that :func:`check_embeddings` refuses, or of unequal [c, p].
     """
     return np.concatenate([block for _, block in blocks(probe, gallery, metric, device)])
 
@@ -57,7 +58,7 @@ def blocks(
 ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
     """Yield slices of the probes with their distances [rows, m], in bounded memory.
 
-    Raises as :func:`distances` does.
+    Raises the same errors as :func:`distances`.
     """
     if metric not in METRICS:
         raise ConfigError(f"metric {metric!r} is unknown, known are {', '.join(METRICS)}")
@@ -68,9 +69,16 @@ def blocks(
             f"probe embeddings have [channels, parts] {list(probe.shape[1:])}, those of the "
             f"gallery {list(gallery.shape[1:])}; both must come from the same network"
         )
-    x, y = _parts(probe, device), _parts(gallery, device)
+    import torch  # here, so that ``--help`` can list the protocols without it
+
+    x, y = (
+        torch.as_tensor(np.ascontiguousarray(side, np.float32), device=device)
+        .permute(2, 0, 1)  # [p, n, c]
+        .contiguous()
+        for side in (probe, gallery)
+    )
     if metric == "euc":
-        # Distances do not depend on the origin; near the middle fewer digits cancel.
+        # Distances do not depend on the origin; with it in the middle, fewer digits cancel.
         origin = y.mean(1, keepdim=True)
         x, y = x - origin, y - origin
     else:
@@ -82,17 +90,11 @@ def blocks(
         yield part, block(x[:, part], y).cpu().numpy()
 
 
-def _parts(embeddings: NDArray[np.float32], device: str) -> torch.Tensor:
-    """[n, c, p] as float32 [p, n, c] on the device."""
-    tensor = torch.as_tensor(np.ascontiguousarray(embeddings, dtype=np.float32), device=device)
-    return tensor.permute(2, 0, 1).contiguous()
-
-
 def _euclidean(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """Mean over p of the distances of x [p, n, c] to y [p, m, c]: [n, m]."""
     total = x.new_zeros(x.shape[1], y.shape[1])
     for part_x, part_y in zip(x, y, strict=True):
-        squared = torch.addmm(part_y.square().sum(1), part_x, part_y.T, alpha=-2)
+        squared = part_y.square().sum(1).addmm(part_x, part_y.T, alpha=-2)
         squared += part_x.square().sum(1, keepdim=True)
         total += squared.clamp_(min=0).sqrt_()
     return total / len(x)

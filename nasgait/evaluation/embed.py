@@ -1,4 +1,4 @@
-"""Sequences of a store to embeddings, in batches of like length."""
+"""Embeddings of a store's sequences, computed in batches of similar length."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,10 +18,10 @@ from nasgait.data.store import GaitStore
 from nasgait.data.transforms import fit
 
 PIXELS = {"cpu": 3 << 16, "cuda": 1 << 23}
-"""Pixels of input in a batch, padding included, unless a number of frames is given.
+"""Input pixels in a batch, padding included, unless a number of frames is given.
 
-On a CPU activations that stay in the cache are worth more than large batches: a nano
-network is fastest at about 280 frames of 32 x 22, at 1000 it is a third slower."""
+A CPU is fastest when the activations stay in its cache: a nano network at about 280 frames of
+32 x 22; at 1000 frames it is a third slower."""
 
 
 def embed(
@@ -37,19 +37,17 @@ def embed(
 ) -> NDArray[np.float32]:
     """Embed sequences with a network in eval mode; its mode is restored afterwards.
 
-    Sequences of like length share a batch, so little is padded; the padding is masked by
-    the network.  The same indices always make the same batches.
+    Sequences of similar length share a batch to keep padding small; the network masks it.
+    Equal indices give equal batches.
 
     Args:
-        model: takes (silhouettes [n, s, h, w], lengths) and lies on ``device``.
-        store: where the silhouettes are.
-        indices: sequences of the store, in any order.
+        model: takes (silhouettes [n, s, h, w], lengths) and is on ``device``.
+        store, indices: silhouettes, and which of their sequences to embed, in any order.
         size: height and width of the network's input.
-        max_frames: use only so many frames of each sequence, from the first.
-        device: where the network runs.
-        precision: ``float32``, ``bfloat16`` or ``float16`` arithmetic.
-        budget_frames: frames in a batch, padding included; by default as many as suit
-            the device (see ``PIXELS``). A longer sequence has a batch of its own.
+        max_frames: frames used of each sequence, from the first; all by default.
+        device, precision: where the network runs, and in which arithmetic.
+        budget_frames: frames in a batch, padding included; by default what suits the
+            device (see ``PIXELS``).  A longer sequence has a batch of its own.
         progress: show a bar on stderr.
 
     Returns:
@@ -89,7 +87,7 @@ def embed_shared(
     precision: str = "float32",
     progress: bool = False,
 ) -> NDArray[np.float32]:
-    """:func:`embed` with the work shared among the ranks of ``world``, all of whom call this.
+    """Run :func:`embed` with the work shared among the ranks of ``world``; all must call this.
 
     Every rank gets all embeddings, float32 [n, c, p] in the order of ``indices``.
     """
@@ -112,20 +110,20 @@ def embed_shared(
 
 def _lengths(store: GaitStore, indices: Sequence[int], max_frames: int | None) -> NDArray[np.int64]:
     """Frames to use of each sequence, [n]."""
-    if not len(indices):
+    rows = [store.sequences[i] for i in indices]
+    if not rows:
         raise DataError("no sequences to embed: at least one is needed")
-    for i in indices:
-        if store.sequences[i].length < 1:
-            raise DataError(f"sequence {store.sequences[i].key} of the store has no frames")
-    lengths = np.array([store.sequences[i].length for i in indices], dtype=np.int64)
+    if empty := [row.key for row in rows if row.length < 1]:
+        raise DataError(f"sequence {empty[0]} of the store has no frames")
+    lengths = np.array([row.length for row in rows], dtype=np.int64)
     return lengths if max_frames is None else np.minimum(lengths, max_frames)
 
 
 def like_lengths(lengths: Sequence[int] | NDArray[np.int64], frames: int) -> Iterator[list[int]]:
-    """Yield batches of sequences, as positions in ``lengths``, in order of falling length.
+    """Yield batches of sequences, as positions in ``lengths``, the longest sequences first.
 
-    Each holds at most so many ``frames``, padding included, or one sequence that is longer.
-    The longest come first: if memory is short, that shows at once.
+    A batch has at most ``frames`` frames, padding included, or one longer sequence.  With the
+    longest first, a lack of memory shows at once.
     """
     batch: list[int] = []
     for i in np.argsort(-np.asarray(lengths), kind="stable").tolist():
@@ -139,7 +137,7 @@ def like_lengths(lengths: Sequence[int] | NDArray[np.int64], frames: int) -> Ite
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Put all modules into eval mode, and each back into its own mode at the end."""
+    """Put all modules into eval mode, and restore the mode of each at the end."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

@@ -1,4 +1,4 @@
-"""What a ranked gallery is worth: rank-k, average precision, inverse negative penalty."""
+"""Metrics of a ranked gallery: rank-k, average precision, inverse negative penalty."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ RANKS = (1, 5, 10, 20)
 
 @dataclass(frozen=True)
 class Retrieval:
-    """How well each of n probes found its identity in the gallery."""
+    """How well each of n probes retrieved its identity from the gallery."""
 
     first_hit: NDArray[np.int64]
-    """[n] place of the first right gallery sample, from 0; -1 if the gallery has none."""
+    """[n] place of the first match in the ranked gallery, from 0; -1 if there is none."""
     ap: NDArray[np.float64]
-    """[n] average precision: mean over the right samples of the precision at their places."""
+    """[n] average precision: mean over the matches of the precision at their places."""
     inp: NDArray[np.float64]
-    """[n] inverse negative penalty: right samples over the place, from 1, of the last one."""
+    """[n] inverse negative penalty: matches over the place, from 1, of the last one."""
 
     def __len__(self) -> int:
         return len(self.first_hit)
@@ -34,7 +34,6 @@ def retrieve(
     distance: NDArray[np.floating],
     probe_labels: Sequence[str] | NDArray[np.generic],
     gallery_labels: Sequence[str] | NDArray[np.generic],
-    exclude_self: bool = False,
     excluded: NDArray[np.bool_] | None = None,
 ) -> Retrieval:
     """Rank the gallery for each probe; equal distances keep the gallery's order.
@@ -43,22 +42,33 @@ def retrieve(
         distance: [n, m] of n probes to m gallery samples.
         probe_labels: identities [n].
         gallery_labels: identities [m].
-        exclude_self: probe i and gallery sample i are the same and never meet (n = m).
-        excluded: bool [n, m], further pairs that do not count, as if not in the gallery.
+        excluded: bool [n, m], pairs to leave out, as if that sample were not in the gallery.
 
     Raises:
         DataError: labels or mask that do not fit the distances, no probe, an empty
             gallery, or NaN among the distances.
     """
-    _check(distance, probe_labels, gallery_labels, exclude_self, excluded)
+    if distance.ndim != 2 or distance.shape != (len(probe_labels), len(gallery_labels)):
+        raise DataError(
+            f"distances of shape {list(distance.shape)} do not fit {len(probe_labels)} probe "
+            f"and {len(gallery_labels)} gallery labels"
+        )
+    if not distance.size:
+        missing = "empty gallery" if len(probe_labels) else "no probes"
+        raise DataError(f"{missing}: at least one sequence is needed")
+    if np.isnan(distance).any():
+        raise DataError("NaN among the distances; the embeddings are broken")
+    left_out = np.zeros(distance.shape, dtype=bool) if excluded is None else excluded
+    if left_out.shape != distance.shape:
+        raise DataError(
+            f"excluded pairs of shape {list(left_out.shape)} do not fit distances of shape "
+            f"{list(distance.shape)}"
+        )
     n = len(distance)
     names = np.concatenate([np.asarray(probe_labels), np.asarray(gallery_labels)])
     _, codes = np.unique(names, return_inverse=True)
-    barred = np.zeros(distance.shape, dtype=bool) if excluded is None else excluded
-    if exclude_self:
-        barred = barred | np.eye(n, dtype=bool)
-    rows, columns = np.nonzero((codes[:n, None] == codes[n:]) & ~barred)
-    places = _places(distance, barred, rows, columns)
+    rows, columns = np.nonzero((codes[:n, None] == codes[n:]) & ~left_out)
+    places = _places(distance, left_out, rows, columns)
     places = places[np.lexsort((places, rows))]
     right = np.bincount(rows, minlength=n)
     end = right.cumsum()
@@ -76,15 +86,15 @@ def retrieve(
 
 def _places(
     distance: NDArray[np.floating],
-    barred: NDArray[np.bool_],
+    left_out: NDArray[np.bool_],
     rows: NDArray[np.int64],
     columns: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Places, from 0, of the pairs (rows, columns) among the pairs of their row not barred.
+    """Places, from 0, of the pairs (rows, columns) in the rankings of their rows.
 
-    To sort plain numbers and look a few up is several times faster than to sort places.
+    Sorting the distances and looking a few up is several times faster than sorting places.
     """
-    far = np.where(barred, np.inf, distance)
+    far = np.where(left_out, np.inf, distance)
     values = far[rows, columns]
     far.sort(axis=1)
     closer, upto = np.empty_like(rows), np.empty_like(rows)
@@ -94,13 +104,13 @@ def _places(
         upto[start:stop] = row.searchsorted(values[start:stop], side="right")
     for pair in np.flatnonzero(upto - closer > 1):
         i, j = rows[pair], columns[pair]
-        equal = (distance[i, :j] == values[pair]) & ~barred[i, :j]
+        equal = (distance[i, :j] == values[pair]) & ~left_out[i, :j]
         closer[pair] += np.count_nonzero(equal)
     return closer
 
 
 def join(parts: Sequence[Retrieval]) -> Retrieval:
-    """Put the probes of several retrievals one after another."""
+    """Concatenate the probes of several retrievals."""
     return Retrieval(
         first_hit=np.concatenate([part.first_hit for part in parts]),
         ap=np.concatenate([part.ap for part in parts]),
@@ -108,10 +118,10 @@ def join(parts: Sequence[Retrieval]) -> Retrieval:
     )
 
 
-def rates(retrieval: Retrieval) -> dict[str, float]:
+def retrieval_metrics(retrieval: Retrieval) -> dict[str, float]:
     """Return rank1, rank5, rank10, rank20, map and minp in percent of all probes.
 
-    A probe whose identity the gallery lacks counts as a miss everywhere.
+    A probe without a match counts as a miss everywhere.
     """
     curve = cmc(retrieval, max(RANKS))
     table = {f"rank{k}": float(curve[k - 1]) for k in RANKS}
@@ -125,31 +135,3 @@ def cmc(retrieval: Retrieval, top: int = 20) -> NDArray[np.float64]:
     first = retrieval.first_hit
     counts = np.bincount(first[(first >= 0) & (first < top)], minlength=top)
     return 100 * counts.cumsum() / len(first)
-
-
-def _check(
-    distance: NDArray[np.floating],
-    probe_labels: Sequence[str] | NDArray[np.generic],
-    gallery_labels: Sequence[str] | NDArray[np.generic],
-    exclude_self: bool,
-    excluded: NDArray[np.bool_] | None,
-) -> None:
-    """Raise DataError for a question without an answer."""
-    if distance.ndim != 2 or distance.shape != (len(probe_labels), len(gallery_labels)):
-        raise DataError(
-            f"distances of shape {list(distance.shape)} do not fit {len(probe_labels)} probe "
-            f"and {len(gallery_labels)} gallery labels"
-        )
-    if not len(probe_labels):
-        raise DataError("no probes: at least one sequence must be looked for")
-    if not len(gallery_labels):
-        raise DataError("empty gallery: at least one sequence must be there to be found")
-    if np.isnan(distance).any():
-        raise DataError("NaN among the distances; the embeddings are broken")
-    if exclude_self and distance.shape[0] != distance.shape[1]:
-        raise DataError("exclude_self: probes and gallery must be the same sequences")
-    if excluded is not None and excluded.shape != distance.shape:
-        raise DataError(
-            f"excluded pairs of shape {list(excluded.shape)} do not fit distances of shape "
-            f"{list(distance.shape)}"
-        )

@@ -1,108 +1,90 @@
-"""Whether an evaluation's settings and sequences fit its protocol, told before it begins."""
+"""Checks that settings and sequences fit the protocol, made before anything is embedded."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from nasgait.config.schema import EvaluationConfig
 from nasgait.core.errors import ConfigError, DataError
 from nasgait.data.partition import find_partition
-from nasgait.data.store import GaitStore, Sequence
-from nasgait.evaluation.evaluation_set import require_both, unembedded
-from nasgait.evaluation.protocols import RERANKED, listed_sides, local_sides, require_company
-from nasgait.evaluation.submission import BENCHMARKS, identified, read_truth, sides
-from nasgait.evaluation.views import PLANS, cast_of
-
-ONLY = {
-    "truth": (tuple(BENCHMARKS), "has unlabelled probes"),
-    "gallery_ids": (("leave-one-out",), "cuts galleries"),
-    "probes": (("gait3d",), "lists its probes"),
-    "distractors": (("grew",), "has distractors"),
-    "rerank": (RERANKED, "re-ranks"),
-}
-"""Settings that only some protocols have, and what sets these apart."""
+from nasgait.data.split import HasSequences
+from nasgait.data.store import Sequence
+from nasgait.evaluation.evaluation_set import unembedded
+from nasgait.evaluation.protocols import find_protocol, that_accept
+from nasgait.evaluation.protocols.base import OPTIONS
+from nasgait.evaluation.submission import read_truth
 
 
 def check_options(config: EvaluationConfig, submits: bool = False, flags: bool = False) -> None:
-    """Refuse settings that the protocol has no use for, and files that cannot be read.
+    """Refuse an unknown protocol, settings that it does not take, and unreadable files.
 
     Args:
         config: the settings.
-        submits: a submission is written, so that HID does without true labels.
-        flags: messages speak of flags (``--gallery-ids``), not of keys of a configuration.
+        submits: a submission is written, so that true labels are not required.
+        flags: messages name flags (``--gallery-ids``), not keys of a configuration.
 
     Raises:
-        ConfigError: a setting of another protocol, or one that is missing.
+        ConfigError: unknown protocol, a setting of another protocol, or a missing one.
         DataError: a table of true labels or a list of probes that cannot be read.
     """
-    protocol = config.protocol
-    for name, (protocols, why) in ONLY.items():
-        if getattr(config, name) and protocol not in protocols:
+    protocol = find_protocol(config.protocol, spelled("protocol", flags))
+    for option, distinction in OPTIONS.items():
+        if getattr(config, option) and option not in protocol.options:
             raise ConfigError(
-                f"{spelled(name, flags)}: only protocol {', '.join(protocols)} {why}, "
-                f"not {protocol}"
+                f"{spelled(option, flags)}: only protocol {that_accept(option)} {distinction}, "
+                f"not {protocol.name}"
             )
-    if protocol == "hid" and not (config.truth or submits):
-        cure = f"give {spelled('truth', flags)}" + (" or --submission" if flags else "")
-        raise ConfigError(
-            f"{spelled('protocol', flags)} hid: its probes are unlabelled, so there is nothing to "
-            f"score; {cure}"
-        )
-    if protocol == "gait3d":
-        if not config.probes:
+    for option, advice in protocol.required.items():
+        if not (getattr(config, option) or (option == "truth" and submits)):
+            instead = " or --submission" if flags and option == "truth" else ""
             raise ConfigError(
-                f"{spelled('probes', flags)}: protocol gait3d needs the list of its probes; give "
-                "OpenGait's Gait3D.json"
+                f"{spelled(option, flags)}: protocol {protocol.name} {advice}{instead}"
             )
+    if config.probes:
         read_probe_list(config.probes)
     if config.truth:
         read_truth(config.truth)
 
 
-def judged(store: GaitStore, indices: list[int], config: EvaluationConfig) -> list[int]:
-    """Which sequences of a store are judged.
+def evaluated_indices(
+    store: HasSequences, indices: list[int], config: EvaluationConfig
+) -> list[int]:
+    """Of the store's test sequences ``indices``, return those that are evaluated.
 
-    Args:
-        store: silhouettes.
-        indices: the test sequences.
-        config: its protocol leaves unlabelled ones out, or it asks for distractors too.
+    Distractors are added if wanted; unlabelled ones are left out unless the protocol has any.
     """
     rows = store.sequences
     if config.distractors:
-        crowd = [i for i, row in enumerate(rows) if row.subset == "distractor" and row.length]
-        indices = indices + crowd
-    if config.protocol not in BENCHMARKS:
+        extra = [i for i, row in enumerate(rows) if row.subset == "distractor" and row.length]
+        indices = indices + extra
+    if not find_protocol(config.protocol).submission:
         indices = [index for index in indices if rows[index].labelled]
     return indices
 
 
 def check_sequences(config: EvaluationConfig, sequences: Iterable[Sequence]) -> None:
-    """Refuse sequences that the protocol cannot judge, before anything is trained or embedded.
-
-    Args:
-        config: settings that :func:`check_options` let pass.
-        sequences: what :func:`judged` chose.
+    """Check the sequences that :func:`evaluated_indices` chose against the protocol.
 
     Raises:
         DataError: probes or gallery sequences are missing, altogether or from a view, or
-            probes without a true label where there is a table of them.
+            probes without a true label where true labels are given.
     """
-    probes = read_probe_list(config.probes) if config.probes else None
-    subject = unembedded(sequences, probes, config.distractors)
-    if config.protocol in PLANS:
-        cast_of(subject, config.protocol)
-    elif config.protocol == "gait3d":
-        listed_sides(subject)
-    elif config.protocol == "grew":
-        local_sides(subject)
-    elif config.protocol == "hid":
-        require_both(subject, *sides(subject, "hid"), BENCHMARKS["hid"].title)
-    else:
-        require_company(subject)
-    if config.truth:
-        truth = read_truth(config.truth)
+    protocol = find_protocol(config.protocol)
+    known = unembedded(sequences, **settings_of(config))
+    protocol.probes_and_gallery(known)
+    if known.truth and protocol.submission:
         try:
-            identified(subject, truth, config.protocol)
+            protocol.submission.with_true_labels(known)
         except DataError as error:
             raise DataError(f"{config.truth}: {error}") from None
+
+
+def settings_of(config: EvaluationConfig) -> dict[str, Any]:
+    """Arguments of an evaluation set that stand in the settings or in files that these name."""
+    plain = ("metric", "gallery_ids", "distractors", "rerank")
+    return {name: getattr(config, name) for name in plain} | {
+        "probes": read_probe_list(config.probes) if config.probes else None,
+        "truth": read_truth(config.truth) if config.truth else None,
+    }
 
 
 def read_probe_list(path: str) -> frozenset[str]:

@@ -1,13 +1,12 @@
-"""Re-ranking by k-reciprocal neighbours (Zhong et al., CVPR 2017), as OpenGait has it for HID.
+"""Re-ranking by k-reciprocal neighbours (Zhong et al., CVPR 2017), as OpenGait does for HID.
 
-Two sequences are alike when they have the same neighbours.  Each sequence is described
-by its reciprocal neighbours among probes and gallery together, weighted by nearness and
-averaged over its nearest neighbours; the Jaccard distance of two descriptions is mixed
-with their own distance.
+Two sequences are similar if they have the same neighbours.  Each sequence is described by
+its reciprocal neighbours among probes and gallery, weighted by their distances and averaged
+over its nearest neighbours.  The result is a weighted mean of the Jaccard distance of two
+descriptions and the original distance of the embeddings.
 
-It needs three rounds of distances, two of them among all n sequences, and memory in
-proportion to n times the neighbours of a sequence (a few dozen) beside the blocks of
-distances: never the n x n matrix.
+Distances are computed three times, twice among all n sequences.  Beside a block of distances,
+memory grows as n times the neighbours of a sequence (a few dozen), never as n x n.
 """
 
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from nasgait.evaluation.distance import blocks
 
 K1, K2, OWN_SHARE = 6, 6, 0.3
-"""Neighbours, neighbours averaged over, share of the own distance: OpenGait's for HID."""
+"""OpenGait's settings for HID; :func:`reranked` says what they are."""
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -34,7 +33,7 @@ class Rows:
     values: Floats
 
     def take(self, rows: Ints) -> tuple[Ints, Ints]:
-        """Entries of the given rows, one row after another, and how many of each."""
+        """Entries of the given rows, concatenated, and the number of entries of each row."""
         first = self.start[rows]
         counts = self.start[rows + 1] - first
         shift = np.repeat(first - (counts.cumsum() - counts), counts)
@@ -54,12 +53,12 @@ def reranked(
     Args:
         probe: [n, c, p].
         gallery: [m, c, p].
-        metric: of the distances to begin with.
-        k1: neighbours of which reciprocity is asked.
+        metric: ``euc`` or ``cos``, the original distance.
+        k1: neighbours that must be reciprocal.
         k2: neighbours, the sequence itself included, whose descriptions are averaged.
-        own_share: share of the distance to begin with, 0..1; the rest is Jaccard distance.
+        own_share: weight of the original distance, 0..1; the rest is Jaccard distance.
 
-    Raises as :func:`nasgait.evaluation.distance.blocks` does.
+    Raises the same errors as :func:`nasgait.evaluation.distance.blocks`.
     """
     everyone = np.concatenate([probe, gallery])
     near, furthest = _nearest(everyone, metric, max(k1 + 1, k2))
@@ -76,8 +75,8 @@ def reranked(
 
 
 def _nearest(everyone: Floats, metric: str, count: int) -> tuple[Ints, Floats]:
-    """The ``count`` nearest of each sequence, nearest first, [n, count], and the largest
-    distance of each, [n]."""
+    """The ``count`` nearest sequences of each, nearest first, [n, count], and its largest
+    distance, [n]."""
     count = min(count, len(everyone))
     near = np.empty((len(everyone), count), dtype=np.int64)
     furthest = np.empty(len(everyone), dtype=np.float32)
@@ -86,7 +85,7 @@ def _nearest(everyone: Floats, metric: str, count: int) -> tuple[Ints, Floats]:
         order = np.argsort(np.take_along_axis(block, few, 1), axis=1, kind="stable")
         near[part] = np.take_along_axis(few, order, 1)
         furthest[part] = block.max(axis=1)
-    # Equal embeddings are at distance 0, whatever it is divided by.
+    # Where all embeddings are equal the largest distance is 0; distances are divided by it.
     return near, np.maximum(furthest, np.finfo(np.float32).tiny)
 
 
@@ -96,7 +95,7 @@ def _reciprocal(near: Ints) -> NDArray[np.bool_]:
 
 
 def _expanded(near: Ints, half: Ints) -> list[Ints]:
-    """Reciprocal neighbours of each sequence, and theirs where these mostly agree."""
+    """Reciprocal neighbours of each sequence, and theirs where most of them are shared."""
     own = [row[mutual] for row, mutual in zip(near, _reciprocal(near), strict=True)]
     others = [row[mutual] for row, mutual in zip(half, _reciprocal(half), strict=True)]
     expanded = []
@@ -112,7 +111,7 @@ def _expanded(near: Ints, half: Ints) -> list[Ints]:
 
 
 def _weights(everyone: Floats, metric: str, chosen: list[Ints], furthest: Floats) -> Rows:
-    """Description of each sequence: softmax of minus the distances to those chosen."""
+    """Description of each sequence: softmax of the negative distances to its neighbours."""
     values = []
     for part, block in blocks(everyone, everyone, metric):
         for i, row in zip(range(part.start, part.stop), block, strict=True):
@@ -123,7 +122,7 @@ def _weights(everyone: Floats, metric: str, chosen: list[Ints], furthest: Floats
 
 
 def _averaged(weights: Rows, near: Ints) -> Rows:
-    """Mean of the rows of each sequence's nearest, itself among them."""
+    """Mean of the rows of each sequence's nearest neighbours, itself included."""
     n, k = near.shape
     entries, counts = weights.take(near.reshape(-1))
     rows = np.repeat(np.arange(n).repeat(k), counts)
@@ -134,7 +133,7 @@ def _averaged(weights: Rows, near: Ints) -> Rows:
 
 
 def _by_column(weights: Rows, probes: int) -> Rows:
-    """For each sequence, who in the gallery is described by it, numbered from 0."""
+    """For each sequence, the gallery sequences whose description has it, numbered from 0."""
     n = len(weights.start) - 1
     rows = np.repeat(np.arange(n), np.diff(weights.start))
     gallery = rows >= probes

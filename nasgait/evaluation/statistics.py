@@ -1,7 +1,7 @@
-"""How sure a figure is: errors clustered by identity, paired comparisons, rank correlation.
+"""Errors clustered by identity, paired comparisons, rank correlations.
 
-Probes of one identity succeed and fail together, so identities are resampled, not
-probes.  Networks judged on the same probes are compared probe by probe.
+Results of one identity's probes are correlated, so identities are resampled, not probes.
+Networks evaluated on the same probes are compared probe by probe.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,10 +14,10 @@ from nasgait.core.errors import DataError
 
 
 class Interval(NamedTuple):
-    """An estimate with its bootstrap error, all in the unit of the values."""
+    """An estimate with its bootstrap error, in the unit of the values."""
 
     mean: float
-    """The estimate from the values as they are."""
+    """The estimate from the values themselves."""
     se: float
     """Standard error."""
     low: float
@@ -33,10 +33,10 @@ def clustered_mean(
     level: float = 0.95,
     draws: int = 4000,
 ) -> Interval:
-    """Mean of values [n] whose errors are shared within a cluster [n] (an identity).
+    """Mean of values [n] that are correlated within a cluster [n] (an identity).
 
     Raises:
-        DataError: other numbers of clusters than of values, NaN, or fewer than two clusters.
+        DataError: not one cluster for each value, NaN, or fewer than two different clusters.
     """
     x = np.asarray(values, dtype=np.float64)
     if x.ndim != 1 or len(clusters) != len(x) or not np.isfinite(x).all():
@@ -49,7 +49,7 @@ def clustered_mean(
         raise DataError(f"{len(names)} cluster: an error needs at least two identities")
     sums = np.bincount(codes, weights=x)
     counts = np.bincount(codes)
-    # How often each cluster comes in a resample says all about it.
+    # A resample is fully described by how often each cluster occurs in it.
     times = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
     return _interval(float(x.mean()), (times @ sums) / (times @ counts), level)
 
@@ -64,10 +64,10 @@ def paired_difference(
 ) -> Interval:
     """Mean of a - b [n], two networks' results on the same n probes, clustered by identity.
 
-    For several trainings of a network hand in the mean over them for each probe.
+    For a network trained several times, pass each probe's mean over the trainings.
 
     Raises:
-        DataError: a and b of unequal shape, and as :func:`clustered_mean`.
+        DataError: a and b of unequal shape, or as :func:`clustered_mean`.
     """
     x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if x.shape != y.shape:
@@ -100,9 +100,9 @@ def correlation_interval(
     level: float = 0.95,
     draws: int = 2000,
 ) -> Interval:
-    """Bootstrap over the pairs of ``spearman`` or ``kendall``.
+    """Bootstrap ``spearman`` or ``kendall`` over the pairs.
 
-    Resamples in which either side is constant say nothing and are drawn again.
+    Resamples in which either side is constant are drawn again.
 
     Raises:
         DataError: fewer than three pairs, or a constant side.
@@ -126,9 +126,9 @@ def chance_level(
     rng: np.random.Generator,
     draws: int = 4000,
 ) -> float:
-    """One-sided p: how often shuffled pairs correlate as much, the given order included."""
+    """One-sided p-value: share of shuffles, the given order included, that correlate as much."""
     x, y = _pair(a, b)
-    # Rounding must not tell apart orders that correlate alike.
+    # Equal correlations may differ by rounding.
     observed = statistic(x, y) - 1e-12
     as_much = sum(statistic(x, rng.permutation(y)) >= observed for _ in range(draws))
     return (as_much + 1) / (draws + 1)

@@ -1,16 +1,8 @@
-"""Benchmarks with unlabelled probes: the table to submit, and its score if labels are known.
-
-GREW ranks gallery 01 + 02, and distractors (04) if wanted, for the probes of type 03.  Its
-table lists, for each probe video, the identities of its 20 nearest gallery sequences (an
-identity may come twice: it has two sequences), nearest first, as whole numbers without
-leading zeros.  HID ranks all labelled test sequences for the probes (label ``probe``), and
-names the identity of the nearest.  Both as OpenGait writes them.  Where the probes'
-identities are known, :func:`judge_probes` scores them against the whole gallery.
-"""
+"""Unlabelled probes: the table to submit, and its evaluation where the true labels are known."""
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,24 +11,20 @@ from numpy.typing import NDArray
 
 from nasgait.core.errors import DataError
 from nasgait.core.files import write_atomically
-from nasgait.data.index import UNLABELLED
-from nasgait.evaluation.distance import blocks
-from nasgait.evaluation.evaluation_set import Outcome, Strings, Trial, require_both, search_gallery
-from nasgait.evaluation.protocols import gallery_types
-from nasgait.evaluation.rerank import reranked
+from nasgait.evaluation.evaluation_set import EvaluationSet, Outcome, Positions, Strings
 
 
 @dataclass(frozen=True)
-class Benchmark:
-    """How a benchmark wants its probes answered."""
+class Submission:
+    """What a benchmark with unlabelled probes wants to be sent, as OpenGait writes it."""
 
     title: str
-    """What messages call it."""
+    """What messages call the benchmark."""
     columns: tuple[str, ...]
-    """Header of its table: the video, then the identities listed for it."""
-    sides: Callable[[Trial], tuple[NDArray[np.bool_], NDArray[np.bool_]]]
+    """Header of the table: the video, then the identities listed for it."""
+    split: Callable[[EvaluationSet], tuple[NDArray[np.bool_], NDArray[np.bool_]]]
     """Which sequences are probes, which the gallery, bool [n] each."""
-    videos: Callable[[Trial, NDArray[np.int64]], Strings]
+    videos: Callable[[EvaluationSet, Positions], Strings]
     """Names of the probes' videos."""
     identity: Callable[[str], str]
     """An identity as the table writes it."""
@@ -46,124 +34,87 @@ class Benchmark:
         """Gallery sequences listed for each probe."""
         return len(self.columns) - 1
 
+    def probes_and_gallery(self, sequences: EvaluationSet) -> tuple[Positions, Positions]:
+        """Positions of probes and gallery; either may be empty."""
+        probes, gallery = self.split(sequences)
+        return np.flatnonzero(probes), np.flatnonzero(gallery)
 
-def _number(label: str) -> str:
-    """GREW's identities are numbers; others stay as they are."""
+    def possible(self, sequences: EvaluationSet) -> bool:
+        """Whether there are probes, and enough gallery sequences to list."""
+        probes, gallery = self.probes_and_gallery(sequences)
+        return len(probes) > 0 and len(gallery) >= self.ranks
+
+    def write(self, path: str | Path, sequences: EvaluationSet) -> int:
+        """Write the table of embedded sequences as CSV and return its number of probes.
+
+        Equally distant gallery sequences keep their order.
+
+        Raises:
+            DataError: no probes, two probes of one video, a gallery smaller than the table, or
+                no distractors where they are wanted.
+        """
+        probes, gallery = self.probes_and_gallery(sequences)
+        videos = self.videos(sequences, probes).tolist()
+        if not videos:
+            raise DataError(f"{path}: no probes of {self.title}, so there is nothing to submit")
+        if len(gallery) < self.ranks:
+            raise DataError(
+                f"{path}: a submission to {self.title} ranks {self.ranks} gallery sequences, but "
+                f"there are only {len(gallery)}"
+            )
+        names, counts = np.unique(videos, return_counts=True)
+        if counts.max() > 1:
+            raise DataError(f"{path}: two probes are of video {names[counts.argmax()]}")
+        identities = np.array([self.identity(label) for label in sequences.labels[gallery]])
+        text = io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(self.columns)
+        for rows, block in sequences.distances(probes, gallery):
+            nearest = np.argsort(block, axis=1, kind="stable")[:, : self.ranks]
+            for video, row in zip(videos[rows], identities[nearest].tolist(), strict=True):
+                table.writerow([video, *row])
+        write_atomically(path, text.getvalue())
+        return len(probes)
+
+    def evaluate(self, sequences: EvaluationSet) -> Outcome:
+        """Evaluate the probes by their true labels; raises as :meth:`with_true_labels` does."""
+        probes, gallery = self.probes_and_gallery(sequences)
+        known = self.with_true_labels(sequences)
+        found = known.search(probes, gallery, self.title)
+        return Outcome(probes, known.labels[probes], found)
+
+    def with_true_labels(self, sequences: EvaluationSet) -> EvaluationSet:
+        """Return the sequences with the probes' true identities as labels.
+
+        ``00071`` and ``71`` are the same identity.
+
+        Raises:
+            DataError: no probes, an empty gallery, a probe without a true label, or true
+                labels none of which is in the gallery.
+        """
+        probes, gallery = self.probes_and_gallery(sequences)
+        sequences.require(probes, gallery, self.title)
+        truth, videos = sequences.truth or {}, self.videos(sequences, probes).tolist()
+        unknown = [video for video in videos if video not in truth]
+        if unknown:
+            raise DataError(
+                f"true labels: {len(unknown)} of {len(videos)} probes have none, e.g. video "
+                f"{unknown[0]}"
+            )
+        identities = np.array([plain_number(label) for label in sequences.labels], dtype=object)
+        identities[probes] = [plain_number(truth[video]) for video in videos]
+        labels = identities.astype(np.str_)
+        if not np.isin(labels[probes], labels[gallery]).any():
+            raise DataError(
+                f"true labels: none is in the gallery, e.g. {truth[videos[0]]}; labels there are "
+                f"like {sequences.labels[gallery[0]]}"
+            )
+        return replace(sequences, labels=labels)
+
+
+def plain_number(label: str) -> str:
+    """A number without leading zeros; other labels stay as they are."""
     return str(int(label)) if label.isdecimal() else label
-
-
-def _hid_videos(subject: Trial, probes: NDArray[np.int64]) -> Strings:
-    # OpenGait's preparation names the video in the type, its submission reads the view:
-    # whichever tells the probes apart is meant.
-    types, views = subject.types[probes], subject.views[probes]
-    return types if len(np.unique(types)) >= len(np.unique(views)) else views
-
-
-BENCHMARKS = {
-    "grew": Benchmark(
-        title="GREW (gallery 01 + 02, probe 03)",
-        columns=("videoId", *(f"rank{k}" for k in range(1, 21))),
-        sides=lambda subject: (
-            subject.types == "03",
-            np.isin(subject.types, gallery_types(subject, "01", "02")),
-        ),
-        videos=lambda subject, probes: subject.views[probes],
-        identity=_number,
-    ),
-    "hid": Benchmark(
-        title=f"HID (probes labelled {UNLABELLED}, all others the gallery)",
-        columns=("videoID", "label"),
-        sides=lambda subject: (subject.labels == UNLABELLED, subject.labels != UNLABELLED),
-        videos=_hid_videos,
-        identity=str,
-    ),
-}
-"""Protocols whose probes are unlabelled."""
-
-
-def submit(path: str | Path, subject: Trial, benchmark: str = "grew") -> int:
-    """Write the submission of embedded sequences and return its number of probes.
-
-    Args:
-        path: the CSV to write.
-        subject: the sequences; the ``views`` of GREW's probes name their videos.
-        benchmark: ``grew`` or ``hid``.
-
-    Raises:
-        DataError: no probes, a video probed twice, fewer gallery sequences than the table
-            lists, or no distractors where they are wanted.
-    """
-    rules = BENCHMARKS[benchmark]
-    probes, gallery = sides(subject, benchmark)
-    videos = rules.videos(subject, probes).tolist()
-    _check(path, rules, videos, len(gallery))
-    ranking = reranked if subject.rerank else blocks
-    rows = ranking(subject.embeddings[probes], subject.embeddings[gallery], subject.metric)
-    nearest = np.concatenate([nearest_columns(block, rules.ranks) for _, block in rows])
-    write_submission(path, videos, subject.labels[gallery].tolist(), nearest, benchmark)
-    return len(probes)
-
-
-def nearest_columns(distance: NDArray[np.floating], count: int) -> NDArray[np.int64]:
-    """The ``count`` nearest of each row of distances; equal ones keep their order."""
-    return np.argsort(distance, axis=1, kind="stable")[:, :count]
-
-
-def write_submission(
-    path: str | Path,
-    video_ids: Sequence[str],
-    gallery_labels: Sequence[str],
-    nearest: NDArray[np.int64],
-    benchmark: str = "grew",
-) -> None:
-    """Write a benchmark's CSV, one row per probe in the order given.
-
-    Args:
-        path: the file to write.
-        video_ids: names of the n probe videos.
-        gallery_labels: identities of the m gallery sequences.
-        nearest: [n, ranks] places in the gallery, nearest first.
-        benchmark: ``grew`` or ``hid``.
-
-    Raises:
-        DataError: fewer gallery sequences than the table lists, no probes, a video given
-            twice, or ``nearest`` of another shape.
-    """
-    rules = BENCHMARKS[benchmark]
-    _check(path, rules, video_ids, len(gallery_labels))
-    if nearest.shape != (len(video_ids), rules.ranks):
-        raise DataError(
-            f"{path}: ranks of shape {list(nearest.shape)} do not fit {len(video_ids)} videos "
-            f"and {rules.ranks} ranks"
-        )
-    identities = [rules.identity(label) for label in gallery_labels]
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(rules.columns)
-    for video, row in zip(video_ids, nearest, strict=True):
-        table.writerow([video, *(identities[place] for place in row)])
-    write_atomically(path, text.getvalue())
-
-
-def _check(path: str | Path, rules: Benchmark, video_ids: Sequence[str], gallery: int) -> None:
-    """Raise DataError for a submission that cannot be written."""
-    if not len(video_ids):
-        raise DataError(f"{path}: no probes of {rules.title}, so there is nothing to submit")
-    if gallery < rules.ranks:
-        raise DataError(
-            f"{path}: a submission to {rules.title} ranks {rules.ranks} gallery sequences, but "
-            f"there are only {gallery}"
-        )
-    names, counts = np.unique(np.asarray(video_ids, dtype=np.str_), return_counts=True)
-    if counts.max() > 1:
-        raise DataError(f"{path}: video {names[counts.argmax()]} is probed twice")
-
-
-def can_submit(benchmark: str, subject: Trial) -> bool:
-    """Whether such sequences make a submission: probes, and a gallery to rank."""
-    rules = BENCHMARKS[benchmark]
-    probes, gallery = sides(subject, benchmark)
-    return len(probes) > 0 and len(gallery) >= rules.ranks
 
 
 def read_truth(path: str | Path) -> dict[str, str]:
@@ -193,59 +144,5 @@ def read_truth(path: str | Path) -> dict[str, str]:
             raise DataError(f"{path}:{line}: video {name} is given twice")
         truth[name] = row[label].strip()
     if not truth:
-        raise DataError(f"{path}: holds no labels")
+        raise DataError(f"{path}: has no labels")
     return truth
-
-
-def judge_probes(subject: Trial, truth: Mapping[str, str], benchmark: str = "grew") -> Outcome:
-    """Score a benchmark's probes against its whole gallery, given their true identities.
-
-    ``00071`` and ``71`` are the same identity, as in GREW's submission.
-
-    Args:
-        subject: the sequences; labels of probes are not looked at.
-        truth: identity of each probe video; of others as well, if need be.
-        benchmark: ``grew`` or ``hid``.
-
-    Raises as :func:`identified` does.
-    """
-    rules = BENCHMARKS[benchmark]
-    probes, gallery = sides(subject, benchmark)
-    known = identified(subject, truth, benchmark)
-    return Outcome(
-        probes, known.labels[probes], search_gallery(known, probes, gallery, rules.title)
-    )
-
-
-def identified(subject: Trial, truth: Mapping[str, str], benchmark: str) -> Trial:
-    """The sequences with the probes' true identities for labels; arguments as before.
-
-    Raises:
-        DataError: no probes, an empty gallery, a probe without a true label, or true
-            labels none of which the gallery knows.
-    """
-    rules = BENCHMARKS[benchmark]
-    probes, gallery = sides(subject, benchmark)
-    require_both(subject, probes, gallery, rules.title)
-    videos = rules.videos(subject, probes).tolist()
-    unknown = [video for video in videos if video not in truth]
-    if unknown:
-        raise DataError(
-            f"true labels: {len(unknown)} of {len(videos)} probes have none, e.g. video "
-            f"{unknown[0]}"
-        )
-    identities = np.array([_number(label) for label in subject.labels], dtype=object)
-    identities[probes] = [_number(truth[video]) for video in videos]
-    named = identities.astype(np.str_)
-    if not np.isin(named[probes], named[gallery]).any():
-        raise DataError(
-            f"true labels: the gallery knows none of them, e.g. {truth[videos[0]]}; its own are "
-            f"like {subject.labels[gallery[0]]}"
-        )
-    return replace(subject, labels=named)
-
-
-def sides(subject: Trial, benchmark: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions of a benchmark's probes and gallery; perhaps none of either."""
-    probes, gallery = BENCHMARKS[benchmark].sides(subject)
-    return np.flatnonzero(probes), np.flatnonzero(gallery)

@@ -176,7 +176,7 @@ def _distance(settings: dict, finals: Sequence[dict[str, Any]]) -> str:
 
 
 def _quantity(name: str, limit: float) -> str:
-    return f"{1000 * limit:.3g} ms" if name == "latency" else amount(limit)
+    return f"{1000 * limit:g} ms" if name == "latency" else amount(limit)
 
 
 def _frames(settings: dict) -> str:

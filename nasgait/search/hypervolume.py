@@ -57,7 +57,7 @@ class RelativeHypervolume:
 
     def share(self, entries: Sequence[LedgerEntry]) -> float:
         """The share (0..1) that the entries dominate; an entry at a limit adds nothing."""
-        vectors = self.objectives.vectors(entry.values for entry in entries)
+        vectors = self.objectives.vectors(entries)
         return hypervolume(vectors, self.reference) / self._whole
 
 

@@ -1,12 +1,12 @@
 """The Pareto front: what no other architecture dominates."""
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from nasgait.core.errors import DataError
+from nasgait.core.files import write_atomically
 from nasgait.search.ledger import LedgerEntry
 
 Vector = TypeVar("Vector", tuple[int, ...], tuple[float, ...])
@@ -54,9 +54,7 @@ def write_pareto(
     lines = [entry.line() for entry in pareto(entries, up, down)]
     front = [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
     document = {"up": list(up), "down": list(down), "front": front}
-    temporary = Path(f"{path}.tmp")
-    temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_atomically(path, json.dumps(document, indent=2) + "\n")
 
 
 def read_pareto(path: str | Path) -> dict:

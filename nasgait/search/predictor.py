@@ -120,7 +120,7 @@ class Predictor:
         sizes: Sequence[int],
         known: Callable[[Choices], Mapping[str, float]],
     ) -> None:
-        minimised = objectives.vectors(entry.values for entry in scored)
+        minimised = objectives.vectors(scored)
         vectors = np.array(minimised, dtype=np.float64)
         self._known, self._names = known, objectives.names
         seen = [entry.choices for entry in scored]

@@ -55,7 +55,7 @@ class NSGA2:
 
     def pool(self, ranking: Sequence[LedgerEntry]) -> MatingPool:
         """The survivors, front by front, in each the largest crowding distance first."""
-        vectors = self.objectives.vectors(entry.values for entry in ranking)
+        vectors = self.objectives.vectors(ranking)
         members: list[Choices] = []
         for front in fronts(vectors):
             distances = crowding([vectors[index] for index in front])

@@ -7,7 +7,7 @@ again and takes the scores from the ledger's lines, whatever their order.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from nasgait.core.errors import DataError, RunFailed
@@ -114,7 +114,7 @@ class SearchState:
         values = {name: float(value) for name, value in metrics.items()}
         if not self._metrics <= values.keys() or not all(map(math.isfinite, values.values())):
             raise RunFailed(
-                f"architecture {'-'.join(map(str, choices))} scored {values}: expected finite "
+                f"architecture {_key(choices)} scored {values}: expected finite "
                 f"numbers with {' and '.join(map(repr, sorted(self._metrics)))} among them"
             )
         entry = LedgerEntry(choices, generation, values | self.evolution.costs(choices), seconds)
@@ -223,8 +223,36 @@ class SearchState:
 
 
 def search(state: SearchState, score_all: ScoreAll, chunk: int) -> SearchResult:
-    """Score ``chunk`` architectures at a time in this process until the search is done."""
+    """Score ``chunk`` architectures at a time in this process until the search is done.
+
+    Raises RunFailed when ``score_all`` leaves one out, or yields another or one twice.
+    """
     while not state.done:
-        for choices, metrics, seconds in score_all(state.ready()[:chunk]):
+        for choices, metrics, seconds in each_once(score_all, state.ready()[:chunk]):
             state.record(choices, metrics, seconds)
     return state.result()
+
+
+def each_once(
+    score_all: ScoreAll, architectures: Sequence[Choices]
+) -> Iterator[tuple[Choices, Mapping[str, float], float]]:
+    """What ``score_all`` yields; RunFailed unless that is each of the architectures once.
+
+    What is left out would be asked for again and again.
+    """
+    left = set(architectures)
+    for choices, metrics, seconds in score_all(architectures):
+        if choices not in left:
+            fault = "once more" if choices in architectures else "without being asked"
+            raise RunFailed(f"the scorer scored architecture {_key(choices)} {fault}")
+        left.remove(choices)
+        yield choices, metrics, seconds
+    if left:
+        raise RunFailed(
+            f"the scorer left out {len(left)} of the {len(architectures)} architectures that it "
+            f"was asked for, {_key(min(left))} among them"
+        )
+
+
+def _key(choices: Choices) -> str:
+    return "-".join(map(str, choices))

@@ -30,7 +30,7 @@ from typing import Any
 import torch
 
 from nasgait.core.errors import CheckpointError
-from nasgait.core.files import write_atomically
+from nasgait.core.files import sync_folder, write_atomically
 
 FORMAT = "nasgait-checkpoint/1"
 MANIFEST = "manifest.json"
@@ -159,11 +159,7 @@ def save_checkpoint(path: str | os.PathLike[str], payload: Mapping[str, Any]) ->
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
 
 
 def load_checkpoint(

@@ -30,23 +30,23 @@ PathAt = Callable[[int], tuple[int, ...]]
 """The path through the supernet at a step; a network of one path has none."""
 
 Loss = Callable[[Any, Tensor], tuple[Tensor, dict[str, Tensor]]]
-"""From the model's output and the labels to the scalar to minimise and figures to log."""
+"""From the model's output and the labels to the scalar to minimise and the metrics to log."""
 
 Model = TypeVar("Model", bound=nn.Module)
 
 
 @dataclass(frozen=True)
-class Exam:
-    """Judging the model while it trains."""
+class PeriodicEvaluation:
+    """Evaluating the model while it trains."""
 
     every: int
-    """Steps between judgements."""
-    judge: Callable[[], dict[str, float]]
-    """Figures to log; every rank calls it.  The first is the score of the checkpoint."""
+    """Steps between evaluations."""
+    evaluate: Callable[[], dict[str, float]]
+    """Metrics to log; every rank calls it.  The first is the score of the checkpoint."""
 
     def __call__(self, step: int) -> dict[str, float]:
-        """The figures after ``step``; none unless it is one of those to judge."""
-        return self.judge() if step % self.every == 0 else {}
+        """The metrics after ``step``; none unless it is one of those to evaluate."""
+        return self.evaluate() if step % self.every == 0 else {}
 
 
 WARMUP_STEPS = 3
@@ -170,7 +170,7 @@ def fit(
     out: Path,
     path_at: PathAt | None = None,
     resume: bool = False,
-    exam: Exam | None = None,
+    evaluation: PeriodicEvaluation | None = None,
 ) -> Path:
     """Train to the recipe's last step and return the final checkpoint.
 
@@ -180,8 +180,8 @@ def fit(
         out: directory of ``checkpoints/``, ``metrics.jsonl`` and TensorBoard events.
         path_at: the path at each step, for a supernet.
         resume: go on from the newest good checkpoint in ``out``, if there is one.
-        exam: judges the model every so many steps; a checkpoint is written then, and the one
-            of the best score is kept.  Its time is no training time.
+        evaluation: evaluates the model every so many steps; a checkpoint is written then, and
+            the one of the best score is kept.  Its time is no training time.
 
     Raises:
         RunFailed: the loss is not finite.
@@ -201,14 +201,15 @@ def fit(
     try:
         for batch in progress(training, loader):
             path = path_at(training.step) if path_at else None
+            rate = training.optimizer.param_groups[0]["lr"]  # train_step goes on to the next one
             values = train_step(training, batch, path)
             training.seconds = time.perf_counter() - began
-            step, judged = training.step, exam(training.step) if exam else {}
+            step, evaluated = training.step, evaluation(training.step) if evaluation else {}
             began = time.perf_counter() - training.seconds
-            if metrics and (judged or step % config.log_every == 0 or step == config.steps):
-                metrics.log(step, readable(training, values) | judged)
-            if world.main and (judged or due(training)):
-                score = next(iter(judged.values()), None)
+            if metrics and (evaluated or step % config.log_every == 0 or step == config.steps):
+                metrics.log(step, readable(training, values, rate) | evaluated)
+            if world.main and (evaluated or due(training)):
+                score = next(iter(evaluated.values()), None)
                 checkpoints.save(step, training.payload(), score, training.seconds)
     finally:
         if metrics:
@@ -226,9 +227,8 @@ def due(training: Training) -> bool:
     return step % config.checkpoint_every == 0 or step == config.steps
 
 
-def readable(training: Training, values: dict[str, Tensor]) -> dict[str, float]:
-    """One line of metrics: losses, rate and pace."""
-    rate = training.optimizer.param_groups[0]["lr"]
+def readable(training: Training, values: dict[str, Tensor], rate: float) -> dict[str, float]:
+    """One line of metrics: losses, the rate that the step was taken at, and pace."""
     numbers = {name: float(value) for name, value in values.items()}
     return {**numbers, "lr": float(rate), "seconds": round(training.seconds, 3)}
 

@@ -3,40 +3,38 @@
 import torch
 
 from nasgait.config.schema import LoopConfig, TrainConfig
-from nasgait.core.errors import ConfigError
+from nasgait.core.errors import ConfigError, NasgaitError
+from nasgait.core.faults import Faults
 from nasgait.core.precision import autocast
 from nasgait.data.transforms import check_augment
 from nasgait.nn.base import GaitNetwork
 from nasgait.nn.losses import GaitLoss
 
 
-def check_recipe(key: str, recipe: TrainConfig, device: torch.device) -> None:
-    """Refuse a recipe that would fail, or learn nothing, on ``device``.
+def recipe_faults(key: str, recipe: TrainConfig, device: torch.device) -> list[NasgaitError]:
+    """Why a recipe would fail, or learn nothing, on ``device``.
 
     Args:
         key: where the recipe stands in the configuration.
         recipe: the recipe.
         device: where it is to be trained.
-
-    Raises:
-        ConfigError: naming key and cure.
     """
-    check_loop(key, recipe, device)
-    try:
+    faults = Faults(loop_faults(key, recipe, device))
+    with faults.noted(key):
         GaitLoss(recipe.loss)
-    except ConfigError as error:
-        raise ConfigError(f"{key}: {error}") from None
     batch = recipe.batch
     for term in ("triplet", "contrastive"):
         if getattr(recipe.loss, term).weight and min(batch.ids, batch.seqs) < 2:
-            raise ConfigError(
+            fault = (
                 f"{key}.batch: {batch.ids} x {batch.seqs} holds no triplet; give ids and seqs of 2 "
                 f"or more, or loss.{term}.weight=0"
             )
+            faults.found.append(ConfigError(fault))
+    return faults.found
 
 
 def check_neck(key: str, recipe: TrainConfig, network: GaitNetwork) -> None:
-    """Refuse a recipe without cross-entropy for a network that is judged behind its neck.
+    """Refuse a recipe without cross-entropy for a network that is evaluated behind its neck.
 
     Raises ConfigError naming key and cure; ``key`` is where the recipe stands.
     """
@@ -47,16 +45,18 @@ def check_neck(key: str, recipe: TrainConfig, network: GaitNetwork) -> None:
         )
 
 
-def check_loop(key: str, recipe: LoopConfig, device: torch.device) -> None:
-    """The part of :func:`check_recipe` that holds whatever is minimised."""
-    try:
+def loop_faults(key: str, recipe: LoopConfig, device: torch.device) -> list[NasgaitError]:
+    """The part of :func:`recipe_faults` that holds whatever is minimised."""
+    faults = Faults()
+    with faults.noted(key):
         autocast(device, recipe.precision)
+    with faults.noted(key):
         check_augment(recipe.augment)
-    except ConfigError as error:
-        raise ConfigError(f"{key}: {error}") from None
     warmup = recipe.schedule.warmup
     if warmup >= recipe.steps:
-        raise ConfigError(
+        fault = (
             f"{key}.schedule.warmup {warmup}: the training ends after {recipe.steps} steps, before "
             "its peak rate; give fewer"
         )
+        faults.found.append(ConfigError(fault))
+    return faults.found

@@ -18,6 +18,7 @@ from nasgait.core.errors import CheckpointError, NasgaitError
 from nasgait.core.memory import keep_freed_memory, peak_memory
 from nasgait.data.split import Split
 from nasgait.data.store import GaitStore
+from nasgait.search.state import each_once
 from supernet.ray.coordinator import WorkerScore
 from supernet.scoring.scorer import Scorer
 from supernet.weights import load_supernet
@@ -80,7 +81,7 @@ def score_chunks(scorer: Scorer, coordinator: Any, name: str) -> None:
         if not chunk:
             time.sleep(WAIT)
             continue
-        for choices, metrics, seconds in scorer.score_all(chunk):
+        for choices, metrics, seconds in each_once(scorer.score_all, chunk):
             score = WorkerScore(choices, metrics, seconds, peak_memory(scorer.device))
             coordinator.score.remote(score)
             done += 1

@@ -18,12 +18,13 @@ from nasgait.config.schema import CalibrationConfig, ExperimentConfig
 from nasgait.core.errors import DataError
 from nasgait.core.precision import MIXED, autocast
 from nasgait.core.rng import generator
+from nasgait.data.index import Sequence as SequenceOfStore
 from nasgait.data.loader import pad
 from nasgait.data.split import Split
 from nasgait.data.store import GaitStore
 from nasgait.data.transforms import fit
 from nasgait.evaluation.embed import like_lengths
-from nasgait.evaluation.protocols import leave_one_out
+from nasgait.evaluation.protocols.leave_one_out import leave_one_out
 from nasgait.nn.memory_format import to_channels_last
 from nasgait.nn.temporal import repeats
 from supernet.network import slice_state
@@ -74,7 +75,7 @@ class Scorer:
         self.network.load_state_dict(slice_state(weights.state, self.network))
         to_channels_last(self.network.to(device)).eval()
 
-        self.indices = scored_sequences(store, split, search.max_sequences)
+        self.indices = scored_sequences(store.sequences, split, search.max_sequences)
         self.labels = [store.sequences[index].label for index in self.indices]
         frames = np.array([store.sequences[index].length for index in self.indices])
         self._lengths = np.minimum(frames, search.max_frames or frames.max())
@@ -115,7 +116,7 @@ class Scorer:
         """
         began = time.perf_counter()
         for choices, embeddings in self.embed(architectures):
-            found = leave_one_out(embeddings, self.labels, self._distance).rates()
+            found = leave_one_out(embeddings, self.labels, self._distance).metrics()
             seconds = time.perf_counter() - began
             yield choices, {name: found[name] for name in METRICS}, seconds
             began = time.perf_counter()
@@ -153,14 +154,16 @@ def calibration_sequences(
     return [store[int(index)][: config.max_frames] for index in drawn]
 
 
-def scored_sequences(store: GaitStore, split: Split, limit: int | None) -> list[int]:
+def scored_sequences(
+    sequences: Sequence[SequenceOfStore], split: Split, limit: int | None
+) -> list[int]:
     """Search-val sequences to score: whole identities, in order, up to ``limit`` sequences.
 
     Raises DataError when there are fewer than two identities.
     """
     groups: dict[str, list[int]] = {}
     for index in split.search_val:
-        groups.setdefault(store.sequences[index].label, []).append(index)
+        groups.setdefault(sequences[index].label, []).append(index)
     chosen: list[int] = []
     taken = 0
     for label in sorted(groups):

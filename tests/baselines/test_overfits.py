@@ -19,8 +19,8 @@ from nasgait.core.distributed import World
 from nasgait.data.loader import Batch
 from nasgait.data.synthetic.dataset import generate
 from nasgait.data.transforms import fit
-from nasgait.evaluation.metrics import rates
-from nasgait.evaluation.protocols import leave_one_out
+from nasgait.evaluation.metrics import retrieval_metrics
+from nasgait.evaluation.protocols.leave_one_out import leave_one_out
 from nasgait.nn.base import GaitNetwork
 from nasgait.training.loop import Training, train_step
 from search_spaces import load_space
@@ -87,9 +87,9 @@ def rank1(model: GaitNetwork, batch: Batch) -> float:
     """Percent of the clips whose nearest other clip is of the same identity."""
     embeddings = model.eval()(batch.silhouettes).embeddings.numpy()
     model.train()
-    return rates(leave_one_out(embeddings, [str(n) for n in batch.labels.tolist()]).retrieval)[
-        "rank1"
-    ]
+    return retrieval_metrics(
+        leave_one_out(embeddings, [str(n) for n in batch.labels.tolist()]).retrieval
+    )["rank1"]
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_blocks_are_the_whole(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("embeddings", "told"),
+    ("embeddings", "message"),
     [
         (np.zeros((3, 4)), r"shape \[3, 4\] is not"),
         (np.zeros((0, 4, 2)), "each at least 1"),
@@ -69,8 +69,8 @@ def test_blocks_are_the_whole(monkeypatch):
         (np.pad([[[np.inf]]], ((2, 0), (0, 0), (0, 0))), "in 1 of 3 sequences, first in number 2"),
     ],
 )
-def test_broken_embeddings(embeddings, told):
-    with pytest.raises(DataError, match=told):
+def test_broken_embeddings(embeddings, message):
+    with pytest.raises(DataError, match=message):
         check_embeddings(embeddings)
 
 

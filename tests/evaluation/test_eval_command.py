@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,20 +10,26 @@ import torch
 
 from nasgait.config.schema import DataConfig, EvaluationConfig, ExperimentConfig
 from nasgait.data.store import StoreWriter
-from nasgait.evaluation.views import PLANS
+from nasgait.evaluation.protocols import PROTOCOLS
+from nasgait.evaluation.protocols.conditions import ConditionProtocol
 from nasgait.training.checkpoint import FORMAT, save_checkpoint
 from retrain.compare import compare
 from retrain.evaluate import read_probes
-from retrain.network_spec import Subject
+from retrain.network_spec import NetworkSpec
 
 VIEWS = ("000", "090")
+BY_CONDITION = {
+    name: protocol
+    for name, protocol in PROTOCOLS.items()
+    if isinstance(protocol, ConditionProtocol)
+}
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     """An untrained gaitset-nano."""
     torch.manual_seed(0)
-    subject = Subject.of(None, "gaitset-nano")
+    subject = NetworkSpec.of(None, "gaitset-nano")
     path = tmp_path_factory.mktemp("weights") / "network.pt"
     weights = subject.build().state_dict()
     identity = {**subject.identity(), "num_classes": None}
@@ -47,8 +54,8 @@ def stores(tmp_path_factory):
     """A store for each protocol."""
     folder = tmp_path_factory.mktemp("stores")
     rows = {}
-    for protocol, plan in PLANS.items():
-        kinds = sorted({*plan.gallery, *sum(plan.probes.values(), ())})
+    for protocol, plan in BY_CONDITION.items():
+        kinds = sorted({*plan.gallery_types, *sum(plan.probe_types.values(), ())})
         rows[protocol] = [
             (f"{i:03d}", kind, view, "test") for i in range(4) for kind in kinds for view in VIEWS
         ]
@@ -75,12 +82,12 @@ def evaluated(nasgait, checkpoint, stores):
 
 
 @pytest.mark.parametrize("metric", ["euc", "cos"])
-@pytest.mark.parametrize("protocol", list(PLANS))
+@pytest.mark.parametrize("protocol", list(BY_CONDITION))
 def test_views(evaluated, protocol, metric):
     code, stdout, err = evaluated(protocol, "--metric", metric, "--json")
     assert code == 0, err
     table = json.loads(stdout)
-    conditions = list(PLANS[protocol].probes)
+    conditions = list(BY_CONDITION[protocol].probe_types)
     for name in conditions:
         assert list(table[name]["per_view"]) == list(VIEWS)
     mean = np.mean([table[name]["rank1"] for name in conditions])
@@ -88,7 +95,7 @@ def test_views(evaluated, protocol, metric):
     assert {"rank5", "map"} <= table.keys() and len(table["cmc"]) == 20
 
 
-def test_tables_in_print(evaluated):
+def test_printed_tables(evaluated):
     code, stdout, _ = evaluated("casia-b")
     assert code == 0
     lines = stdout.splitlines()
@@ -146,10 +153,22 @@ def test_grew_with_distractors(evaluated, tmp_path):
         assert any(name.startswith("distractor") for name in listed) == bool(words)
 
 
+def test_a_protocol_added_to_the_list(evaluated, monkeypatch):
+    """Evaluation by a new protocol needs no more than its object in the list."""
+    new = replace(BY_CONDITION["oumvlp"], name="new", gallery_types=("01", "02"))
+    monkeypatch.setitem(PROTOCOLS, "new", new)
+    code, stdout, err = evaluated("oumvlp", "--protocol", "new", "--json")
+    assert code == 0, err
+    report = json.loads(stdout)
+    assert report["protocol"] == "new" and list(report["nm"]["per_view"]) == list(VIEWS)
+    code, _, err = evaluated("oumvlp", "--protocol", "nwe")
+    assert code == 2 and "--protocol 'nwe': did you mean 'new'? known are leave-one-out," in err
+
+
 @pytest.mark.parametrize(
-    ("protocol", "words", "told"),
+    ("protocol", "words", "message"),
     [
-        ("hid", (), "--protocol hid: its probes are unlabelled"),
+        ("hid", (), "--truth: protocol hid has unlabelled probes only; give their true labels or"),
         ("gait3d", (), "--probes: protocol gait3d needs the list of its probes"),
         ("gait3d", ("--probes", "none.json"), "none.json"),
         ("oumvlp", ("--rerank",), "--rerank: only protocol grew, gait3d, hid"),
@@ -158,21 +177,23 @@ def test_grew_with_distractors(evaluated, tmp_path):
         ("hid", ("--distractors", "--submission", "x.csv"), "--distractors: only protocol grew"),
     ],
 )
-def test_words_that_do_not_fit(evaluated, protocol, words, told):
+def test_flags_that_do_not_fit(evaluated, protocol, words, message):
     code, _, err = evaluated(protocol, *words)
-    assert code == 2 and told in err
+    assert code == 2 and message in err
 
 
-def test_nothing_is_embedded_in_vain(evaluated, nasgait, checkpoint, stores, tmp_path, monkeypatch):
-    """Sequences that a protocol cannot judge, and files that cannot be written, are told first."""
+def test_wrong_input_is_refused_before_embedding(
+    evaluated, nasgait, checkpoint, stores, tmp_path, monkeypatch
+):
+    """Sequences that a protocol cannot evaluate and unwritable files are refused first."""
     monkeypatch.setattr("retrain.evaluate.embed_shared", None)
     words = ("eval", "--checkpoint", checkpoint, "--device", "cpu")
-    for store, protocol, told in (
+    for store, protocol, message in (
         ("oumvlp", "casia-b", "protocol casia-b: no nm probe"),
         ("casia-b", "grew", "protocol grew (gallery 01, probe 02): no probe"),
     ):
         code, _, err = nasgait(*words, "--store", stores[store], "--protocol", protocol)
-        assert code == 2 and told in err
+        assert code == 2 and message in err
     truth = tmp_path / "truth.csv"
     truth.write_text("videoId,label\nvideo0,00000\n")
     code, _, err = evaluated("grew", "--truth", truth)
@@ -193,11 +214,11 @@ def test_a_store_of_another_layout(nasgait, checkpoint, stores):
 
 
 def test_conditions_reach_the_results(nasgait, tiny_config, tmp_path):
-    """Training judges by the protocol; the results hold the rank-1 of each condition."""
-    plan = PLANS["casia-b"]
-    kinds = [*plan.gallery, *sum(plan.probes.values(), ())]
+    """Training evaluates by the protocol; the results hold the rank-1 of each condition."""
+    plan = BY_CONDITION["casia-b"]
+    kinds = [*plan.gallery_types, *sum(plan.probe_types.values(), ())]
     rows = [(f"{i:03d}", kind, v, "test") for i in range(75, 78) for kind in kinds for v in VIEWS]
-    rows += [(f"{i:03d}", kind, "000", "train") for i in range(8) for kind in plan.gallery]
+    rows += [(f"{i:03d}", kind, "000", "train") for i in range(8) for kind in plan.gallery_types]
     store = store_of(tmp_path / "store", rows)
     run = tmp_path / "run"
     out = run / "retrain" / "gaitset-nano" / "seed-0"
@@ -207,7 +228,7 @@ def test_conditions_reach_the_results(nasgait, tiny_config, tmp_path):
     )  # fmt: skip
     assert code == 0, err
     result = json.loads(stdout)
-    wanted = {f"rank1_{name}": result[name]["rank1"] for name in plan.probes}
+    wanted = {f"rank1_{name}": result[name]["rank1"] for name in plan.probe_types}
     assert result["rank1"] == pytest.approx(np.mean(list(wanted.values())))
     probes = read_probes(out / "probes.npz")
     assert len(probes.hits) == len(probes.ap) == 3 * 6 * 2

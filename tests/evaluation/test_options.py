@@ -38,27 +38,31 @@ def test_settings_that_fit(files, settings, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("settings", "error", "told"),
+    ("settings", "error", "message"),
     [
         ({"truth": "truth.csv"}, ConfigError, "truth: only protocol grew, hid has unlabelled"),
-        ({"protocol": "grew", "gallery_ids": 4}, ConfigError, "only protocol leave-one-out cuts"),
+        ({"protocol": "grew", "gallery_ids": 4}, ConfigError, "only protocol leave-one-out splits"),
         ({"protocol": "casia-b", "probes": "x"}, ConfigError, "probes: only protocol gait3d"),
         ({"protocol": "hid", "distractors": True}, ConfigError, "distractors: only protocol grew"),
         ({"protocol": "oumvlp", "rerank": True}, ConfigError, "rerank: only protocol grew, gait3d"),
-        ({"protocol": "hid"}, ConfigError, "hid: its probes are unlabelled"),
+        (
+            {"protocol": "hid"},
+            ConfigError,
+            "truth: protocol hid has unlabelled probes only; give their true",
+        ),
         ({"protocol": "gait3d"}, ConfigError, "needs the list of its probes; give OpenGait's"),
         ({"protocol": "gait3d", "probes": "bare.json"}, DataError, "bare.json: no PROBE_SET"),
         ({"protocol": "gait3d", "probes": "none.json"}, DataError, "none.json"),
         ({"protocol": "grew", "truth": "none.csv"}, DataError, "none.csv"),
     ],
 )
-def test_settings_that_do_not(files, settings, error, told, monkeypatch):
+def test_settings_that_do_not(files, settings, error, message, monkeypatch):
     monkeypatch.chdir(files)
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         check_options(EvaluationConfig(**settings))
 
 
-def test_messages_speak_of_keys_or_flags():
+def test_messages_name_keys_or_flags():
     config = EvaluationConfig(protocol="grew", gallery_ids=4)
     with pytest.raises(ConfigError, match=r"^evaluation\.gallery_ids:"):
         check_options(config)
@@ -66,44 +70,44 @@ def test_messages_speak_of_keys_or_flags():
         check_options(config, flags=True)
 
 
-def test_hid_does_without_labels_when_it_submits():
+def test_hid_needs_no_labels_to_submit():
     check_options(EvaluationConfig(protocol="hid"), submits=True)
 
 
-def test_sequences_that_cannot_be_judged_are_told_before_training(files, monkeypatch):
+def test_sequences_that_cannot_be_evaluated_are_refused_before_training(files, monkeypatch):
     monkeypatch.chdir(files)
 
-    def walks(*types):
+    def recordings(*types):
         return [Sequence("2", kind, view, "test", 9, 0, 0) for kind in types for view in "ab"]
 
-    check_sequences(EvaluationConfig("oumvlp"), walks("00", "01"))
+    check_sequences(EvaluationConfig("oumvlp"), recordings("00", "01"))
     with pytest.raises(DataError, match="no gallery sequence"):
-        check_sequences(EvaluationConfig("oumvlp"), walks("00"))
+        check_sequences(EvaluationConfig("oumvlp"), recordings("00"))
     with pytest.raises(DataError, match="no nm probe"):
         check_sequences(EvaluationConfig("casia-b"), [])
     gait3d = EvaluationConfig("gait3d", probes="probes.json")
-    check_sequences(gait3d, walks("a"))
-    for sequences in ([], walks("x")):
+    check_sequences(gait3d, recordings("a"))
+    for sequences in ([], recordings("x")):
         with pytest.raises(DataError, match="none of the 1 listed probes"):
             check_sequences(gait3d, sequences)
     with pytest.raises(DataError, match="no gallery sequence"):
-        check_sequences(gait3d, walks("a")[1:])
+        check_sequences(gait3d, recordings("a")[1:])
     grew = EvaluationConfig("grew")
-    check_sequences(grew, walks("01", "02"))
+    check_sequences(grew, recordings("01", "02"))
     with pytest.raises(DataError, match=r"protocol grew \(gallery 01, probe 02\): no probe among"):
-        check_sequences(grew, walks("01"))
+        check_sequences(grew, recordings("01"))
     with pytest.raises(DataError, match="distractors: none"):
-        check_sequences(replace(grew, distractors=True), walks("01", "02"))
+        check_sequences(replace(grew, distractors=True), recordings("01", "02"))
     with pytest.raises(DataError, match=r"HID .*: no probe among 2 sequences"):
-        check_sequences(EvaluationConfig("hid"), walks("01"))
+        check_sequences(EvaluationConfig("hid"), recordings("01"))
     with pytest.raises(DataError, match="leave-one-out: 1 identities with at most 2 sequences"):
-        check_sequences(EvaluationConfig(), walks("x"))
+        check_sequences(EvaluationConfig(), recordings("x"))
     with pytest.raises(DataError, match="leave-one-out: 0 identities with at most 0 sequences"):
         check_sequences(EvaluationConfig(), [])
 
 
 @pytest.mark.parametrize("protocol", ["grew", "hid"])
-def test_true_labels_are_held_against_the_probes(files, protocol):
+def test_true_labels_are_checked_against_the_probes(files, protocol):
     config = EvaluationConfig(protocol, truth=str(files / "truth.csv"))
     rows = [("2", "01", "a"), ("2", "02", "a"), ("probe", "03", "v")]
     if protocol == "hid":
@@ -117,5 +121,5 @@ def test_true_labels_are_held_against_the_probes(files, protocol):
     with pytest.raises(DataError, match=r"truth.csv: true labels: 1 of 2 probes .* video w"):
         check_sequences(config, sequences())
     (files / "truth.csv").write_text("videoId,label\nv,9\nw,8\n")
-    with pytest.raises(DataError, match=r"truth.csv: true labels: the gallery knows none"):
+    with pytest.raises(DataError, match=r"truth.csv: true labels: none is in the gallery"):
         check_sequences(config, sequences())

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from nasgait.core.errors import ConfigError, DataError
 from nasgait.evaluation import distance
-from nasgait.evaluation.evaluation_set import trial
-from nasgait.evaluation.protocols import evaluate, judge, leave_one_out
+from nasgait.evaluation.evaluation_set import evaluation_set
+from nasgait.evaluation.protocols import PROTOCOLS, evaluate
+from nasgait.evaluation.protocols.leave_one_out import leave_one_out
 
 
 @pytest.fixture(scope="module")
@@ -18,13 +19,13 @@ def grew(shared):
     return stored["grew/embeddings"], *(stored[f"grew/{name}"].tolist() for name in columns)
 
 
-def test_grew_has_local_figures_only(grew):
+def test_grew_has_local_metrics_only(grew):
     keys = ["rank1", "rank5", "rank10", "rank20", "map", "minp"]
     assert list(evaluate("grew", *grew)) == [f"{key}_local" for key in keys]
 
 
-def test_grew_tells_each_probe(grew):
-    outcome = judge("grew", trial(*grew))
+def test_grew_gives_the_result_of_each_probe(grew):
+    outcome = PROTOCOLS["grew"].evaluate(evaluation_set(*grew))
     types = np.array(grew[2])
     assert (types[outcome.probes] == "02").all() and len(outcome.probes) == 30
     assert outcome.labels.tolist() == [grew[1][i] for i in outcome.probes]
@@ -32,9 +33,12 @@ def test_grew_tells_each_probe(grew):
 
 
 def test_blocks_do_not_change_the_outcome(grew, monkeypatch):
-    whole = judge("grew", trial(*grew)).retrieval
+    whole = PROTOCOLS["grew"].evaluate(evaluation_set(*grew)).retrieval
     monkeypatch.setattr(distance, "_CELLS", 100)
-    assert judge("grew", trial(*grew)).retrieval.first_hit.tolist() == whole.first_hit.tolist()
+    assert (
+        PROTOCOLS["grew"].evaluate(evaluation_set(*grew)).retrieval.first_hit.tolist()
+        == whole.first_hit.tolist()
+    )
 
 
 def by_hand(embeddings, labels, members):
@@ -68,16 +72,18 @@ def test_leave_one_out_by_hand(ids, gallery_ids, seed):
     np.testing.assert_allclose(outcome.retrieval.ap, [expected[i] for i in outcome.probes])
 
 
-def test_leave_one_out_through_judge():
+def test_leave_one_out_by_its_name():
     rng = np.random.default_rng(0)
     embeddings = rng.standard_normal((24, 4, 2)).astype("f4")
     labels = [f"{i // 3}" for i in range(24)]
     blank = [""] * 24
-    judged = judge("leave-one-out", trial(embeddings, labels, blank, blank, gallery_ids=4))
+    named = PROTOCOLS["leave-one-out"].evaluate(
+        evaluation_set(embeddings, labels, blank, blank, gallery_ids=4)
+    )
     direct = leave_one_out(embeddings, labels, gallery_ids=4)
-    assert judged.rates() == direct.rates()
-    assert set(judged.rates()) == {"rank1", "rank5", "rank10", "rank20", "map", "minp"}
-    assert judged.labels.tolist() == labels
+    assert named.metrics() == direct.metrics()
+    assert set(named.metrics()) == {"rank1", "rank5", "rank10", "rank20", "map", "minp"}
+    assert named.labels.tolist() == labels
 
 
 def test_a_single_sequence_is_no_probe_but_stays_in_the_gallery():
@@ -90,16 +96,16 @@ def test_a_single_sequence_is_no_probe_but_stays_in_the_gallery():
 def test_embeddings_apart_are_all_found():
     labels = [f"{i // 2}" for i in range(10)]
     embeddings = np.array([float(label) for label in labels]).reshape(-1, 1, 1)
-    assert set(leave_one_out(embeddings, labels).rates().values()) == {100.0}
+    assert set(leave_one_out(embeddings, labels).metrics().values()) == {100.0}
 
 
 @pytest.mark.parametrize(
-    ("change", "error", "told"),
+    ("change", "error", "message"),
     [
         (
             {"protocol": "gerw"},
             ConfigError,
-            "protocol 'gerw' is unknown, known are leave-one-out, casia-b,",
+            "protocol 'gerw': did you mean 'grew'\\? known are leave-one-out, casia-b,",
         ),
         ({"metric": "l1"}, ConfigError, "metric 'l1'"),
         ({"labels": ["a"]}, DataError, "1 labels for 4 embeddings"),
@@ -111,7 +117,7 @@ def test_embeddings_apart_are_all_found():
         ({"embeddings": np.zeros((4, 2))}, DataError, "is not"),
     ],
 )
-def test_wrong_input(change, error, told):
+def test_wrong_input(change, error, message):
     given_ = {
         "protocol": "grew",
         "embeddings": np.zeros((4, 2, 1), np.float32),
@@ -119,7 +125,7 @@ def test_wrong_input(change, error, told):
         "types": ["01", "01", "02", "02"],
         "views": ["00"] * 4,
     }
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         evaluate(**(given_ | change))
 
 
@@ -160,10 +166,10 @@ def test_gait3d_by_hand(seed):
         if right:
             precision = np.mean([(k + 1) / place for k, place in enumerate(right)])
             scores[i] = (right[0], precision, len(right) / right[-1])
-    outcome = judge("gait3d", trial(*known, probes=probes))
+    outcome = PROTOCOLS["gait3d"].evaluate(evaluation_set(*known, probes=probes))
     assert outcome.probes.tolist() == list(scores) and 0 not in scores
     first, precision, penalty = map(np.array, zip(*scores.values(), strict=True))
-    table = outcome.rates()
+    table = outcome.metrics()
     assert table["rank1"] == pytest.approx(100 * np.mean(first <= 1))
     assert table["rank5"] == pytest.approx(100 * np.mean(first <= 5))
     assert table["map"] == pytest.approx(100 * precision.mean())
@@ -174,11 +180,11 @@ def test_gait3d_by_hand(seed):
 def test_gait3d_needs_its_probes(caplog):
     known, probes = gait3d()
     for missing in (None, []):
-        with pytest.raises(ConfigError, match="gait3d: needs the list of its probes"):
+        with pytest.raises(ConfigError, match="gait3d needs the list of its probes"):
             evaluate("gait3d", *known, probes=missing)
     with pytest.raises(DataError, match=r"none of the 1 listed probes \(e.g. x-y-z\)"):
         evaluate("gait3d", *known, probes=["x-y-z"])
-    with pytest.raises(DataError, match="holds the identity of no probe"):
+    with pytest.raises(DataError, match="has the identity of no probe"):
         evaluate("gait3d", *known, probes=probes[:1])
     everyone = ["-".join(names) for names in zip(*known[1:], strict=True)]
     with pytest.raises(DataError, match="no gallery sequence"):
@@ -190,8 +196,11 @@ def test_gait3d_needs_its_probes(caplog):
 
 
 def test_reranking_changes_the_order_only(grew):
-    plain, again = judge("grew", trial(*grew)), judge("grew", trial(*grew, rerank=True))
+    plain, again = (
+        PROTOCOLS["grew"].evaluate(evaluation_set(*grew)),
+        PROTOCOLS["grew"].evaluate(evaluation_set(*grew, rerank=True)),
+    )
     assert plain.probes.tolist() == again.probes.tolist()
     assert plain.retrieval.ap.tolist() != again.retrieval.ap.tolist()
-    with pytest.raises(ConfigError, match="rerank: protocol leave-one-out has none"):
-        judge("leave-one-out", trial(*grew, rerank=True))
+    with pytest.raises(ConfigError, match="rerank: protocol leave-one-out has no re-ranking"):
+        PROTOCOLS["leave-one-out"].evaluate(evaluation_set(*grew, rerank=True))

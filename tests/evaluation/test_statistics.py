@@ -135,7 +135,7 @@ def test_chance_level_is_the_share_of_orders():
 
 
 @pytest.mark.parametrize(
-    ("call", "told"),
+    ("call", "message"),
     [
         (lambda: clustered_mean([1.0, 2.0], ["a"], rng()), "with 1 clusters"),
         (lambda: clustered_mean([1.0, math.nan], ["a", "b"], rng()), "finite"),
@@ -147,6 +147,6 @@ def test_chance_level_is_the_share_of_orders():
         (lambda: correlation_interval(spearman, [1, 1, 1], [1, 2, 3], rng()), "constant"),
     ],
 )
-def test_too_little_to_tell(call, told):
-    with pytest.raises(DataError, match=told):
+def test_wrong_input(call, message):
+    with pytest.raises(DataError, match=message):
         call()

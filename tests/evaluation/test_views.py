@@ -5,18 +5,21 @@ import pytest
 
 from nasgait.core.errors import ConfigError, DataError
 from nasgait.evaluation import distance
-from nasgait.evaluation.evaluation_set import trial
-from nasgait.evaluation.protocols import evaluate, judge
-from nasgait.evaluation.views import PLANS
+from nasgait.evaluation.evaluation_set import evaluation_set
+from nasgait.evaluation.protocols import PROTOCOLS, evaluate
+from nasgait.evaluation.protocols.conditions import ConditionProtocol
 
 VIEWS = ("000", "036", "090")
+BY_CONDITION = [name for name, p in PROTOCOLS.items() if isinstance(p, ConditionProtocol)]
 
 
 def dataset(protocol, seed=0, ids=5, views=VIEWS):
     """Random embeddings of every type and view that a protocol knows, shuffled, some lost."""
     rng = np.random.default_rng(seed)
-    plan = PLANS[protocol]
-    types = sorted({*plan.gallery, *(kind for kinds in plan.probes.values() for kind in kinds)})
+    plan = PROTOCOLS[protocol]
+    types = sorted(
+        {*plan.gallery_types, *(kind for kinds in plan.probe_types.values() for kind in kinds)}
+    )
     rows = [(f"{i:03d}", kind, view) for i in range(ids) for kind in types for view in views]
     rows = [rows[k] for k in rng.permutation(len(rows)) if rng.random() < 0.9]
     people = rng.standard_normal((ids, 4, 3))
@@ -62,13 +65,15 @@ def chosen(known, kinds, view=None):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_each_pair_of_views_by_hand(protocol, metric, seed):
     known = dataset(protocol, seed, ids=12 if protocol == "oumvlp" else 5)
-    outcome = judge(protocol, trial(*known, metric))
-    tables = outcome.rates()
-    plan = PLANS[protocol]
-    assert list(tables) == list(plan.probes)
-    for name, kinds in plan.probes.items():
+    outcome = PROTOCOLS[protocol].evaluate(evaluation_set(*known, metric))
+    tables = outcome.metrics()
+    plan = PROTOCOLS[protocol]
+    assert list(tables) == list(plan.probe_types)
+    for name, kinds in plan.probe_types.items():
         pairs = {
-            (a, b): cell(known, chosen(known, kinds, a), chosen(known, plan.gallery, b), metric)
+            (a, b): cell(
+                known, chosen(known, kinds, a), chosen(known, plan.gallery_types, b), metric
+            )
             for a in VIEWS
             for b in VIEWS
         }
@@ -88,9 +93,9 @@ def test_each_pair_of_views_by_hand(protocol, metric, seed):
 def test_one_gallery_of_all_views_by_hand(protocol, metric):
     known = dataset(protocol, ids=12)
     tables = evaluate(protocol, *known, metric)
-    plan = PLANS[protocol]
-    gallery = chosen(known, plan.gallery)
-    for name, kinds in plan.probes.items():
+    plan = PROTOCOLS[protocol]
+    gallery = chosen(known, plan.gallery_types)
+    for name, kinds in plan.probe_types.items():
         rows = [cell(known, chosen(known, kinds, v), gallery, metric, True) for v in VIEWS]
         ranks, precisions = zip(*rows, strict=True)
         assert tables[name]["rank1"] == pytest.approx(np.mean(ranks))
@@ -100,32 +105,32 @@ def test_one_gallery_of_all_views_by_hand(protocol, metric):
         assert tables[name]["map_per_view"] == pytest.approx(by_view, abs=1.1e-2)
 
 
-def test_each_probe_is_told_over_the_other_views():
+def test_each_probe_has_its_mean_over_the_other_views():
     known = dataset("casia-b")
-    outcome = judge("casia-b", trial(*known))
+    outcome = PROTOCOLS["casia-b"].evaluate(evaluation_set(*known))
     assert len(outcome.hits) == len(outcome.ap) == len(outcome.labels) == len(outcome.probes)
     embeddings, labels, types, views = known
     for place, i in list(enumerate(outcome.probes))[:10]:
         hits = []
         for view in set(VIEWS) - {views[i]}:
-            gallery = chosen(known, PLANS["casia-b"].gallery, view)
+            gallery = chosen(known, PROTOCOLS["casia-b"].gallery_types, view)
             order = np.argsort(gaps(embeddings[[i]], embeddings[gallery], "euc")[0])
             hits.append(labels[gallery[order[0]]] == labels[i])
         assert outcome.hits[place] == pytest.approx(np.mean(hits))
         assert types[i] in {"nm-05", "nm-06", "bg-01", "bg-02", "cl-01", "cl-02"}
 
 
-@pytest.mark.parametrize("protocol", list(PLANS))
-def test_single_figures_are_means_over_the_conditions(protocol):
-    outcome = judge(protocol, trial(*dataset(protocol)))
-    tables, figures = outcome.rates(), outcome.summary()
+@pytest.mark.parametrize("protocol", BY_CONDITION)
+def test_single_metrics_are_means_over_the_conditions(protocol):
+    outcome = PROTOCOLS[protocol].evaluate(evaluation_set(*dataset(protocol)))
+    tables, single = outcome.metrics(), outcome.summary()
     for name in ("rank1", "rank5", "map"):
-        assert figures[name] == pytest.approx(np.mean([t[name] for t in tables.values()]))
+        assert single[name] == pytest.approx(np.mean([t[name] for t in tables.values()]))
     conditions = {f"rank1_{name}" for name in tables} if len(tables) > 1 else set()
-    assert figures.keys() == {"rank1", "rank5", "map"} | conditions
+    assert single.keys() == {"rank1", "rank5", "map"} | conditions
     curve = outcome.cmc()
     assert curve.shape == (20,) and (np.diff(curve) >= 0).all()
-    assert curve[0] == pytest.approx(figures["rank1"], abs=0.02)
+    assert curve[0] == pytest.approx(single["rank1"], abs=0.02)
 
 
 def test_blocks_do_not_change_the_tables(monkeypatch):
@@ -135,7 +140,7 @@ def test_blocks_do_not_change_the_tables(monkeypatch):
     assert evaluate("casia-b", *known) == whole
 
 
-def test_other_types_play_no_part():
+def test_other_types_are_left_out():
     embeddings, labels, types, views = dataset("oumvlp")
     more = (
         np.concatenate([embeddings, embeddings[:4]]),
@@ -147,7 +152,7 @@ def test_other_types_play_no_part():
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda kind, view: ("00", view), r"no nm probe \(nm-05, nm-06\) among \d+ sequences"),
         (lambda kind, view: (kind.replace("cl", "xx"), view), r"no cl probe \(cl-01, cl-02\)"),
@@ -170,10 +175,10 @@ def test_other_types_play_no_part():
         ),
     ],
 )
-def test_empty_cells_are_told(change, told):
+def test_empty_cells_are_refused(change, message):
     embeddings, labels, types, views = dataset("casia-b")
     pairs = [change(kind, view) for kind, view in zip(types, views, strict=True)]
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=message):
         evaluate("casia-b", embeddings, labels, *map(list, zip(*pairs, strict=True)))
 
 

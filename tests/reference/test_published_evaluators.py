@@ -5,11 +5,11 @@ import pytest
 from reference import load_json, load_npz, needs_reference
 
 from nasgait.evaluation.distance import distances
-from nasgait.evaluation.evaluation_set import trial
+from nasgait.evaluation.evaluation_set import evaluation_set
 from nasgait.evaluation.metrics import cmc, retrieve
-from nasgait.evaluation.protocols import evaluate, judge
+from nasgait.evaluation.protocols import PROTOCOLS, evaluate
+from nasgait.evaluation.protocols.grew import SUBMISSION
 from nasgait.evaluation.rerank import reranked
-from nasgait.evaluation.submission import submit
 
 pytestmark = needs_reference
 FILES = ("evaluators", "evaluators_sposgait", "evaluators_hstl")
@@ -51,7 +51,7 @@ def protocol_of(name):
 
 
 def close(ours, theirs):
-    """Figures and lists of figures, to 1e-6."""
+    """Numbers and lists of numbers, to 1e-6."""
     np.testing.assert_allclose(ours, theirs, atol=1e-6, rtol=1e-7)
 
 
@@ -69,8 +69,8 @@ def published_cells(file, name, metric):
 def test_one_gallery_for_each_view(file, name, metric, key):
     theirs = load_json(file)["results"][key]
     given = sequences(file, name)
-    outcome = judge(protocol_of(name), trial(*given, metric))
-    tables = outcome.rates()
+    outcome = PROTOCOLS[protocol_of(name)].evaluate(evaluation_set(*given, metric))
+    tables = outcome.metrics()
     assert tables == evaluate(protocol_of(name), *given, metric)
     cells = published_cells(file, name, metric)
     for rank in range(1, cells.shape[-1] + 1):
@@ -115,8 +115,8 @@ def test_one_gallery_of_all_views(file, name, metric, key):
 @pytest.mark.parametrize(("file", "name", "metric", "key"), recorded("grew"))
 def test_grew_without_a_submission(file, name, metric, key):
     theirs = load_json(file)["results"][key]
-    outcome = judge("grew", trial(*sequences(file, name), metric))
-    table = outcome.rates()
+    outcome = PROTOCOLS["grew"].evaluate(evaluation_set(*sequences(file, name), metric))
+    table = outcome.metrics()
     assert table["rank1_local"] == theirs["result"]["scalar/test_accuracy/Rank-1"]
     assert table["rank5_local"] == theirs["result"]["scalar/test_accuracy/Rank-5"]
     assert outcome.cmc().round(2).tolist() == theirs["cmc_rank1_to_20"]
@@ -126,8 +126,10 @@ def test_grew_without_a_submission(file, name, metric, key):
 def test_gait3d(file, name, metric, key):
     theirs = load_json(file)["results"][key]
     probes = load_npz(file)[f"{name}/probe_set"].tolist()
-    outcome = judge("gait3d", trial(*sequences(file, name), metric, probes=probes))
-    table = outcome.rates()
+    outcome = PROTOCOLS["gait3d"].evaluate(
+        evaluation_set(*sequences(file, name), metric, probes=probes)
+    )
+    table = outcome.metrics()
     for ours, title in (
         ("rank1", "Rank-1"),
         ("rank5", "Rank-5"),
@@ -159,7 +161,7 @@ def submissions():
 def test_grew_submission(file, name, metric, array, distractors, tmp_path):
     stored = load_npz(file)
     path = tmp_path / "submission.csv"
-    submit(path, trial(*sequences(file, name), metric, distractors=distractors))
+    SUBMISSION.write(path, evaluation_set(*sequences(file, name), metric, distractors=distractors))
     header, *rows = (line.split(",") for line in path.read_text().splitlines())
     assert header == ["videoId", *(f"rank{k}" for k in range(1, 21))]
     assert [row[0] for row in rows] == stored[f"{name}/{metric}/submission_video"].tolist()

@@ -1,12 +1,12 @@
 """Pre-training without labels, and what follows it: label rates, fine-tuning, linear evaluation."""
 
-import argparse
 import json
 from itertools import pairwise
 
 import pytest
 import torch
 
+from nasgait.config.load import load_config
 from nasgait.core.distributed import World
 from nasgait.core.errors import DataError
 from nasgait.core.metrics_log import read_metrics
@@ -16,6 +16,7 @@ from nasgait.nn.byol import embedding_shape
 from nasgait.training.checkpoint import Checkpoints, load_checkpoint
 from retrain import pretrain
 from retrain.network_spec import load_network
+from retrain.networks import FinalNetwork
 
 ARCH = "nano:0-5-2-4"
 MODEL = "selfgait-nano"
@@ -92,12 +93,8 @@ def test_views_are_two_draws_of_one_sequence(config, tmp_path):
 
 
 def inputs_of(config, out, *overrides) -> pretrain.PretrainInputs:
-    return pretrain.check(
-        argparse.Namespace(
-            config=config, arch=None, model=MODEL, out=out, resume=False, nproc=1,
-            overrides=list(overrides), json=False,
-        )
-    )  # fmt: skip
+    network = FinalNetwork(MODEL, "baseline", model=MODEL)
+    return pretrain.open_inputs(load_config(config, overrides), out, network)
 
 
 @pytest.mark.parametrize("norm", ["shared", "parts"])

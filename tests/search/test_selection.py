@@ -51,7 +51,7 @@ def test_survivors_equal_pymoos():
     for seed in range(200):
         rng = np.random.default_rng(seed)
         ranking = entries(zip(rng.normal(size=60), rng.normal(size=60), strict=True))
-        population = Population.new(F=np.array(objectives.vectors(e.values for e in ranking)))
+        population = Population.new(F=np.array(objectives.vectors(ranking)))
         kept = RankAndCrowding().do(Problem(n_obj=2), population, n_survive=25)
         expected = sorted((one.get("rank"), -one.get("crowding")) for one in kept)
         ours = population[members(NSGA2(objectives, 25).pool(ranking))]
@@ -89,7 +89,7 @@ def test_objectives_are_minimised():
     objectives = Objectives(("macs", "rank1", "map"))
     assert (objectives.metric, objectives.costs) == ("rank1", ("macs",))
     entry = LedgerEntry((0,), 0, {"map": 3.0, "rank1": 2.0, "macs": 7})
-    assert objectives.vectors([entry.values]) == [(7, -2.0, -3.0)]
+    assert objectives.vectors([entry]) == [(7, -2.0, -3.0)]
 
 
 def test_covers_no_less_than_pymoos_search_at_equal_evaluations():

@@ -20,7 +20,7 @@ from nasgait.core.precision import autocast
 from nasgait.data.split import split_as
 from nasgait.data.store import GaitStore, StoreWriter
 from nasgait.data.transforms import fit
-from nasgait.evaluation.protocols import leave_one_out
+from nasgait.evaluation.protocols.leave_one_out import leave_one_out
 from nasgait.evaluation.statistics import kendall
 from nasgait.kernels.convolution import Conv3d
 from nasgait.kernels.winograd import FRAMES, ROWS, axes_worth_splitting
@@ -156,7 +156,7 @@ def test_fifty_together_are_each_alone(store):
     scored = list(scorer.score_all(chosen[::-1]))
     assert [choices for choices, _, _ in scored] == chosen
     for choices, metrics, seconds in scored:
-        expected = leave_one_out(plain[choices], scorer.labels).rates()
+        expected = leave_one_out(plain[choices], scorer.labels).metrics()
         assert metrics == {name: expected[name] for name in ("rank1", "map")} and seconds > 0
 
 

@@ -1,0 +1,194 @@
+"""The stages of ``nasgait run``, each a process of its own, in one run directory."""
+
+import logging
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from nasgait.cli.plan import faults_of
+from nasgait.config.schema import ExperimentConfig
+from nasgait.core.distributed import share_of_threads
+from nasgait.core.errors import RunFailed
+from nasgait.core.faults import raise_all
+from nasgait.core.parent_watchdog import child_environment
+from nasgait.data.facts import DataFacts
+from nasgait.data.prepare import prepare
+from nasgait.data.sheet import contact_sheet
+from nasgait.data.store import GaitStore
+from nasgait.report.page import write_report
+from nasgait.training.checkpoint import Checkpoints
+from retrain.compare import compare
+from retrain.networks import FinalNetwork, final_networks
+from search_spaces import load_architecture
+
+logger = logging.getLogger(__name__)
+
+RANKED = 4
+"""Random and uniform architectures from which on the supernet's order is evaluated."""
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """One run directory and the stages that fill it, each a process of its own.
+
+    A stage that is done is known by the file it writes last; a stage that was
+    interrupted goes on by itself.
+    """
+
+    config: ExperimentConfig
+    out: Path
+    nproc: int
+
+    @property
+    def config_file(self) -> Path:
+        """The resolved configuration, which every stage reads."""
+        return self.out / "config.yaml"
+
+    def everything(self) -> dict[str, Any]:
+        """All stages in turn; returns the content of ``results.json``."""
+        store = prepare(self.config.data)
+        # Once more with the store at hand: sequences may have been left out on the way in.
+        facts = DataFacts.of_store(store, self.config.data)
+        raise_all(faults_of(self.config, self.nproc, facts))
+        self.sheet(store)
+        checkpoint = self.supernet() if self.config.space is not None else None
+        self.retrain(self.search(checkpoint) if checkpoint else None)
+        results = compare(self.out, self.config)
+        if checkpoint:
+            self.rank(checkpoint, results)
+        page = write_report(self.out)
+        logger.info("report: %s", page)
+        return results
+
+    def sheet(self, store: GaitStore) -> None:
+        """The contact sheet that the report shows."""
+        if not (self.out / "sheet.png").exists():
+            contact_sheet(store, self.out / "sheet.png")
+
+    def supernet(self) -> Path:
+        """Train the supernet unless it is trained; returns its checkpoint."""
+        out, recipe = self.out / "supernet", self.config.supernet
+        kept = Checkpoints(out / "checkpoints")
+        latest = kept.latest()
+        if latest is None or kept.entries()[-1].step < recipe.steps:
+            self.stage("supernet", "--out", out, "--resume", "--nproc", self.nproc)
+            latest = kept.latest()
+        assert latest is not None, "a supernet that is trained has a checkpoint"
+        return latest
+
+    def search(self, checkpoint: Path) -> str:
+        """Search; returns the winner in print."""
+        out = self.out / "search"
+        if not (out / "best.yaml").exists():
+            self.stage("search", "--supernet", checkpoint, "--out", out, "--resume")
+        _, arch = load_architecture(out / "best.yaml")
+        return str(arch)
+
+    def retrain(self, best: str | None) -> None:
+        """Train and judge every final network, ``jobs`` at a time."""
+        networks = final_networks(self.config, best)
+        seeds = range(self.config.seed, self.config.seed + self.config.seeds)
+        # Seed by seed, so that an unfinished study has all networks before it has all seeds.
+        left = [
+            (network, seed)
+            for seed in seeds
+            for network in networks
+            if not (self.network_dir(network.name, seed) / "result.json").exists()
+        ]
+        total = len(networks) * len(seeds)
+        gpus = self.gpus()
+        pool = ThreadPoolExecutor(self.config.jobs)
+        with tqdm(total=total, initial=total - len(left), unit="network") as bar:
+            try:
+                for done in as_completed(pool.submit(self.train, *one, gpus) for one in left):
+                    done.result()
+                    bar.update()
+            finally:
+                # After a failure or Ctrl-C nothing new is started.
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def gpus(self) -> SimpleQueue[str]:
+        """A GPU for each job at work, in turn; names that stand for none on a CPU."""
+        count = torch.cuda.device_count()
+        free: SimpleQueue[str] = SimpleQueue()
+        for job in range(self.config.jobs):
+            free.put(str(job % count) if count else "")
+        return free
+
+    def train(self, network: FinalNetwork, seed: int, gpus: SimpleQueue[str]) -> None:
+        """One final network; what it prints goes to ``log.txt`` beside its result."""
+        out = self.network_dir(network.name, seed)
+        out.mkdir(parents=True, exist_ok=True)
+        command = self.command("retrain", *network.flags, "--name", network.name,
+                               "--kind", network.kind, "--out", out, "--resume",
+                               f"seed={seed}", f"threads={self.job_threads()}")  # fmt: skip
+        environment = child_environment()
+        if self.config.jobs == 1:
+            command += ["--nproc", str(self.nproc)]
+        gpu = gpus.get()
+        try:
+            if gpu and self.config.jobs > 1:
+                environment["CUDA_VISIBLE_DEVICES"] = gpu
+            with (out / "log.txt").open("a") as log:
+                code = subprocess.run(
+                    command, stdout=log, stderr=log, env=environment, check=False
+                ).returncode
+        finally:
+            gpus.put(gpu)
+        if code:
+            raise RunFailed(
+                f"{network.name}, seed {seed}, ended with status {code}: {last_words(out)} "
+                f"(see {log.name})"
+            )
+
+    def job_threads(self) -> int:
+        """CPU threads of each final network's training."""
+        return share_of_threads(self.config.threads, self.config.jobs)
+
+    def rank(self, checkpoint: Path, results: dict[str, Any]) -> None:
+        """Hold the supernet's scores against the retrained rates of unchosen architectures."""
+        unchosen = [n for n in results["networks"] if n["kind"] in ("random", "uniform")]
+        known = [n for n in unchosen if n[self.config.search.metric] is not None]
+        if len(known) < RANKED or (self.out / "rank.json").exists():
+            return
+        files = ("--truth", self.out / "results.json", "--out", self.out / "rank.json")
+        try:
+            self.stage("rank", "--supernet", checkpoint, *files)
+        except RunFailed as error:
+            # The networks are trained and judged; they get their report all the same.
+            logger.warning("no ranking of the supernet's scores: %s", error)
+
+    def network_dir(self, name: str, seed: int) -> Path:
+        """Where a final network's training lives."""
+        return self.out / "retrain" / name / f"seed-{seed}"
+
+    def command(self, name: str, *arguments: object) -> list[str]:
+        """The command line of a stage over this run's configuration."""
+        words = [sys.executable, "-m", "nasgait", name, "--config", self.config_file]
+        return [str(word) for word in (*words, *arguments)]
+
+    def stage(self, name: str, *arguments: object) -> None:
+        """Run one stage to its end.
+
+        Raises RunFailed when it fails; it has said why itself.
+        """
+        command = self.command(name, *arguments)
+        code = subprocess.run(command, env=child_environment(), check=False).returncode
+        if code:
+            raise RunFailed(
+                f"stage {name} ended with status {code}; once what it says is mended, the same "
+                "command goes on"
+            )
+
+
+def last_words(out: Path) -> str:
+    """What a final network's training said last."""
+    lines = (out / "log.txt").read_text(errors="replace").replace("\r", "\n").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "no output")
