@@ -119,8 +119,7 @@ def evolution_of(
     config: ExperimentConfig, space: SearchSpace, measure: MeasuredCost | None = None
 ) -> Evolution:
     """The search that the configuration describes; raises BudgetError when none can meet it."""
-    search = config.search
-    return Evolution(budget_of(space, search), search, config.seed, measure)
+    return Evolution(budget_of(space, config.search), config.search, config.seed, measure)
 
 
 def with_latency(inputs: SearchInputs, device: torch.device, ledger: Ledger) -> Evolution:
@@ -241,9 +240,9 @@ def in_this_process(inputs: SearchInputs, device: torch.device) -> Iterator[Scor
         def score_all(
             architectures: Sequence[Choices],
         ) -> Iterator[tuple[Choices, dict[str, float], float]]:
-            for choices, rates, seconds in scorer.score_all(architectures):
+            for choices, metrics, seconds in scorer.score_all(architectures):
                 progress.scored(seconds, peak_memory(device))
-                yield choices, rates, seconds
+                yield choices, metrics, seconds
 
         evolve(state, score_all, settings.chunk)
 
@@ -283,7 +282,7 @@ def config_of_workers(config: ExperimentConfig) -> ExperimentConfig:
 def write_results(inputs: SearchInputs, result: SearchResult) -> None:
     """Write ``pareto.json``, then ``best.yaml``, whose presence says that the search is over."""
     objectives, space = inputs.evolution.objectives, inputs.space
-    # A search by one rate has a front as well: what it costs to come close.
+    # A search by one metric has a front as well: what it costs to come close.
     costs = objectives.costs if len(objectives.names) > 1 else ("macs", "params")
     write_pareto(inputs.out / "pareto.json", result.ranking, objectives.metrics, costs)
     winner = result.best
