@@ -69,15 +69,15 @@ CASES = [
 
 @pytest.mark.parametrize("names", CASES)
 @pytest.mark.parametrize("seed", range(6))
-def test_fronts_of_rates_and_costs(names, seed):
+def test_fronts_of_metrics_and_costs(names, seed):
     entries = population(seed)
     found = list(fronts(Objectives(names).vectors(entries)))
     assert found == layers(entries, names)
-    rates = [name for name in names if name in UP]
+    metrics = [name for name in names if name in UP]
     costs = [name for name in names if name in DOWN]
-    front = pareto(entries, rates, costs)
+    front = pareto(entries, metrics, costs)
     assert sorted(e.choices[0] for e in front) == layers(entries, names)[0]
-    order = [[*(e.values[n] for n in costs), *(-e.values[n] for n in rates)] for e in front]
+    order = [[*(e.values[n] for n in costs), *(-e.values[n] for n in metrics)] for e in front]
     assert order == sorted(order), "the cheapest first, of equal cost the better"
 
 

@@ -75,7 +75,7 @@ def not_a_number(architectures):
         yield scored(choices, float("nan"))
 
 
-def no_rate(architectures):
+def no_metric(architectures):
     for choices in architectures:
         yield choices, {"rank5": 1.0}, 0.1
 
@@ -91,7 +91,7 @@ FAULTS = {
     one_that_nobody_bred: (RunFailed, "architecture 0-9-9-9 without being asked"),
     the_first_twice: (RunFailed, "once more"),
     not_a_number: (RunFailed, "expected finite numbers"),
-    no_rate: (RunFailed, "with 'map' among them"),
+    no_metric: (RunFailed, "with 'map' among them"),
     breaks: (OSError, "fell off the bus"),
 }
 
