@@ -1,11 +1,10 @@
 """Evaluate a trained network on the test sequences of a store: ``nasgait eval``."""
 
-import io
 import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from zipfile import BadZipFile
 
 import numpy as np
@@ -112,9 +111,11 @@ def evaluate_network(
 
 def write_probes(path: Path, probes: Probes) -> None:
     """Write the probes as plain arrays; the file appears whole or not at all."""
-    file = io.BytesIO()
-    np.savez_compressed(file, labels=probes.labels, hits=probes.hits, ap=probes.ap)
-    write_atomically(path, file.getvalue())
+
+    def write(file: BinaryIO) -> None:
+        np.savez_compressed(file, labels=probes.labels, hits=probes.hits, ap=probes.ap)
+
+    write_atomically(path, write)
 
 
 def read_probes(path: Path) -> Probes:

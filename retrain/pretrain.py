@@ -143,7 +143,7 @@ def build(inputs: PretrainInputs, world: World) -> Training[BYOL]:
         "data": fingerprint(inputs.store, inputs.sequences),
     }
     criterion = RegressionLoss(recipe.cosine)
-    training = Training(learner, recipe, world, identity=identity, criterion=criterion)
+    training = Training(learner, recipe, world, metadata=identity, criterion=criterion)
     # Only where the step was taken: a float16 step that overflows is left out.
     training.optimizer.register_step_post_hook(lambda *_: learner.follow())
     broadcast(learner, world)

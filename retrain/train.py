@@ -182,7 +182,7 @@ def build(inputs: FinalInputs, classes: int, world: World) -> Training[GaitNetwo
         "init": inputs.start.init,
         "freeze": inputs.config.freeze,
     }
-    training = Training(model, inputs.recipe, world, identity=identity)
+    training = Training(model, inputs.recipe, world, metadata=identity)
     broadcast(model, world)
     return training
 

@@ -1,4 +1,4 @@
-"""Architectures together with their spaces: loading them, and writing files of them."""
+"""Architectures with their spaces: loading them, and writing architecture files."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from nasgait.config.load import dump_config
 from nasgait.core.errors import ConfigError
 from nasgait.core.files import write_atomically
-from search_spaces.record import Architecture, ArchitectureFile, read_written
+from search_spaces.architecture_ref import Architecture, ArchitectureFile, read_ref
 from search_spaces.space import SearchSpace, load_space
 
 
@@ -17,13 +17,13 @@ def load_architecture(text_or_path: str | Path) -> tuple[SearchSpace, Architectu
         ConfigError: neither, an unknown space, choices that it lacks, or a
             space that has changed since the file was written.
     """
-    written = read_written(str(text_or_path))
-    if written.space is None:
+    ref = read_ref(str(text_or_path))
+    if ref.space is None:
         raise ConfigError(
             f"architecture {str(text_or_path)!r}: name its space as well, "
             "as in sposgait-small:0-5-5-4"
         )
-    space = load_space(written.space)
+    space = load_space(ref.space)
     return space, space.parse(str(text_or_path))
 
 
@@ -35,12 +35,12 @@ def save_architecture(
     score: dict[str, Any] | None = None,
     origin: dict[str, Any] | None = None,
 ) -> None:
-    """Write an architecture file; a space of one's own is named by its absolute path.
+    """Write an architecture file, which names a user's own space by its absolute path.
 
     Args:
-        path: the file; it appears whole or not at all.
+        path: the file, which is replaced whole.
         frames: frames for which MACs are stated; the space's own by default.
-        score: how it did in the search, e.g. {"rank1": 61.2, "map": 50.3}.
+        score: its metrics in the search, e.g. {"rank1": 61.2, "map": 50.3}.
         origin: sha256 of the supernet's checkpoint, search seed, generation.
     """
     frames = frames or space.frames

@@ -18,12 +18,12 @@ from search_spaces.spec import SpaceSpec, StageSpec
 
 @dataclass(frozen=True)
 class Cost:
-    """What a network, or a part of one, costs."""
+    """What a network or a part of one costs."""
 
     macs: int
     """Multiply-accumulates for one sequence."""
     params: int
-    """Learnable numbers."""
+    """Learnable parameters."""
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(self.macs + other.macs, self.params + other.params)
@@ -64,7 +64,7 @@ class CostTable:
 def cost_table(spec: SpaceSpec, frames: int) -> CostTable:
     """The table of a space for sequences of ``frames``.
 
-    Sequences below the network's least length are counted as it runs them: repeated.
+    Sequences shorter than the network's minimum are counted as it runs them: repeated.
     """
     time = frames * repeats(frames, spec.least_frames)
     height, width = spec.size

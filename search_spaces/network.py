@@ -1,4 +1,4 @@
-"""The one network that every space describes, with one or several blocks in each layer."""
+"""The network of every space, with one or several candidate blocks in each layer."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, cast
@@ -18,7 +18,7 @@ from search_spaces.spec import LayerSpec, SpaceSpec, StageSpec
 
 
 class Clip(NamedTuple):
-    """What passes from one unit of a network to the next."""
+    """What one unit of a network passes to the next."""
 
     x: Tensor
     """Features [n, c, s, h, w]."""
@@ -31,7 +31,7 @@ class Clip(NamedTuple):
 
 
 class ChoiceUnit(nn.Module):
-    """One layer with its candidate blocks, and all that follows before the next layer.
+    """One layer with its candidate blocks, and what follows before the next layer.
 
     The first layer of a stage remembers the stage's input; the last one adds
     the shortcut and applies ReLU, pooling and temporal aggregation.  A unit
@@ -75,29 +75,29 @@ class ChoiceUnit(nn.Module):
         return cast(ChoiceBlock, self.options[str(choice)])
 
     def open(self, clip: Clip) -> Clip:
-        """What all choices have in common: the stage's input kept, its shortcut computed."""
+        """What all choices share: the stage's input kept, its shortcut computed."""
         clip = self.remember(clip)
         if self.shortcut is None:
             return clip
         return self.with_shortcut(clip, self.shortcut(clip.stage_input, clip.valid))
 
     def remember(self, clip: Clip) -> Clip:
-        """The clip with the stage's input, if a stage with a shortcut begins here."""
+        """The clip, with the stage's input where a stage with a shortcut begins."""
         return clip._replace(stage_input=clip.x) if self.opens else clip
 
     def with_shortcut(self, clip: Clip, shortcut: Tensor) -> Clip:
-        """The clip with what the shortcut made of the stage's input, in place of it."""
+        """The clip with the shortcut's output in place of the stage's input."""
         return clip._replace(stage_input=None, shortcut=shortcut)
 
     def close(self, clip: Clip, in_place: bool = False) -> Clip:
-        """All that follows the block, whose output the clip holds; it may be overwritten or not."""
+        """What follows the block, whose output the clip holds and ``in_place`` may overwrite."""
         x, valid, stage_input, shortcut = clip
         if shortcut is not None:
             x = x.add_(shortcut) if in_place else x + shortcut
         if self.pool:
             x = spatial_max(x)
         if self.relu:
-            # As good after pooling as before it, and four times less to do.
+            # The same after pooling as before it, with a quarter of the work.
             x = F.relu_(x)
         if self.aggregation is not None:
             x, valid = self.aggregation(x, valid)
@@ -148,7 +148,7 @@ class ChoiceNetwork(GaitNetwork):
         Args:
             silhouettes: float [n, s, h, w] in 0..1.
             lengths: int64 [n], frames of each sequence; the rest is padding.
-            arch: the choice in each layer; may be left out if there is but one.
+            arch: the choice in each layer; may be left out if each has only one.
         """
         clip = self.enter(silhouettes, lengths)
         for unit, choice in zip(self.units, self.path(arch), strict=True):
@@ -160,7 +160,7 @@ class ChoiceNetwork(GaitNetwork):
 
         Raises:
             ConfigError: a layer has several options and ``arch`` is None, or
-                ``arch`` asks for what is not there.
+                ``arch`` names an option that is not held.
         """
         if arch is None:
             if any(len(layer) != 1 for layer in self.options):
@@ -178,7 +178,7 @@ class ChoiceNetwork(GaitNetwork):
         return tuple(arch)
 
     def enter(self, silhouettes: Tensor, lengths: Tensor | None = None) -> Clip:
-        """The clip that the first unit takes; sequences that are too short are repeated."""
+        """The clip for the first unit; sequences that are too short are repeated."""
         lengths = check_lengths(silhouettes, lengths)
         silhouettes, lengths = repeat_short(silhouettes, lengths, self.least_frames)
         valid = valid_mask(lengths, silhouettes.shape[1])

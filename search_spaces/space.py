@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from nasgait.core.errors import ConfigError
+from search_spaces.architecture_ref import Architecture, read_ref
 from search_spaces.costs import Cost, CostTable, cost_table
 from search_spaces.network import ChoiceNetwork
-from search_spaces.record import Architecture, read_written
 from search_spaces.spec import SpaceSpec, read_spec
 
 _FOLDER = Path(__file__).parent / "spaces"
@@ -19,12 +19,12 @@ _FOLDER = Path(__file__).parent / "spaces"
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """A space of networks: what each layer may be, and all that follows from it."""
+    """A space of networks: what each layer may be, and what follows from it."""
 
     spec: SpaceSpec
     """What the YAML file says."""
     source: str
-    """The name or file under which :func:`load_space` finds it again."""
+    """The name or file that :func:`load_space` loads it from."""
 
     @property
     def name(self) -> str:
@@ -43,12 +43,12 @@ class SearchSpace:
 
     @cached_property
     def sha256(self) -> str:
-        """Identity of what the space builds; architectures and checkpoints carry it."""
+        """Checksum of what the space builds; architectures and checkpoints carry it."""
         return self.spec.sha256
 
     @property
     def shipped(self) -> bool:
-        """Whether the space comes with nasgait and is known by its name alone."""
+        """Whether the space comes with nasgait, which its name alone then identifies."""
         return self.source == self.name
 
     @cached_property
@@ -84,18 +84,18 @@ class SearchSpace:
         Raises:
             ConfigError: another form, another space, or choices that it lacks.
         """
-        written = read_written(text)
-        if written.space not in (None, self.name, self.source):
-            other = load_space(str(written.space))
+        ref = read_ref(text)
+        if ref.space not in (None, self.name, self.source):
+            other = load_space(str(ref.space))
             if other.sha256 != self.sha256:
                 raise ConfigError(f"architecture {text!r} is not of the space {self.source}")
-        if written.space_sha256 not in (None, self.sha256):
+        if ref.space_sha256 not in (None, self.sha256):
             raise ConfigError(
-                f"{text}: space_sha256: written for another version of the space {written.space} "
-                f"({str(written.space_sha256)[:12]}, now {self.sha256[:12]}); "
+                f"{text}: space_sha256: written for another version of the space {ref.space} "
+                f"({str(ref.space_sha256)[:12]}, now {self.sha256[:12]}); "
                 "restore that version or search again"
             )
-        return self.architecture(written.choices)
+        return self.architecture(ref.choices)
 
     def sample(self, rng: np.random.Generator) -> Architecture:
         """An architecture drawn uniformly."""

@@ -1,4 +1,4 @@
-"""The description of a search space: what its YAML file may say, and what must hold."""
+"""The description of a search space: the keys of its YAML file, and the checks of it."""
 
 import hashlib
 import json
@@ -41,7 +41,7 @@ class StageSpec:
     pool: bool = False
     """Halve height and width by their maximum (1x2x2)."""
     lta: bool = False
-    """Join each three frames into one: 3x1x1 convolution with stride 3, LeakyReLU."""
+    """Turn every three frames into one: 3x1x1 convolution with stride 3, LeakyReLU."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class HeadSpec:
     channels: Count
     """Channels of the embedding of each part (the sum of bins is the number of parts)."""
     normalise_fcs: bool = False
-    """Whether the weights of each linear map's outputs are scaled to length 1."""
+    """Whether each output's weights are scaled to length 1."""
     cosine: bool = True
-    """Whether the classifier takes the cosine; plain inner products otherwise."""
+    """Whether the classifier uses cosines; plain inner products otherwise."""
     joint_norm: bool = True
     """Whether the neck has one BatchNorm for all parts; one for each part otherwise."""
 
@@ -65,19 +65,19 @@ class SpaceSpec:
     """A search space as its YAML file gives it."""
 
     name: str
-    """How architectures and checkpoints call it."""
+    """The name that architectures and checkpoints use."""
     size: tuple[Count, Count]
     """Height and width of the input silhouettes."""
     frames: Count
     """Frames of a sequence when costs are stated."""
     blocks: tuple[str, ...]
-    """Candidates of each layer that lists none of its own; a choice is a position here."""
+    """Candidates of each layer that lists none of its own; a choice is a position in it."""
     stages: tuple[StageSpec, ...]
     """Run one after another."""
     head: HeadSpec
     """Pooling and embedding."""
     description: str = ""
-    """For people; it does not enter the space's identity."""
+    """For people; not part of the checksum."""
 
     def layers(self) -> Iterator[tuple[LayerSpec, tuple[str, ...]]]:
         """Each layer with its candidate blocks."""
@@ -96,10 +96,10 @@ class SpaceSpec:
 
     @property
     def sha256(self) -> str:
-        """Identity of what the space builds: comments, layout and description do not count."""
+        """Checksum of what the space builds, without description, comments and layout."""
         facts = {key: value for key, value in asdict(self).items() if key != "description"}
-        # Switches at their defaults do not count: spaces named before there were any keep
-        # the identity that their architectures and checkpoints carry.
+        # Switches at their defaults do not count: spaces from before there were switches keep
+        # the checksum that their architectures and checkpoints carry.
         defaults = {entry.name: entry.default for entry in fields(HeadSpec)}
         facts["head"] = {k: v for k, v in facts["head"].items() if v != defaults[k]}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -150,7 +150,7 @@ def _size_faults(spec: SpaceSpec) -> Iterator[str]:
     height, width = spec.size
     for i, stage in enumerate(spec.stages):
         if stage.pool and min(height, width) < 2:
-            yield f"stages.{i}.pool: {height}x{width} cannot be halved any more"
+            yield f"stages.{i}.pool: {height}x{width} cannot be halved"
             return
         if stage.pool:
             height, width = height // 2, width // 2

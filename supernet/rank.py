@@ -17,8 +17,8 @@ from nasgait.core.rng import generator
 from nasgait.data.split import split_as
 from nasgait.data.store import GaitStore
 from nasgait.evaluation.statistics import chance_level, correlation_interval, kendall, spearman
+from search_spaces.architecture_ref import Architecture
 from search_spaces.configured import space_of
-from search_spaces.record import Architecture
 from search_spaces.space import SearchSpace
 from supernet.scoring.scorer import Scorer
 from supernet.weights import load_supernet

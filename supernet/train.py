@@ -107,7 +107,7 @@ def build(inputs: SupernetInputs, classes: int, world: World) -> Training:
         "seed": inputs.config.seed,
         "data": fingerprint(inputs.store, inputs.split.train),
     }
-    training = Training(model, recipe, world, identity=identity)
+    training = Training(model, recipe, world, metadata=identity)
     broadcast(model, world)
     return training
 

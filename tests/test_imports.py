@@ -121,7 +121,7 @@ def test_no_cycles_between_packages():
 
 
 def test_the_errors_that_users_import_are_all_of_them():
-    from nasgait.core import errors
+    from nasgait import errors
     from nasgait.core import errors as own
 
     kinds = [name for name, value in vars(own).items() if isinstance(value, type)]

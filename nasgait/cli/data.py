@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nasgait.data.importers import import_dataset
-from nasgait.data.layouts import LAYOUTS
-from nasgait.data.partition import PUBLISHED
+from nasgait.data.layouts import LAYOUTS, PUBLISHED
 from nasgait.data.sheet import contact_sheet
 from nasgait.data.store import GaitStore, check_store
 from nasgait.data.synthetic.dataset import write_dataset
@@ -56,7 +55,11 @@ def _add_synth(parser: argparse.ArgumentParser) -> None:
 
 def _add_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--layout", choices=tuple(LAYOUTS), required=True, help="how the folders are arranged"
+        "--layout",
+        choices=tuple(LAYOUTS),
+        required=True,
+        help="how the folders are arranged: "
+        + "; ".join(f"{layout.name}: {layout.folders}" for layout in LAYOUTS.values()),
     )
     parser.add_argument("--root", type=Path, required=True, help="the dataset's folder")
     parser.add_argument("--out", type=Path, required=True, metavar="STORE", help="directory")
@@ -74,7 +77,8 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
         "--partition",
         metavar="NAME|JSON",
         help=f"who trains and tests: {', '.join(PUBLISHED)}, or OpenGait's JSON (TRAIN_SET, "
-        "TEST_SET); by default the layout's published one; gait3d needs a JSON",
+        "TEST_SET); by default the layout's published one; without one a JSON is needed for "
+        + ", ".join(name for name, layout in LAYOUTS.items() if layout.partition_source),
     )
     parser.add_argument(
         "--data-in-use",

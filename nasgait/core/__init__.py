@@ -1,1 +1,1 @@
-"""What everything else stands on: errors, files, random streams, processes, precision."""
+"""The lowest layer: errors, files, random streams, processes, precision."""

@@ -1,4 +1,4 @@
-"""One process or many: joining the group, averaging gradients, agreeing.
+"""One process or many: joining the group, averaging gradients, common decisions.
 
 Ranks come from the environment that ``torchrun`` sets; without it there is one
 rank.  The backend follows the device: nccl for CUDA, gloo for the CPU, so the
@@ -16,11 +16,12 @@ from torch import Tensor, nn
 
 from nasgait.core.errors import ConfigError
 from nasgait.core.memory import keep_freed_memory
+from nasgait.core.pool import cores
 
 
 @dataclass(frozen=True)
 class World:
-    """This process among its ranks."""
+    """This process among the ranks."""
 
     rank: int
     size: int
@@ -28,7 +29,7 @@ class World:
 
     @property
     def main(self) -> bool:
-        """Whether this rank writes files and talks."""
+        """Whether this rank writes files and logs."""
         return self.rank == 0
 
 
@@ -51,25 +52,18 @@ def pick_device(device: str, local_rank: int = 0) -> torch.device:
     return torch.device("cuda", local_rank)
 
 
-def cores() -> int:
-    """CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def share_of_threads(threads: int, processes: int) -> int:
-    """CPU threads of each of ``processes`` that work at a time; 0 shares all cores."""
+    """CPU threads of each of ``processes`` that run at a time; 0 shares all cores."""
     return max(1, (threads or cores()) // processes)
 
 
 @contextmanager
 def joined(device: str, threads: int = 0) -> Iterator[World]:
-    """Join the ranks that torchrun started, or be the only one; leave at the end."""
+    """Join the ranks that torchrun started, or be the only one; leave them at the end."""
     rank = int(os.environ.get("RANK", 0))
     size = int(os.environ.get("WORLD_SIZE", 1))
     local = int(os.environ.get("LOCAL_RANK", 0))
-    # Always set: the number of threads changes the order of sums and thereby results.
+    # Always set: the number of threads changes the order of sums, and so the results.
     torch.set_num_threads(share_of_threads(threads, int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
     keep_freed_memory()
     where = pick_device(device, local)

@@ -1,15 +1,15 @@
-"""The errors that nasgait raises for people to read.
+"""The errors whose messages are for users.
 
-Every :class:`NasgaitError` means "the input is wrong": its message is one line
-that names the file and the key or sequence, says what is wrong, what is
+A :class:`NasgaitError` means that the input is wrong: its message is one line
+that names the file and the key or sequence, and says what is wrong, what is
 allowed and what to do.  Commands print it and exit with status 2.
-:class:`RunFailed` means that the input was fine and the run broke on the way;
-commands print it and exit with status 1.
+:class:`RunFailed` means that the input was fine and the run failed; commands
+print it and exit with status 1.
 """
 
 
 class NasgaitError(Exception):
-    """Wrong input; the message is one line for the person who gave it."""
+    """Wrong input; the message is one line for the user."""
 
 
 class ConfigError(NasgaitError):
@@ -29,4 +29,4 @@ class BudgetError(NasgaitError):
 
 
 class RunFailed(Exception):
-    """A run that started well and could not go on (non-finite loss, dead worker)."""
+    """A run that started well and failed (non-finite loss, dead worker)."""

@@ -1,31 +1,55 @@
-"""Writing small files so that a kill or a power cut leaves the old one or the new one, whole."""
+"""Files on disk: replaced whole, flushed, told apart by their checksum."""
 
+import hashlib
+import json
 import os
-import tempfile
+import secrets
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO, Any, BinaryIO
 
 
-def write_atomically(path: str | Path, content: str | bytes) -> None:
-    """Write text or bytes to a temporary file beside ``path``, sync it, and put it in place."""
+def write_atomically(
+    path: str | os.PathLike[str], content: str | bytes | Callable[[BinaryIO], object]
+) -> None:
+    """Write a file so that a kill or a power cut leaves the old one or the new one, whole.
+
+    Args:
+        path: where it belongs; a temporary file beside it, ``.NAME.*``, is put in its place.
+        content: text (as UTF-8), bytes, or what writes them to an open file.
+    """
     path = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+        with temporary.open("xb") as file:
+            if callable(content):
+                content(file)
+            else:
+                file.write(content.encode() if isinstance(content, str) else content)
+            sync(file)
+        os.replace(temporary, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """See the names in a folder safely on disk: what was renamed there stays so."""
-    handle = os.open(folder, os.O_RDONLY)
+    folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        os.fsync(folder)  # the new name
     finally:
-        os.close(handle)
+        os.close(folder)
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Write ``value`` as JSON, as :func:`write_atomically` does."""
+    write_atomically(path, json.dumps(value, indent=1) + "\n")
+
+
+def sync(file: IO[Any]) -> None:
+    """Flush an open file to disk."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """The sha256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

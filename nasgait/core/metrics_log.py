@@ -1,4 +1,4 @@
-"""What a training writes about itself: metrics.jsonl, TensorBoard events, lines on stderr."""
+"""What a training logs: metrics.jsonl, TensorBoard events, lines on stderr."""
 
 import json
 import logging
@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 from tqdm import tqdm
@@ -21,12 +20,12 @@ PACKAGES = ("nasgait", "search_spaces", "supernet", "retrain")
 class MetricsLog:
     """``metrics.jsonl`` (an object with ``step`` per line) and TensorBoard events, side by side.
 
-    A run that goes on from ``start_step`` cuts off what was logged after it, so both read
-    as if the run had never stopped.  One process writes: the first one.
+    A run that resumes at ``start_step`` cuts off what was logged after it, so that both read
+    as if the run had never stopped.  Only the first process writes.
     """
 
     def __init__(self, directory: str | os.PathLike[str], start_step: int = 0) -> None:
-        # Takes a second or two, which commands that train nothing need not wait.
+        # Takes a second or two, which commands that train nothing do not wait for.
         from torch.utils.tensorboard import SummaryWriter
 
         self.path = Path(directory) / METRICS
@@ -38,7 +37,7 @@ class MetricsLog:
         self._events = SummaryWriter(str(directory), purge_step=start_step + 1)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Write the values (numbers or tensors of one element) of a step, at once on disk."""
+        """Write the values (numbers or tensors of one element) of a step and flush them."""
         numbers = {name: float(value) for name, value in values.items()}
         line = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
         self._file.write(json.dumps({"step": step, **line}, allow_nan=False) + "\n")
@@ -47,28 +46,17 @@ class MetricsLog:
             self._events.add_scalar(name, value, step)
 
     def picture(self, name: str, step: int, image: np.ndarray) -> None:
-        """Show a grey image [h, w] in 0..1, in TensorBoard alone."""
+        """Show a grey image [h, w] in 0..1 in TensorBoard."""
         self._events.add_image(name, image, step, dataformats="HW")
 
     def close(self) -> None:
-        """Write out what is left and close both files."""
+        """Write what is left and close both."""
         self._file.close()
         self._events.close()
 
-    def __enter__(self) -> "MetricsLog":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
 
 def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, float | None]]:
-    """The lines of a ``metrics.jsonl``; those that a kill left half written are left out."""
+    """The lines of a ``metrics.jsonl``, without torn ones that a kill may have left."""
     rows = []
     for line in Path(path).read_text(encoding="utf-8", errors="replace").splitlines():
         try:
@@ -81,14 +69,14 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, float | None]]:
 
 
 def cut_metrics(path: Path, last_step: int) -> None:
-    """Drop the lines after ``last_step``, and broken ones; the file is replaced in one go."""
+    """Replace the file by one without the lines after ``last_step`` and torn ones."""
     kept = [row for row in read_metrics(path) if (row["step"] or 0) <= last_step]
     text = "".join(json.dumps(row) + "\n" for row in kept)
     write_atomically(path, text)
 
 
 class _BarHandler(logging.Handler):
-    """Writes to today's stderr, above progress bars instead of through them."""
+    """Writes to the current stderr, above progress bars."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -100,7 +88,7 @@ class _BarHandler(logging.Handler):
 def setup_logging(verbose: bool = False) -> None:
     """Send the project's log lines to stderr: from INFO on, or DEBUG if ``verbose``.
 
-    Other libraries speak from WARNING on.  Calling it again changes the level only.
+    Other libraries log from WARNING on.  Calling it again only changes the level.
     """
     handler = _BarHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname).1s %(message)s", "%H:%M:%S"))

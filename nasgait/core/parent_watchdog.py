@@ -1,8 +1,9 @@
-"""Processes that leave with the one that started them, so that no training runs on unseen.
+"""Processes that leave with the one that started them, so that none runs on unseen.
 
-``nasgait --nproc`` starts torchrun and that the ranks, ``nasgait run`` starts the stages.
-Ctrl-C reaches them all, but a killed starter tells nobody: so each of them looks whether
-its starter is still there.  To leave at any moment is safe: files are replaced whole.
+``nasgait --nproc`` starts torchrun, which starts the ranks; ``nasgait run`` starts the stages;
+an import starts workers.  Ctrl-C reaches them all, but a process that is killed cannot tell its
+children.  So each child watches whether its parent is still there.  It may leave at any moment:
+files are replaced whole.
 """
 
 import logging
@@ -31,7 +32,15 @@ def leave_with_launcher() -> None:
     launcher = int(os.environ.get(LAUNCHER, 0))
     parent = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else 0
     if launcher or parent:
-        threading.Thread(target=_watch, args=(launcher, parent), daemon=True).start()
+        leave_with(parent, launcher)
+
+
+def leave_with(parent: int, launcher: int = 0) -> None:
+    """Leave this process once ``parent``, which started it, or the process ``launcher`` has gone.
+
+    Either may be 0, for none.
+    """
+    threading.Thread(target=_watch, args=(launcher, parent), daemon=True).start()
 
 
 def _watch(launcher: int, parent: int) -> None:

@@ -1,4 +1,4 @@
-"""Arithmetic of a forward pass."""
+"""The floating-point types of a forward pass."""
 
 from contextlib import AbstractContextManager
 
@@ -7,18 +7,18 @@ import torch
 from nasgait.core.errors import ConfigError
 
 MIXED = {"bfloat16": torch.bfloat16, "float16": torch.float16}
-"""Precisions that autocast lowers float32 weights to."""
+"""Precisions of autocast over float32 weights."""
 
 
 def weight_dtype(precision: str) -> torch.dtype:
-    """The type that weights are kept in: float32 but for ``float64``."""
+    """The type of the weights: float32, except for ``float64``."""
     return torch.float64 if precision == "float64" else torch.float32
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
-    """Mixed precision for a forward pass; a null context in ``float32`` and ``float64``.
+    """Mixed precision for a forward pass; does nothing in ``float32`` and ``float64``.
 
-    Raises ConfigError for float16 on a CPU, which has no loss scaling there.
+    Raises ConfigError for float16 on a CPU, where there is no loss scaling.
     """
     if precision == "float16" and device.type != "cuda":
         raise ConfigError("precision: float16 needs a GPU; allowed on the CPU: float32, bfloat16")

@@ -1,8 +1,8 @@
-"""Nothing that a process starts runs on when it is killed, even where it starts daemons.
+"""Nothing that a process started outlives it, even if it is killed and they are daemons.
 
-A process of its own waits at the end of a pipe, which the kernel closes when the other end
-dies, however that happened; then it kills all that was started, known by a mark that every
-child inherits in its environment.  It is run as a script and imports nothing of ours.
+A helper process reads from a pipe, which the kernel closes when the other end dies, however that
+happens.  Then it kills all that was started, known by a mark that every child inherits in its
+environment.  The helper runs this file as a script and imports nothing from nasgait.
 """
 
 import os
@@ -15,30 +15,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-MARK = "NASGAIT_SWEEP"
+MARK = "NASGAIT_REAPER"
 """Environment variable that marks what is to be killed."""
 
 REPEATS = 64
-"""How often the mark is in it: a process that gives itself a longer title, as Ray's agents do,
-writes over the beginning of its environment, some hundred bytes."""
+"""How often the mark is repeated in it: a process that gives itself a longer title, as Ray's agents
+do, overwrites the first hundred bytes or so of its environment."""
 
 PROCESSES = Path("/proc")
 QUIET = 5
-"""Looks around in a row that find nothing, after which nothing is taken to be left."""
+"""After so many passes in a row that find nothing, nothing is left."""
 PASSES = 100
-"""Looks around at most: what the kernel cannot kill stays."""
+"""At most so many passes: what the kernel cannot kill stays."""
 
 
 @contextmanager
-def swept() -> Iterator[None]:
-    """Kill at the end what was started within and runs on, also when this process is killed.
+def reaping() -> Iterator[None]:
+    """Kill at the end what was started within the block, also when this process is killed.
 
-    Looks processes up in ``/proc``: where there is none, they leave as they please.
+    Finds processes in ``/proc``; does nothing where there is none.
     """
     mark = uuid.uuid4().hex
     # In a session of its own, so that Ctrl-C does not reach it.
     command = [sys.executable, "-S", __file__, mark]
-    sweeper = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+    reaper = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
     before = os.environ.get(MARK)
     os.environ[MARK] = mark * REPEATS
     try:
@@ -47,11 +47,11 @@ def swept() -> Iterator[None]:
         del os.environ[MARK]
         if before is not None:
             os.environ[MARK] = before
-        sweeper.communicate()
+        reaper.communicate()
 
 
-def sweep(mark: str) -> None:
-    """Kill every process that began with the mark in its environment."""
+def reap(mark: str) -> None:
+    """Kill every process that was started with the mark in its environment."""
     quiet = 0
     for _ in range(PASSES):
         killed = False
@@ -62,7 +62,7 @@ def sweep(mark: str) -> None:
                     killed = True
             except OSError:  # gone by now, or not ours
                 continue
-        # Once more, and again, for what was being started meanwhile.
+        # Again and again, for what was being started meanwhile.
         quiet = 0 if killed else quiet + 1
         if quiet == QUIET:
             return
@@ -71,4 +71,4 @@ def sweep(mark: str) -> None:
 
 if __name__ == "__main__":
     sys.stdin.read()
-    sweep(sys.argv[1])
+    reap(sys.argv[1])

@@ -1,9 +1,9 @@
 """Independent random streams, each a function of the run's seed and a name.
 
 Everything random in training is drawn from ``generator(seed, purpose, step)``.
-Nothing runs on from step to step, so there is no generator state to save: a
-resumed run needs only the step, every rank draws the same values without a
-collective, and one purpose never disturbs another.
+No generator lives longer than a step, so there is no state to save: a resumed run
+needs only the step, every rank draws the same values without communication, and
+one purpose never disturbs another.
 """
 
 import zlib

@@ -73,18 +73,14 @@ def listing(config: DataConfig) -> tuple[list[tuple[str, str, str, str]], Size]:
         found = list_dataset(source.layout, source.root, source.partition)
         rows = [(raw.label, raw.type, raw.view, raw.subset) for raw in found]
         return rows, (source.size, source.size)
-    if config.synth:
-        synth = config.synth
-        walks = recordings(preset_named(synth.preset), synth.ids, synth.seqs, synth.seed)
-        return [
-            (walk.identity.label, walk.type, view, walk.identity.subset)
-            for walk in walks
-            for view, _ in walk.views
-        ], SYNTHETIC_SIZE
-    raise DataError(
-        f"data.store {config.store}: is not there; make it with nasgait data import or "
-        "nasgait data synth, or say data.source or data.synth in the configuration"
-    )
+    assert config.synth, "nasgait.data.prepare.check_source comes first"
+    synth = config.synth
+    walks = recordings(preset_named(synth.preset), synth.ids, synth.seqs, synth.seed)
+    return [
+        (walk.identity.label, walk.type, view, walk.identity.subset)
+        for walk in walks
+        for view, _ in walk.views
+    ], SYNTHETIC_SIZE
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Raw datasets into a store: ``nasgait data import``.
 
-Worker processes read and decode; this process alone writes, in the order of the listing, so the
-store is the same whatever the number of workers, and however often the import was interrupted.
+Worker processes read and decode; this process alone writes, in the order of the listing.  So the
+store does not depend on the number of workers, nor on interruptions.
 """
 
 import contextlib
@@ -19,13 +19,12 @@ from typing import Any
 from tqdm import tqdm
 
 from nasgait.core.errors import ConfigError, DataError, RunFailed
+from nasgait.core.pool import cores, in_order
 from nasgait.data.index import META, UNLABELLED, Geometry, read_meta
-from nasgait.data.layouts import LAYOUTS, list_dataset
-from nasgait.data.partition import PUBLISHED
-from nasgait.data.pool import in_order
-from nasgait.data.readers import READERS, Reading
+from nasgait.data.layouts import PUBLISHED, find_layout, list_dataset
+from nasgait.data.raw import RawSequence
+from nasgait.data.readers import Reading
 from nasgait.data.store import GaitStore
-from nasgait.data.trees import RawSequence
 from nasgait.data.writer import StoreWriter
 
 
@@ -58,35 +57,34 @@ def import_dataset(
     partition: str | os.PathLike[str] | None = None,
     data_in_use: Sequence[bool | int] = (),
 ) -> ImportSummary:
-    """Import a raw dataset into a store; go on where an interrupted import stopped.
+    """Import a raw dataset into a store; an interrupted import is resumed.
 
     A sequence that cannot be read (a damaged image, a pickle of anything but an array) is left
-    out and named in the summary.  Frames are normalised, but for those of GREW and of pickles
-    that have the store's size: these are published normalised.  Frames that show nothing are
-    dropped.
+    out and named in the summary.  Frames are normalised, except those of GREW and of pickles that
+    have the store's size: these were published normalised.  Frames that show nothing are dropped.
 
     Args:
         layout: A name from :data:`nasgait.data.layouts.LAYOUTS`.
         root: The dataset's folder.
-        out: The store's directory: absent, empty, half-written by the same import, or complete
-            by the same import, in which case nothing is done.
+        out: The store's directory: absent, empty, or the same import's store, which is resumed
+            if it is partial and left alone if it is complete.
         bits: Bits per pixel in the store, 8 or 1.
         size: Height and width of the store's frames.
         workers: Processes that read; all cores by default, 1 reads in this process.
         progress: Show a progress bar on stderr.
         partition: Who trains and who tests, see :func:`nasgait.data.layouts.list_dataset`.
         data_in_use: ``opengait-pkl`` only, for folders of several pickles: which of them, in
-            the order of their names, holds the silhouettes; a flag for each or its number, as
-            OpenGait's configurations write it.
+            the order of their names, holds the silhouettes: a flag for each as in OpenGait's
+            configurations, or its number.
 
     Raises:
         ConfigError: unknown layout, no partition for a layout that needs one, ``data_in_use``
             that does not choose one pickle, or fewer than one worker.
-        DataError: no dataset of that layout at ``root``, an identity with no sequence at all,
-            something else at ``out``, or not one sequence that could be read.
-        RunFailed: a worker died or the disk is full; the same call goes on.
+        DataError: no dataset of that layout at ``root``, an identity without any sequence,
+            something else at ``out``, or no sequence that can be read.
+        RunFailed: a worker died or the disk is full; the same call resumes.
     """
-    workers = len(os.sched_getaffinity(0)) if workers is None else workers
+    workers = cores() if workers is None else workers
     if workers < 1:
         raise ConfigError(f"{workers} workers; at least 1 is needed")
     place, target, geometry = Path(root), Path(out), Geometry(*size, bits)  # type: ignore[arg-type]
@@ -94,13 +92,13 @@ def import_dataset(
     listing = list_dataset(layout, place, partition)
     source = source_of(layout, place, partition, choice) | {"listing": _digest(listing)}
     if (target / META).exists():
-        return _already(target, source, geometry)
+        return _complete(target, source, geometry)
     with StoreWriter(target, size, bits, {"source": source}) as writer:
         done = writer.done
         todo = [raw for raw in listing if raw.key not in done]
         if progress:
             _announce(place, todo, geometry, target, workers)
-        read = partial(READERS[layout], str(place), size, **choice)
+        read = partial(find_layout(layout).read, str(place), size, **choice)
         try:
             dropped, faults = _import(writer, read, todo, workers, progress, len(done))
             if not (stored := writer.done):
@@ -109,21 +107,21 @@ def import_dataset(
             writer.close({"import": {"faults": faults}})
         except (BrokenProcessPool, OSError) as error:
             raise RunFailed(
-                f"import into {target} stopped: {error}; the same command goes on from there"
+                f"import into {target} stopped: {error}; the same command resumes it"
             ) from error
     counts = read_meta(target).raw["counts"]
     return ImportSummary(counts["sequences"], counts["frames"], faults, dropped, len(done))
 
 
 def reading_options(layout: str, data_in_use: Sequence[bool | int]) -> dict[str, int]:
-    """What the layout's reader is told beside the sequence: which pickle of a folder to read.
+    """Further arguments of the layout's reader: which pickle of a folder to read.
 
     Raises:
-        ConfigError: pickles are chosen in a layout without any, or not exactly one is chosen.
+        ConfigError: the layout has no pickles, or not exactly one of them is chosen.
     """
     if not data_in_use:
         return {}
-    if layout != "opengait-pkl":
+    if not find_layout(layout).many_files:
         raise ConfigError(f"data_in_use chooses among pickles; layout {layout} has none")
     flags = all(isinstance(value, bool) for value in data_in_use)
     chosen = [i for i, used in enumerate(data_in_use) if used] if flags else list(data_in_use)
@@ -136,13 +134,10 @@ def reading_options(layout: str, data_in_use: Sequence[bool | int]) -> dict[str,
 
 
 def source_of(
-    layout: str,
-    root: Path,
-    partition: str | os.PathLike[str] | None,
-    choice: dict[str, int],
+    layout: str, root: Path, partition: str | os.PathLike[str] | None, choice: dict[str, int]
 ) -> dict[str, Any]:
-    """What a store remembers of where it came from; entries that say nothing are left out."""
-    named = LAYOUTS[layout].partition if partition is None else str(partition)
+    """What a store records of its source, without what is not set."""
+    named = find_layout(layout).default_partition if partition is None else str(partition)
     if named is not None and named not in PUBLISHED:
         named = str(Path(named).resolve())
     source = {"layout": layout, "root": str(root.resolve()), "partition": named} | choice
@@ -157,7 +152,7 @@ def _import(
     progress: bool,
     done: int,
 ) -> tuple[int, list[str]]:
-    """Read and write all of ``todo``; the number of dropped frames and the faults."""
+    """Read and write ``todo``; returns the number of dropped frames, and the faults."""
     dropped, faults = 0, []
     bar = tqdm(
         total=done + len(todo),
@@ -183,8 +178,8 @@ def _import(
     return dropped, faults
 
 
-def _already(target: Path, source: dict[str, Any], geometry: Geometry) -> ImportSummary:
-    """The summary of a store that is complete; DataError if it is not of this import."""
+def _complete(target: Path, source: dict[str, Any], geometry: Geometry) -> ImportSummary:
+    """The summary of a complete store; DataError if another import made it."""
     store = GaitStore.open(target)
     found = store.meta.get("source", {})
     if found != source:
@@ -203,7 +198,7 @@ def _already(target: Path, source: dict[str, Any], geometry: Geometry) -> Import
 
 
 def _other(found: dict[str, Any], source: dict[str, Any]) -> str:
-    """What a store was made from, in words, where that is not ``source``."""
+    """What a store was made from, where that is not ``source``, for a message."""
     changed = [key for key in source | found if found.get(key) != source.get(key)]
     if not found or "layout" in changed or "root" in changed:
         return f"{found.get('layout')} {found.get('root')}" if found else "something else"
@@ -215,7 +210,7 @@ def _other(found: dict[str, Any], source: dict[str, Any]) -> str:
 def _announce(
     root: Path, todo: Sequence[RawSequence], geometry: Geometry, target: Path, workers: int
 ) -> None:
-    """Say on stderr what the import is about to cost, from a sample of the folders."""
+    """Print what the import will cost, as estimated from a sample of the folders."""
     sample = todo[:: max(1, len(todo) // 16)]
     mean = sum(len(os.listdir(root / raw.folder)) for raw in sample) / max(1, len(sample))
     frames = int(mean * len(todo))
@@ -234,6 +229,6 @@ def _lost_identities(listing: Sequence[RawSequence], stored: set[str]) -> list[s
 
 
 def _digest(listing: Sequence[RawSequence]) -> str:
-    """sha256 over the names of all sequences, to know the same dataset again."""
+    """sha256 of the names of all sequences, which identifies the listing."""
     text = "\n".join(f"{raw.folder}\t{raw.subset}" for raw in listing)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

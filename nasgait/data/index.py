@@ -21,13 +21,12 @@ from typing import Any, Literal
 import numpy as np
 
 from nasgait.core.errors import DataError
-from nasgait.core.files import write_atomically
 
 FORMAT = "nasgait-store/1"
 META, INDEX, WRITING = "meta.json", "index.csv", "writing.json"
 COLUMNS = ("id", "type", "view", "shard", "offset", "length", "subset")
 UNLABELLED = "probe"
-"""Label of test sequences whose identity is not known (GREW's probes)."""
+"""Label of test sequences of unknown identity (GREW's probes)."""
 SUBSETS = ("train", "search-val", "test", "distractor")
 THRESHOLD = 128
 """Pixels at or above it are 1 in a store of 1 bit per pixel."""
@@ -111,7 +110,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class Meta:
-    """``meta.json`` as far as reading needs it; ``raw`` is the whole of it."""
+    """The part of ``meta.json`` that reading needs; ``raw`` is all of it."""
 
     geometry: Geometry
     shards: tuple[Shard, ...]
@@ -125,30 +124,18 @@ def shard_name(number: int) -> str:
     return f"shard-{number:05d}.bin"
 
 
-def file_sha256(path: Path) -> str:
-    """sha256 of a file in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write ``value`` so that after a crash the file is either whole or absent."""
-    write_atomically(path, json.dumps(value, indent=1) + "\n")
-
-
 def read_meta(path: Path) -> Meta:
     """Read a store's ``meta.json``.
 
     Raises:
-        DataError: no store here, a half-written one, one of another format version, or a
-            ``meta.json`` that is not what this format says.
+        DataError: no store here, a partial one, one of another format version, or a
+            ``meta.json`` that does not follow the format.
     """
     file = path / META
     if not file.is_file():
         if (path / WRITING).is_file():
             raise DataError(
-                f"{path}: this store is half-written; run the command that makes it again "
-                "and it goes on where it stopped"
+                f"{path}: a partial store; run the command that makes it again to resume it"
             )
         what = "no meta.json in it, so it is not a store" if path.is_dir() else "no such store"
         raise DataError(f"{path}: {what}; make one with 'nasgait data import' or 'data synth'")
@@ -191,7 +178,7 @@ def parse_row(row: list[str]) -> Sequence:
 
 
 def parse_index(lines: Iterable[str], meta: Meta) -> tuple[list[Sequence], list[str]]:
-    """Sequences of an index that can be read, and the faults of all others."""
+    """The sequences of an index that are sound, and the faults of the others."""
     reader = csv.reader(lines, strict=True)
     sequences: list[Sequence] = []
     faults: list[str] = []
@@ -232,7 +219,7 @@ def _place_fault(sequence: Sequence, meta: Meta) -> str | None:
 
 
 def read_index(path: Path, meta: Meta) -> tuple[list[Sequence], list[str]]:
-    """Sequences and faults of a store's index, its checksum and row count included."""
+    """Sequences and faults of a store's index, with its checksum and number of rows."""
     file = path / INDEX
     try:
         data = file.read_bytes()
@@ -250,7 +237,7 @@ def read_index(path: Path, meta: Meta) -> tuple[list[Sequence], list[str]]:
 
 
 def shard_faults(path: Path, meta: Meta) -> list[str]:
-    """Shards that are missing or have another size than recorded."""
+    """Shards that are missing or differ from their recorded size."""
     faults = []
     for shard in meta.shards:
         file = path / shard.file
@@ -287,6 +274,6 @@ def require_free(path: Path, header: dict[str, Any]) -> None:
     if found != header:
         changed = [key for key in header | found if header.get(key) != found.get(key)]
         raise DataError(
-            f"{path}: a half-written store with another {', '.join(changed)}; "
+            f"{path}: a partial store with another {', '.join(changed)}; "
             "name another directory, or remove this one to start again"
         )

@@ -1,4 +1,4 @@
-"""Batches for training, each a function of (seed, step), and padded ones for evaluation."""
+"""Batches for training, each a function of (seed, step), and padding for evaluation."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -15,14 +15,7 @@ from nasgait.core.errors import DataError
 from nasgait.core.rng import generator
 from nasgait.data.sampler import Identities, check_batch, frame_indices, sample_batch
 from nasgait.data.store import GaitStore
-from nasgait.data.transforms import (
-    Size,
-    apply_changes,
-    check_augment,
-    draw_changes,
-    fit,
-    reduction,
-)
+from nasgait.data.transforms import Size, apply_changes, check_augment, draw_changes, fit, reduction
 
 
 @dataclass
@@ -39,19 +32,19 @@ class Batch:
 
 
 class TrainLoader:
-    """Draws the batches of a training run; holds nothing that changes.
+    """Draws the batches of a training run; has no state.
 
-    With several processes each gets whole identities of the same global batch, changed by
-    the same draws: their batches, one after another, are that of a single process.
+    Each of several processes gets whole identities of the same global batch, augmented by the
+    same draws: joined, their batches are that of a single process.
 
     Args:
         store: where the frames are.
         indices: the sequences to train on.
         config: the batch over all processes together.
-        augment: random changes.
+        augment: the random changes.
         size: height and width of the network's input.
         seed: the run's seed.
-        rank, world: which of how many processes this is.
+        rank, world: number of this process, and of all of them.
         labels: the identity of each of ``indices``; the store's by default.
 
     Raises:
@@ -110,11 +103,11 @@ class TrainLoader:
         return Batch(silhouettes, torch.from_numpy(labels[self._mine]), _lengths(mine))
 
     def stream(self, start: int, stop: int, depth: int = 2) -> Iterator[Batch]:
-        """Yield the batches of steps ``start`` to ``stop - 1``, ``depth`` of them prepared ahead.
+        """Yield the batches of steps ``start`` to ``stop - 1``, preparing ``depth`` of them ahead.
 
-        They are made by one background thread on one core: it runs beside the training,
-        whose threads want the others.  What goes wrong there is raised here.  The thread
-        ends with the iterator, and an iterator left behind does not keep Python alive.
+        One background thread makes them on one core, since the training needs the others.  Its
+        exceptions are raised here.  It ends with the iterator, and an iterator that is never
+        finished does not keep Python alive.
         """
         with ThreadPoolExecutor(1, "loader") as pool:
             _use_one_core(pool)
@@ -172,9 +165,9 @@ def pad(sequences: Sequence[NDArray[np.uint8]]) -> tuple[Tensor, Tensor]:
 def _use_one_core(pool: ThreadPoolExecutor) -> None:
     """Let torch use one core in the pool's thread, and as many as before in all others.
 
-    ``torch.set_num_threads`` sets the calling thread's number and the one that other threads
-    take over at their first operation.  So the pool's thread has its first one before, and the
-    caller sets its own number once more.
+    ``torch.set_num_threads`` sets the number of the calling thread, and of every thread that has
+    not run an operation yet.  So the pool's thread runs one first, and the caller sets its own
+    number again afterwards.
     """
     threads = torch.get_num_threads()
     pool.submit(torch.get_num_threads).result()

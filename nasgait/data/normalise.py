@@ -1,14 +1,14 @@
-"""Size normalisation of raw silhouettes, the rule of GaitSet that all published systems share."""
+"""Size normalisation of raw silhouettes by the rule of GaitSet, which published systems share."""
 
 import cv2
 import numpy as np
 
 MINIMUM = 10_000
-"""A frame whose pixels sum to no more shows too little of a person to be used."""
+"""A frame whose pixels sum to this or less shows too little of a person."""
 
 
 def normalise(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
-    """Cut a person out of a frame, scale to the full height and centre.
+    """Cut a person out of a frame, scale it to the full height and centre it.
 
     The frame is cropped to the rows that show something, resized (bicubic) to the height asked
     for, and cut to the width around the column that halves the person's area.
@@ -18,7 +18,7 @@ def normalise(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
         size: Height and width of the result.
 
     Returns:
-        uint8 [height, width], or None when the frame shows too little to find a person in.
+        uint8 [height, width], or None if the frame shows too little to find a person.
     """
     height, width = size
     if int(frame.sum()) <= MINIMUM:
@@ -50,8 +50,7 @@ def fit_frames(
     Args:
         frames: uint8 [h, w] each, of any sizes.
         size: Height and width of the store's frames.
-        keep: Take frames of that size as they are, because they are published normalised;
-            otherwise these are normalised like all others.
+        keep: Leave frames of that size as they are, because they were published normalised.
 
     Returns:
         uint8 [s, height, width], and how many frames were dropped because they show nothing

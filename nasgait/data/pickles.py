@@ -1,9 +1,8 @@
 """Reading the pickled arrays of OpenGait without trusting them.
 
-A pickle is a program.  Here it may name the handful of functions that NumPy's own pickles call,
-and even these are not run: small stand-ins note what they were asked for, check it, and build the
-array from its raw bytes.  Whatever else a pickle names (``os.system``, a class of the
-project, NumPy's other functions) ends the reading.
+A pickle is a program.  Here it may name only the few functions that NumPy's own pickles call, and
+even these are not run: stand-ins check their arguments and build the array from its raw bytes.
+Anything else that a pickle names (``os.system``, a class, another function of NumPy) is refused.
 """
 
 import io
@@ -53,7 +52,7 @@ class _Dtype:
 
 
 class _Array:
-    """Stands in for an array that ``_reconstruct`` made and BUILD is to fill."""
+    """Stands in for an array that ``_reconstruct`` makes and BUILD fills."""
 
     __slots__ = ("value",)
 
@@ -101,7 +100,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _screen(data: bytes) -> None:
-    """Refuse opcodes that claim far more memory than the pickle is long."""
+    """Refuse opcodes that ask for far more memory than the pickle has bytes."""
     for opcode, argument, _ in pickletools.genops(data):
         if opcode.name.endswith("PUT") and isinstance(argument, int) and argument > len(data):
             raise pickle.UnpicklingError(f"memo entry {argument}")
@@ -111,7 +110,7 @@ def read_array(path: Path) -> np.ndarray:
     """The array in a pickle: one array, or a list or tuple of arrays of equal shapes.
 
     Raises:
-        DataError: unreadable, hostile, or something else than plain arrays of numbers.
+        DataError: unreadable, hostile, or anything but plain arrays of numbers.
     """
 
     def refuse(reason: str) -> NoReturn:
@@ -122,15 +121,15 @@ def read_array(path: Path) -> np.ndarray:
         _screen(data)
         value = _Unpickler(io.BytesIO(data), encoding="latin1").load()
     except Exception as error:
-        # A damaged pickle can raise nearly anything; each of them costs this one file.
+        # A damaged pickle can raise nearly anything; it costs this one file.
         refuse(f"not a pickle that can be read ({error or type(error).__name__})")
-    parts = value if isinstance(value, (list, tuple)) else [value]
-    arrays = [part.value for part in parts if isinstance(part, _Array) and part.value is not None]
-    if len(arrays) != len(parts) or not arrays:
+    items = value if isinstance(value, (list, tuple)) else [value]
+    arrays = [item.value for item in items if isinstance(item, _Array) and item.value is not None]
+    if len(arrays) != len(items) or not arrays:
         refuse("holds something else than an array of numbers")
     if len({array.shape for array in arrays}) > 1:
         refuse("holds arrays of different shapes")
-    return arrays[0] if value is parts[0] else np.stack(arrays)
+    return arrays[0] if value is items[0] else np.stack(arrays)
 
 
 def read_silhouettes(path: Path) -> np.ndarray:

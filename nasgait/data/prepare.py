@@ -7,7 +7,7 @@ from typing import Any
 from nasgait.config.schema import DataConfig, SourceConfig, SynthConfig
 from nasgait.core.errors import ConfigError, DataError
 from nasgait.data.importers import import_dataset, reading_options, source_of
-from nasgait.data.layouts import list_dataset
+from nasgait.data.layouts import find_layout, list_dataset
 from nasgait.data.store import GaitStore
 from nasgait.data.synthetic.dataset import settings_of, write_dataset
 
@@ -15,14 +15,16 @@ logger = logging.getLogger(__name__)
 
 
 def check_source(config: DataConfig) -> str:
-    """What :func:`prepare` will do, in words.
+    """Say what :func:`prepare` will do.
 
     Raises:
-        ConfigError: two sources are given.
+        ConfigError: two sources are given, or an unknown layout.
         DataError: there is neither a store nor anything to make it from.
     """
     if config.synth and config.source:
         raise ConfigError("data: give synth or source, not both")
+    if config.source:
+        find_layout(config.source.layout, "data.source.layout")
     if is_complete(config.store):
         store = GaitStore.open(config.store)
         if config.synth:
@@ -40,23 +42,23 @@ def check_source(config: DataConfig) -> str:
         )
     raise DataError(
         f"data.store {config.store}: is not there; make it with nasgait data import or "
-        "nasgait data synth, or say data.source or data.synth in the configuration"
+        "nasgait data synth, or give data.source or data.synth in the configuration"
     )
 
 
 def is_complete(path: str) -> bool:
-    """Whether a finished store stands at ``path``."""
+    """Whether there is a complete store at ``path``."""
     return (Path(path) / "meta.json").exists()
 
 
 def check_synthetic(store: GaitStore, synth: SynthConfig) -> None:
-    """Refuse an embedded dataset that was made with other settings, or by another generator."""
+    """Refuse an embedded dataset made with other settings or by another version."""
     wanted = settings_of(synth.preset, synth.ids, synth.seqs, synth.seed)
     refuse_difference(store, store.meta.get("synthetic", {}), wanted)
 
 
 def check_imported(store: GaitStore, source: SourceConfig) -> None:
-    """Refuse a store that was imported from elsewhere; the raw folder itself may be gone."""
+    """Refuse a store that was imported from elsewhere; the raw folder may be gone."""
     choice = reading_options(source.layout, source.data_in_use)
     wanted = source_of(source.layout, Path(source.root), source.partition, choice)
     wanted |= {"size": [source.size, source.size], "bits": source.bits}
@@ -67,7 +69,7 @@ def check_imported(store: GaitStore, source: SourceConfig) -> None:
 
 
 def refuse_difference(store: GaitStore, made: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Raise DataError for the first thing in which the store is not what is wanted."""
+    """Raise DataError for the first setting in which the store differs from what is wanted."""
     for key, value in wanted.items():
         if made.get(key) != value:
             raise DataError(
@@ -77,24 +79,23 @@ def refuse_difference(store: GaitStore, made: dict[str, Any], wanted: dict[str, 
 
 
 def prepare(config: DataConfig) -> GaitStore:
-    """The store, made first if it is not there; a store half made is gone on with."""
+    """The store, made first unless it is there; a partial store is resumed."""
     logger.info("data: %s", check_source(config))
     if not is_complete(config.store):
-        if config.synth:
-            s = config.synth
+        if synth := config.synth:
             write_dataset(
-                config.store, s.preset, ids=s.ids, seqs=s.seqs, seed=s.seed, workers=config.workers
+                config.store, synth.preset, synth.ids, synth.seqs, synth.seed, config.workers
             )
-        elif config.source:
+        elif source := config.source:
             summary = import_dataset(
-                config.source.layout,
-                config.source.root,
+                source.layout,
+                source.root,
                 config.store,
-                bits=config.source.bits,
-                size=(config.source.size, config.source.size),
+                bits=source.bits,
+                size=(source.size, source.size),
                 workers=config.workers,
-                partition=config.source.partition,
-                data_in_use=config.source.data_in_use,
+                partition=source.partition,
+                data_in_use=source.data_in_use,
             )
             for fault in summary.faults:
                 logger.warning("left out: %s", fault)

@@ -1,4 +1,4 @@
-"""Which sequences and which of their frames a training step sees.
+"""Which sequences, and which of their frames, a training step sees.
 
 A batch holds P identities times K sequences, as published for triplet losses
 (Hermans et al., "In Defense of the Triplet Loss", 2017).  Every draw is a function
@@ -58,8 +58,8 @@ def sample_batch(
     """Draw the sequences of a step: ``(sequence indices [P*K], label numbers [P*K])``.
 
     The P identities are distinct, and the K sequences of one stand side by side.  They
-    are distinct too where the identity has K; where it has fewer, each is taken equally
-    often (but for a remainder), so that no sequence is lost to chance.
+    are distinct if the identity has K; if it has fewer, each is taken equally often (but for
+    a remainder), so that none is left out by chance.
 
     Raises:
         ConfigError: fewer identities than P.
@@ -72,11 +72,11 @@ def sample_batch(
 
 
 def check_batch(config: BatchConfig, identities: int, world: int = 1) -> None:
-    """Refuse a batch that these identities or this many processes cannot fill.
+    """Refuse a batch that these identities cannot fill or these processes cannot share.
 
     Raises:
-        ConfigError: fewer identities than P, P not divisible by the processes, bounds of
-            the number of frames that are swapped, or frames to skip where none are.
+        ConfigError: fewer identities than P, P not divisible by the processes, swapped bounds
+            of the number of frames, or frames to skip in an order without skipping.
     """
     if identities < config.ids:
         raise ConfigError(
@@ -101,7 +101,7 @@ def check_batch(config: BatchConfig, identities: int, world: int = 1) -> None:
 
 
 def frames_in_words(config: BatchConfig) -> str:
-    """How many frames of each sequence a step sees, for plans."""
+    """How many frames of each sequence a step sees, for people."""
     if config.order == "all":
         return f"up to {config.frames_max} frames" if config.frames_max else "all frames"
     if config.frames_max is None:
@@ -115,10 +115,10 @@ def frame_indices(length: int, config: BatchConfig, rng: np.random.Generator) ->
     Their number is ``config.frames``, or drawn evenly from ``frames`` to ``frames_max``
     (OpenGait's "unfixed").
 
-    Ordered: a run of successive frames; with ``skip``, a run that much longer, of which as
-    many frames as ``skip`` are dropped at random.  A sequence shorter than the run starts
-    again from its first frame as often as needed (OpenGait's "fixed_ordered").
-    Unordered: distinct frames where there are enough, else drawn with replacement
+    Ordered: a run of successive frames; with ``skip``, the run is longer by that number and as
+    many frames are dropped at random.  A sequence shorter than the run is repeated from its
+    first frame (OpenGait's "fixed_ordered").
+    Unordered: distinct frames if there are enough, else drawn with replacement
     (OpenGait's "fixed_unordered").
     All: the sequence as it is, cut after ``frames_max`` (OpenGait's "all_ordered" with
     ``frames_all_limit``).

@@ -1,4 +1,4 @@
-"""Contact sheets: what is in a store, at a glance."""
+"""Contact sheets: a store at a glance."""
 
 import os
 from pathlib import Path
@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from nasgait.core.errors import DataError
+from nasgait.core.files import write_atomically
 from nasgait.data.index import UNLABELLED
 from nasgait.data.store import GaitStore
 
@@ -14,7 +15,7 @@ MARGIN, CAPTION = 2, 14
 """Pixels between the frames, and above each row for its name."""
 BACKGROUND, INK = 48, 255
 PER_IDENTITY = 3
-"""Sequences shown of an identity, where it has so many."""
+"""Sequences shown of an identity, at most."""
 
 
 def contact_sheet(
@@ -29,19 +30,17 @@ def contact_sheet(
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}")
-        temporary.write_bytes(cv2.imencode(".png", image)[1].tobytes())
-        os.replace(temporary, target)
+        write_atomically(target, cv2.imencode(".png", image)[1].tobytes())
     except OSError as error:
         raise DataError(f"{target}: cannot be written ({error.strerror})") from None
     return target
 
 
 def sheet_image(store: GaitStore, rows: int = 12, columns: int = 12) -> np.ndarray:
-    """Draw sequences as rows of frames, evenly spread over the sequence's time.
+    """Draw sequences as rows of frames, evenly spread over each sequence.
 
     Identities are spread evenly over the store, with up to three sequences of each.  A short
-    sequence shows each of its frames once.
+    sequence shows each frame once.
 
     Returns:
         uint8 [h, w], grey.
@@ -71,10 +70,10 @@ def sheet_image(store: GaitStore, rows: int = 12, columns: int = 12) -> np.ndarr
 
 
 def choose_rows(store: GaitStore, rows: int) -> list[int]:
-    """Numbers of the sequences to show: several of an identity, identities spread evenly."""
+    """Indices of the sequences to show: identities spread evenly, several sequences of each."""
     groups: dict[str, list[int]] = {}
     for i, sequence in enumerate(store.sequences):
-        # Unlabelled probes are many people under one label.
+        # Unlabelled probes are of many people under one label.
         group = sequence.label if sequence.labelled else f"{UNLABELLED} {i}"
         members = groups.setdefault(group, [])
         if len(members) < PER_IDENTITY:

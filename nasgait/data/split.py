@@ -1,7 +1,7 @@
-"""Which identities train, which score architectures, which are kept for the end.
+"""Which identities train, which score architectures, which test.
 
-Search-val identities are cut from the training set.  An identity that an architecture is chosen
-on, or a network is trained on, is never one that it is tested on.
+Search-val identities are taken from the training set.  No identity that trains a network or scores
+an architecture is tested on.
 """
 
 import hashlib
@@ -25,14 +25,14 @@ class HasSequences(Protocol):
 
 @dataclass(frozen=True)
 class Split:
-    """Numbers of the sequences in a store that serve for each purpose; distractors for none."""
+    """Indices of the sequences in a store that serve each purpose; distractors serve none."""
 
     train: list[int]
     """Train supernets, and calibrate them."""
     search_val: list[int]
     """Score architectures; final networks train on these and ``train``."""
     test: list[int]
-    """Judge final networks."""
+    """Evaluate final networks."""
 
     @staticmethod
     def labels(store: HasSequences, indices: Iterable[int]) -> list[str]:
@@ -48,25 +48,25 @@ def fingerprint(store: GaitStore, indices: Iterable[int]) -> str:
     return digest.hexdigest()
 
 
-def labelled(store: HasSequences, indices: list[int], rate: float, seed: int) -> list[int]:
+def labelled(store: HasSequences, indices: list[int], share: float, seed: int) -> list[int]:
     """The sequences among ``indices`` whose identities keep their labels.
 
     Args:
-        store: where the identities are told.
+        store: where the sequences are.
         indices: sequences to train on.
-        rate: share of their identities; those of a smaller share are among those of a larger.
+        share: of their identities; a larger one includes those of a smaller one.
         seed: draws the identities.
 
     Raises:
         DataError: a share that leaves fewer than two identities.
     """
-    if rate == 1:
+    if share == 1:
         return list(indices)
     names = sorted(set(Split.labels(store, indices)))
-    count = round(rate * len(names))
+    count = round(share * len(names))
     if count < 2:
         raise DataError(
-            f"label_rate={rate:g} of {len(names)} training identities leaves {count} with labels; "
+            f"label_rate={share:g} of {len(names)} training identities leaves {count} with labels; "
             f"at least 2 are needed: give {2 / len(names):.2g} or more"
         )
     kept = {names[i] for i in generator(seed, "label-rate").permutation(len(names))[:count]}
@@ -82,17 +82,17 @@ def split(store: HasSequences, search_val: float, seed: int, train_ids: int | No
     """Split a store by identity.
 
     Args:
-        store: Where the subset of each sequence is told.  If any is ``search-val``, these are
-            taken and the next two arguments are not used.
+        store: Holds the subset of each sequence.  If any is ``search-val``, these are taken and
+            the next two arguments are not used.
         search_val: Share of the training identities below 1, otherwise their number.
         seed: Draws the identities.
-        train_ids: Only the first so many training identities, in sorted order, serve; all by
+        train_ids: Number of training identities to use, the first in sorted order; all by
             default.
 
     Raises:
         DataError: an identity in more than one subset, an identity without a single frame,
-            fewer training identities than asked for, or so many search-val identities that none
-            is left to train on.
+            fewer training identities than asked for, or a search-val that leaves none to train
+            on.
     """
     members = _members(store.sequences)
     if train_ids is not None:
@@ -125,7 +125,7 @@ def _members(sequences: tuple[Sequence, ...]) -> dict[str, set[str]]:
 
 
 def _keep_first(members: dict[str, set[str]], train_ids: int) -> None:
-    """Leave out all but the first training identities, search-val ones among them."""
+    """Keep only the first training identities, search-val ones included."""
     labels = sorted(members["train"] | members["search-val"])
     if train_ids > len(labels):
         raise DataError(
@@ -146,7 +146,7 @@ def _require_disjoint(members: dict[str, set[str]]) -> None:
 
 
 def _count(identities: int, search_val: float) -> int:
-    """Identities to set apart: at least one, and at least one is left."""
+    """Number of search-val identities: at least one, and at least one is left to train on."""
     count = round(search_val * identities) if search_val < 1 else int(search_val)
     count = max(1, count)
     if search_val <= 0 or (search_val != count and search_val >= 1) or count >= identities:

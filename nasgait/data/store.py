@@ -1,4 +1,4 @@
-"""The packed store of silhouettes: open, look at and read.
+"""The packed store of silhouettes: opening, reading and checking it.
 
 >>> store = GaitStore.open("runs/demo/store")          # doctest: +SKIP
 >>> store.sequences[0].key, store[0].shape              # doctest: +SKIP
@@ -13,14 +13,8 @@ from typing import Any
 import numpy as np
 
 from nasgait.core.errors import DataError
-from nasgait.data.index import (
-    Meta,
-    Sequence,
-    file_sha256,
-    read_index,
-    read_meta,
-    shard_faults,
-)
+from nasgait.core.files import file_sha256
+from nasgait.data.index import Meta, Sequence, read_index, read_meta, shard_faults
 from nasgait.data.writer import StoreWriter
 
 __all__ = ["GaitStore", "Sequence", "StoreWriter", "check_store"]
@@ -36,9 +30,6 @@ class GaitStore:
         sequences: One :class:`Sequence` per row of the index, in its order.
     """
 
-    path: Path
-    sequences: tuple[Sequence, ...]
-
     def __init__(self, path: Path, meta: Meta, sequences: tuple[Sequence, ...]) -> None:
         self.path = path
         self.sequences = sequences
@@ -50,7 +41,7 @@ class GaitStore:
         """Open the store at ``path``.
 
         Raises:
-            DataError: no store there, a half-written one, another format version, a damaged
+            DataError: no store there, a partial one, another format version, a damaged
                 index, a shard that is missing or of the wrong size.
         """
         place = Path(path)
@@ -103,10 +94,6 @@ class GaitStore:
         chosen = packed.copy() if frames is None else packed.take(frames, axis=0)
         return self._meta.geometry.unpack(chosen)
 
-    def verify(self, progress: Callable[[str], None] | None = None) -> list[str]:
-        """All faults of the store, checksums included; see :func:`check_store`."""
-        return check_store(self.path, progress)
-
     def _shard(self, number: int) -> np.ndarray:
         """A shard as a read-only memory map, uint8 [frames, bytes of one]."""
         shard = self._maps[number]
@@ -125,11 +112,11 @@ class GaitStore:
 def check_store(
     path: str | os.PathLike[str], progress: Callable[[str], None] | None = None
 ) -> list[str]:
-    """Everything that is wrong with the store at ``path``, one line each.
+    """Every fault of the store at ``path``, a line each.
 
-    Looks at each shard (present, size, sha256), each row of the index (well formed, known
+    Checks each shard (present, size, sha256), each row of the index (well formed, known
     subset, unique, at least one frame, within its shard), the counts and checksum of the index,
-    and the subsets (an identity to train on is never one to test on).
+    and the subsets (no identity both trains and tests).
 
     Args:
         path: The store's directory.
@@ -154,7 +141,7 @@ def check_store(
 
 
 def subset_faults(sequences: list[Sequence]) -> list[str]:
-    """Identities that serve for more than one of training, search-val and test."""
+    """Faults of identities that are in more than one subset."""
     subsets: dict[str, set[str]] = {}
     for sequence in sequences:
         subsets.setdefault(sequence.label, set()).add(sequence.subset)

@@ -1,12 +1,12 @@
 """From frames of bytes to the network's input, and random changes of whole sequences.
 
-:func:`fit` cuts, reduces and scales; :func:`augment` flips, warps and erases.  Both work
+:func:`fit` cuts, reduces and scales; :func:`apply_changes` flips, warps and erases.  Both work
 on whole batches, on the device that holds them.  All frames of a sequence are changed
 alike, and a probability of 0 costs nothing.
 
-The distributions are OpenGait's, with two differences.  The rotation turns about the
-middle of the frame (OpenGait swaps the coordinates of the centre, which adds a shift of
-up to 2.5 pixels at 10 degrees), and rotation and perspective are one resampling, not two.
+The distributions are OpenGait's, with two differences.  The rotation is about the middle of
+the frame (OpenGait swaps the coordinates of the centre, which adds a shift of up to
+2.5 pixels at 10 degrees), and rotation and perspective share one resampling.
 """
 
 from dataclasses import dataclass
@@ -27,10 +27,10 @@ Array = NDArray[np.float64]
 def cut_columns(frame: Size, size: Size) -> int:
     """Columns to cut from each side of a ``frame`` [height, width] for a network of ``size``.
 
-    As many as leave the network's proportions: silhouettes are published with empty columns on
-    both sides.  OpenGait's rule, ten for each 64 of the frame's width, is that of its networks
-    (64 x 64 -> 64 x 44, 128 x 128 -> 128 x 88); SPOSGait's ``img_w`` and OpenGait's ``cutting``
-    name other widths, which are the network's here.
+    Silhouettes are published with empty columns on both sides; what is left has the network's
+    proportions.  OpenGait cuts ten for each 64 of the frame's width (64 x 64 -> 64 x 44,
+    128 x 128 -> 128 x 88); where SPOSGait's ``img_w`` or OpenGait's ``cutting`` name another
+    width, it is the network's here.
 
     Raises:
         ConfigError: the frame is not a whole multiple of the size, wider or not.
@@ -60,10 +60,10 @@ def reduction(frame: Size, size: Size) -> int:
 def fit(frames: NDArray[np.uint8] | Tensor, size: Size) -> Tensor:
     """Bring frames uint8 [..., H, W] to the network's ``size``: float32 [..., h, w] in 0..1.
 
-    Cuts the empty columns at the sides, averages over whole pixels where the network
-    is smaller, and divides by 255.  A division, because multiplying by 1/255 gives other
-    float32 values than the published transforms.  Sums stay whole numbers until then, so
-    each value is the exact mean, rounded once.
+    Cuts the empty columns at the sides, averages over whole pixels if the network is smaller,
+    and divides by 255: multiplying by 1/255 gives other float32 values than the published
+    transforms.  Sums stay whole numbers until then, so each value is the exact mean, rounded
+    once.
 
     Raises:
         ConfigError: as :func:`cut_columns`.
@@ -83,10 +83,10 @@ def fit(frames: NDArray[np.uint8] | Tensor, size: Size) -> Tensor:
 
 
 def check_augment(config: AugmentConfig) -> None:
-    """Refuse changes that cannot be drawn.
+    """Refuse settings that cannot be drawn from.
 
     Raises:
-        ConfigError: corners that could meet, or an area whose bounds are swapped.
+        ConfigError: corners that could meet, or swapped bounds of an area.
     """
     if config.perspective_shift >= 0.5:
         raise ConfigError(
@@ -100,7 +100,7 @@ def check_augment(config: AugmentConfig) -> None:
 
 @dataclass(frozen=True)
 class Changes:
-    """What happens to each of n sequences; ``changes[a:b]`` are those of some of them."""
+    """The augmentation of each of n sequences; ``changes[a:b]`` is that of some of them."""
 
     flip: NDArray[np.bool_]
     """[n]: mirrored."""
@@ -120,17 +120,12 @@ def draw_changes(
 ) -> Changes | None:
     """Draw the changes of ``count`` sequences of frames of ``size``; None if all are off.
 
-    Each sequence uses up the same random numbers whatever is switched on, so switching
-    one change on leaves the others as they were.
+    Each sequence takes the same random numbers whether or not a change is on, so that turning
+    one on leaves the others as they were.
     """
     if not (config.flip or config.rotate or config.perspective or config.erase):
         return None
-    chance = rng.random((count, 4)) < (
-        config.flip,
-        config.rotate,
-        config.perspective,
-        config.erase,
-    )
+    chance = rng.random((count, 4)) < (config.flip, config.rotate, config.perspective, config.erase)
     flip, rotate, perspective, erase = chance.T
     angles = np.where(rotate, rng.uniform(-1, 1, count) * config.degrees, 0.0)
     shifts = rng.random((count, 4)) * config.perspective_shift * perspective[:, None]
@@ -142,7 +137,7 @@ def draw_changes(
 def apply_changes(silhouettes: Tensor, changes: Changes) -> Tensor:
     """Return a changed copy of ``silhouettes`` float [n, s, h, w], one change per sequence.
 
-    Pixels from outside of the frame are 0.
+    Pixels from outside the frame are 0.
     """
     out = silhouettes.clone()
     flipped = np.flatnonzero(changes.flip)
@@ -159,15 +154,8 @@ def apply_changes(silhouettes: Tensor, changes: Changes) -> Tensor:
     return out
 
 
-def augment(silhouettes: Tensor, config: AugmentConfig, rng: np.random.Generator) -> Tensor:
-    """Change ``silhouettes`` float [n, s, h, w] at random, each sequence by its own draw."""
-    size = (silhouettes.shape[-2], silhouettes.shape[-1])
-    changes = draw_changes(len(silhouettes), size, config, rng)
-    return silhouettes if changes is None else apply_changes(silhouettes, changes)
-
-
 def _rotation(degrees: Array, size: Size) -> Array:
-    """Homographies [n, 3, 3] that look up a counter-clockwise turn about the middle."""
+    """Homographies [n, 3, 3] of a counter-clockwise rotation about the middle."""
     x, y = (size[1] - 1) / 2, (size[0] - 1) / 2
     cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
     zero, one = np.zeros_like(cos), np.ones_like(cos)
@@ -183,9 +171,9 @@ def _trapezoid(shifts: Array, size: Size) -> Array:
     """Homographies [n, 3, 3] from the frame to the trapezoid that is stretched over it.
 
     ``shifts`` [n, 4]: how far top left, top right, bottom right and bottom left lie inside
-    the frame, as shares of its width.  Heights stay: silhouettes are normalised to theirs,
-    and the published perspective keeps them too.  It is published for square frames, before
-    their empty columns are cut; so the corners here are those of the square frame around.
+    the frame, as shares of its width.  Heights stay as they are, as in the published
+    perspective.  That is for square frames, before their empty columns are cut; so the corners
+    here are those of the square frame.
     """
     height, width = size[0], max(size)
     cut = (width - size[1]) / 2
@@ -208,8 +196,8 @@ def _trapezoid(shifts: Array, size: Size) -> Array:
 def _rectangles(u: Array, area: tuple[float, float], size: Size) -> NDArray[np.int64]:
     """Rectangles [n, 4] (top, bottom, left, right) from uniform numbers ``u`` [n, 4].
 
-    Area uniform between the two shares, height over width uniform in 0.3..1/0.3 as far as
-    the rectangle fits the frame.
+    The area is uniform between the two shares of the frame's, height over width uniform in
+    0.3..1/0.3 as far as the rectangle fits the frame.
     """
     height, width = size
     pixels = (area[0] + u[:, 0] * (area[1] - area[0])) * height * width

@@ -1,4 +1,4 @@
-"""Writing a store, so that it can be killed at any moment and continued."""
+"""Writing a store; a writer that is killed at any moment can be resumed."""
 
 import contextlib
 import csv
@@ -10,12 +10,12 @@ import os
 import time
 from collections import Counter
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from nasgait.core.errors import DataError
+from nasgait.core.files import file_sha256, sync, write_json
 from nasgait.data.index import (
     COLUMNS,
     FORMAT,
@@ -25,37 +25,34 @@ from nasgait.data.index import (
     WRITING,
     Geometry,
     Sequence,
-    file_sha256,
     parse_row,
     require_free,
     shard_name,
-    write_json,
 )
 
 SHARD_BYTES = 2**30
-"""A shard that has reached this size is closed (1 GiB)."""
+"""A shard of this size is closed (1 GiB)."""
 COMMIT_SECONDS = 1.0
-"""At most about this much work is lost in a crash."""
+"""A crash loses about so much work at most."""
 
 
 class StoreWriter:
-    """Writes sequences into a new store, or continues one that was not finished.
+    """Writes sequences into a new store, or resumes a partial one.
 
-    Frames go to the shards first, then their rows to the index: a row in the index is a
-    sequence safely on disk.  ``writing.json`` marks the store as unfinished; ``meta.json``,
-    which makes it readable, is written last.  Use it as a context manager: leaving without
-    an exception closes the store; after an exception it stays half-written, and a writer with the
-    same arguments continues it.
+    Frames go to the shards first, then their rows to the index: a sequence with a row in the
+    index is safely on disk.  ``writing.json`` marks the store as partial; ``meta.json``, which
+    makes it readable, is written last.  Use it as a context manager: leaving it closes the store,
+    but an exception leaves a partial store, which a writer with the same arguments resumes.
 
     Args:
-        path: The store's directory, absent, empty or half-written.
+        path: The store's directory: absent, empty or a partial store.
         size: Height and width of the frames.
         bits: Bits per pixel, 8 or 1.
         meta_extra: More entries for ``meta.json`` that say where the frames come from.  A
-            half-written store is continued only when they are the same.
+            partial store is resumed only if its own are the same.
 
     Raises:
-        DataError: a complete store, a half-written one with another source, size or bits,
+        DataError: a complete store, a partial one with another source, size or bits,
             a directory with other files in it, or a store that another process is writing.
     """
 
@@ -120,10 +117,10 @@ class StoreWriter:
             self.commit()
 
     def commit(self) -> None:
-        """Make everything added so far survive a crash."""
-        _sync(self._shard)
+        """Flush everything added so far to disk."""
+        sync(self._shard)
         self._rows.write(_csv_bytes([sequence.row() for sequence in self._pending]))
-        _sync(self._rows)
+        sync(self._rows)
         self._pending.clear()
         self._committed = time.monotonic()
 
@@ -139,19 +136,14 @@ class StoreWriter:
         self.abandon()
 
     def abandon(self) -> None:
-        """Let go of the files and leave the store as it is."""
+        """Close the files and leave the store as it is."""
         for file in (self._shard, self._rows, self._lock):
             file.close()
 
     def __enter__(self) -> "StoreWriter":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._lock.closed:
             return
         if kind is None:
@@ -174,11 +166,11 @@ class StoreWriter:
             if error.errno in (errno.EACCES, errno.EAGAIN):
                 lock.close()
                 raise DataError(f"{self.path}: another process is writing this store") from None
-            # A file system without locks: go on without.
+            # A file system without locks does without.
         return lock
 
     def _recover(self) -> BinaryIO:
-        """Read the index as far as it is whole, cut the rest, and open it to append."""
+        """Read the complete rows of the index, cut off the rest, and open it to append."""
         file = self.path / INDEX
         header = _csv_bytes([list(COLUMNS)])
         data = file.read_bytes() if file.exists() else b""
@@ -200,7 +192,7 @@ class StoreWriter:
         return rows
 
     def _open_shard(self) -> tuple[BinaryIO, Any, int]:
-        """Cut frames that no row speaks of, hash what stays, open the last shard."""
+        """Cut off frames without a row, hash the others, open the last shard."""
         filled = [0]
         for sequence in self._sequences:
             filled.extend([0] * (sequence.shard + 1 - len(filled)))
@@ -210,14 +202,14 @@ class StoreWriter:
             if file.name > shard_name(len(filled) - 1):
                 file.unlink()
         for number, size in enumerate(filled):
-            shard, digest = self._continue_shard(number, size)
+            shard, digest = self._resume_shard(number, size)
             if number + 1 < len(filled):
                 shard.close()
                 self._hashes.append(digest.hexdigest())
         return shard, digest, filled[-1]
 
-    def _continue_shard(self, number: int, size: int) -> tuple[BinaryIO, Any]:
-        """A shard cut to ``size`` bytes and opened to append, with the hash of these bytes."""
+    def _resume_shard(self, number: int, size: int) -> tuple[BinaryIO, Any]:
+        """A shard cut to ``size`` bytes and opened to append, with their hash."""
         file = self.path / shard_name(number)
         if size == 0:
             file.touch()
@@ -233,7 +225,7 @@ class StoreWriter:
         self.commit()
         self._shard.close()
         self._hashes.append(self._hash.hexdigest())
-        self._shard, self._hash = self._continue_shard(len(self._hashes), 0)
+        self._shard, self._hash = self._resume_shard(len(self._hashes), 0)
         self._filled = 0
 
     def _require(self, sequence: Sequence, frames: np.ndarray) -> None:
@@ -279,8 +271,3 @@ def _csv_bytes(rows: list[list[str]]) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode("utf-8")
-
-
-def _sync(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())

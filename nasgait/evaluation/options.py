@@ -5,7 +5,7 @@ from typing import Any
 
 from nasgait.config.schema import EvaluationConfig
 from nasgait.core.errors import ConfigError, DataError
-from nasgait.data.partition import find_partition
+from nasgait.data.partition import read_partition
 from nasgait.data.split import HasSequences
 from nasgait.data.store import Sequence
 from nasgait.evaluation.evaluation_set import unembedded
@@ -93,7 +93,7 @@ def read_probe_list(path: str) -> frozenset[str]:
     Raises:
         DataError: no readable partition file, or one without probes.
     """
-    probes = find_partition(path).probes
+    probes = read_partition(path).probes
     if not probes:
         raise DataError(
             f"{path}: no PROBE_SET, the list of the probes; give OpenGait's Gait3D.json"

@@ -5,7 +5,7 @@ Networks evaluated on the same probes are compared probe by probe.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -80,16 +80,23 @@ def spearman(a: ArrayLike, b: ArrayLike) -> float:
 
     NaN if either is constant.
     """
-    x, y = _pair(a, b)
-    return _pearson(_ranks(x), _ranks(y))
+    from scipy import stats  # takes a second, which only correlations need
+
+    return _correlation(stats.spearmanr, a, b)
 
 
 def kendall(a: ArrayLike, b: ArrayLike) -> float:
     """Kendall's tau-b of a and b [n], which corrects for ties; NaN if either is constant."""
+    from scipy import stats
+
+    return _correlation(stats.kendalltau, a, b)
+
+
+def _correlation(test: Callable[..., Any], a: ArrayLike, b: ArrayLike) -> float:
     x, y = _pair(a, b)
-    signs_x, signs_y = np.sign(x[:, None] - x), np.sign(y[:, None] - y)
-    untied = np.sqrt(float((signs_x**2).sum()) * float((signs_y**2).sum()))
-    return float((signs_x * signs_y).sum()) / untied if untied else float("nan")
+    if len(np.unique(x)) < 2 or len(np.unique(y)) < 2:
+        return float("nan")  # scipy would warn
+    return float(test(x, y).statistic)
 
 
 def correlation_interval(
@@ -149,16 +156,3 @@ def _pair(a: ArrayLike, b: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.f
             "two finite rows of equal length are needed"
         )
     return x, y
-
-
-def _ranks(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Ranks of x [n] from 1, ties sharing their mean."""
-    _, codes, counts = np.unique(x, return_inverse=True, return_counts=True)
-    ends = counts.cumsum()
-    return (ends - (counts - 1) / 2)[codes]
-
-
-def _pearson(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    x, y = x - x.mean(), y - y.mean()
-    scale = np.sqrt(float(x @ x) * float(y @ y))
-    return float(x @ y) / scale if scale else float("nan")

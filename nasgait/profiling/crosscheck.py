@@ -1,8 +1,8 @@
-"""What thop and fvcore say about a network, and why each differs from the exact count.
+"""What thop and fvcore count in a network, and why each differs from the exact count.
 
-Both are known from papers' tables.  They count MACs (fvcore calls them flops),
-but add operations for BatchNorm, and thop never sees a matrix product with an
-``nn.Parameter``, such as the separate FCs that end most gait networks.
+Papers' tables often use them.  They count MACs (fvcore calls them flops), but add
+operations for BatchNorm, and thop misses matrix products with an ``nn.Parameter``,
+such as the separate FCs that end most gait networks.
 """
 
 import contextlib
@@ -25,10 +25,10 @@ _MODULES = (nn.Conv2d, nn.Conv3d, nn.Linear, BatchNorm)
 
 @dataclass(frozen=True)
 class Difference:
-    """One reason why a tool's number is not ours."""
+    """One reason why a tool's number differs from ours."""
 
     amount: int
-    """What it adds to our number; negative for what it leaves out."""
+    """What the tool adds to our number; negative for what it misses."""
     reason: str
     """Why."""
 
@@ -40,9 +40,9 @@ class Check:
     tool: str
     """``thop`` or ``fvcore``."""
     macs: int
-    """What the tool reports for one sequence."""
+    """MACs that the tool reports for one sequence."""
     params: int
-    """What the tool reports."""
+    """Parameters that the tool reports."""
     macs_differences: tuple[Difference, ...]
     """Sum to the tool's MACs minus ours."""
     params_differences: tuple[Difference, ...]
@@ -66,7 +66,7 @@ def _thop(bare: GaitNetwork, exact: Profile) -> Check:
     import thop
     from thop.vision.basic_hooks import count_convNd, count_normalization
 
-    # thop goes by exact type; told of ours, it counts what it counts in a published network.
+    # thop looks at the exact type; with ours named, it counts as in a published network.
     model = embedding_network(bare).to("meta")
     convolutions = {type(m) for m in model.modules() if isinstance(m, nn.Conv2d | nn.Conv3d)}
     known = {BatchNorm: count_normalization, **dict.fromkeys(convolutions, count_convNd)}
@@ -95,7 +95,7 @@ def _fvcore(bare: GaitNetwork, exact: Profile) -> Check:
 
     for name in ("fvcore.nn.jit_analysis", "fvcore.nn.jit_handles"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    # Numbers do not matter here, and a network on the meta device has none.
+    # The weights do not matter, and a network on the meta device has none.
     model = _Embeddings(embedding_network(bare).to_empty(device="cpu"))
     x = torch.zeros(1, exact.frames, *exact.size)
     with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()):
@@ -118,7 +118,7 @@ TOOLS: dict[str, Callable[[GaitNetwork, Profile], Check]] = {"thop": _thop, "fvc
 
 
 class _Embeddings(nn.Module):
-    """Tracing wants tensors out."""
+    """The network with plain tensors as output, for tracing."""
 
     def __init__(self, model: GaitNetwork) -> None:
         super().__init__()
@@ -131,14 +131,14 @@ class _Embeddings(nn.Module):
 
 
 def _explain(gap: int, *reasons: Difference) -> tuple[Difference, ...]:
-    """The reasons that count, and what they leave of the gap."""
+    """The reasons that apply, and what they leave unexplained."""
     rest = gap - sum(reason.amount for reason in reasons)
     known = [reason for reason in reasons if reason.amount]
     return (*known, Difference(rest, "not explained")) if rest else tuple(known)
 
 
 def _outside(bare: GaitNetwork, exact: Profile) -> tuple[int, int]:
-    """MACs and params of the modules that thop does not know."""
+    """MACs and params of modules that thop does not know."""
     others = {name for name, m in bare.named_modules() if not isinstance(m, _MODULES)}
     unseen = [layer for layer in exact.layers if layer.name in others]
     return sum(layer.macs for layer in unseen), sum(layer.params for layer in unseen)

@@ -15,12 +15,12 @@ REPEATS = 10
 
 @dataclass(frozen=True)
 class Latency:
-    """Wall time of the embedding of one sequence, silhouettes on the device already."""
+    """Wall time to embed one sequence that is on the device already."""
 
     median: float
-    """Seconds; of several in a row, after one that does not count."""
+    """Seconds, over several passes after one that does not count."""
     best: float
-    """Seconds."""
+    """Seconds of the fastest pass."""
     repeats: int
     device: str
     """``cpu``, or the GPU's name."""
@@ -38,7 +38,7 @@ def latency(
     """Time a network in evaluation mode and float32, without its neck.
 
     Args:
-        model: moved to the device, and left so.
+        model: moved to the device, without its neck, and left so.
         frames: of the sequence; the network's own by default.
         repeats: timed passes.
         device: a GPU if there is one by default.
@@ -55,8 +55,7 @@ def latency(
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - began)
     timed = seconds[1:]
-    name = device_name(device)
-    return Latency(median(timed), min(timed), repeats, name, torch.get_num_threads())
+    return Latency(median(timed), min(timed), repeats, device_name(device), torch.get_num_threads())
 
 
 def device_name(device: torch.device) -> str:

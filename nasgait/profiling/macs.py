@@ -13,19 +13,19 @@ from nasgait.nn.base import GaitNetwork
 
 @dataclass(frozen=True)
 class LayerCost:
-    """One module without children that computes or learns something."""
+    """One module without children that computes or has parameters."""
 
     name: str
     """Its path in the network."""
     macs: int
     """Multiply-accumulates for one sequence."""
     params: int
-    """Learnable numbers."""
+    """Learnable parameters."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What one sequence costs; FLOPs are twice the MACs."""
+    """Costs of a network for one sequence; FLOPs are twice the MACs."""
 
     layers: tuple[LayerCost, ...]
     """In the order of the network."""
@@ -34,7 +34,7 @@ class Profile:
     params: int
     """Of the embedding network: no neck, no classifier."""
     params_with_classes: int
-    """Everything that trains, the neck's classifier included if there is one."""
+    """Of the whole network, with neck and classifier if there are any."""
     frames: int
     """Frames of the sequence."""
     size: tuple[int, int]
@@ -44,7 +44,7 @@ class Profile:
 def profile(
     model: GaitNetwork, frames: int | None = None, size: tuple[int, int] | None = None
 ) -> Profile:
-    """Count with ``torch.utils.flop_counter`` on the meta device: no data, no time.
+    """Count with ``torch.utils.flop_counter`` on the meta device, which computes nothing.
 
     Args:
         model: a gait network; left as it is.
@@ -80,7 +80,7 @@ def profile(
 
 def embedding_network(model: GaitNetwork) -> GaitNetwork:
     """A copy in evaluation mode without neck and classifier."""
-    # The neck may be most of the memory, so it is left out of the copy itself.
+    # The neck may be most of the memory, so it is not even copied.
     bare = copy.deepcopy(model, {} if model.neck is None else {id(model.neck): None})
     bare.neck = None
     return bare.eval()
@@ -89,7 +89,10 @@ def embedding_network(model: GaitNetwork) -> GaitNetwork:
 def input_of(
     model: GaitNetwork, frames: int | None, size: tuple[int, int] | None
 ) -> tuple[int, tuple[int, int]]:
-    """Frames and size to profile at: those given, or the network's own."""
+    """Frames and size to profile at: those given, or the network's own.
+
+    Raises ConfigError for fewer than one frame.
+    """
     if frames is not None and frames < 1:
         raise ConfigError(f"frames: must be at least 1, not {frames}")
     height, width = size or model.size
@@ -97,5 +100,5 @@ def input_of(
 
 
 def count_params(model: nn.Module) -> int:
-    """The number of learnable numbers."""
+    """The number of learnable parameters."""
     return sum(p.numel() for p in model.parameters())

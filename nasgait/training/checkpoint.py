@@ -1,4 +1,4 @@
-"""Checkpoints that survive a kill at any moment, and clear words about those that did not.
+"""Checkpoints that a kill at any moment leaves whole, and clear errors about damaged ones.
 
 A checkpoint is a dict saved by ``torch.save`` and read with ``weights_only=True``::
 
@@ -7,14 +7,12 @@ A checkpoint is a dict saved by ``torch.save`` and read with ``weights_only=True
     model, optimizer, scheduler, scaler     state dicts
     rng             torch's generator state
     step            steps done, which is also the sampler's position
-    ...             whatever says what the model is and how it was trained
+    ...             what the model is and how it was trained
 
-Files are written beside their place, flushed to disk and renamed, and ``manifest.json``,
-which lists the good ones with their checksums, is replaced last.  So the manifest never
-names a file that is not whole.
+A file is written beside its place, flushed to disk and renamed.  ``manifest.json``, which lists
+the good ones with their checksums, is replaced last, so that it never names a partial file.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -30,19 +28,18 @@ from typing import Any
 import torch
 
 from nasgait.core.errors import CheckpointError
-from nasgait.core.files import sync_folder, write_atomically
+from nasgait.core.files import file_sha256, write_atomically, write_json
 
 FORMAT = "nasgait-checkpoint/1"
 MANIFEST = "manifest.json"
-TEMPORARY = ".tmp"
 ZIP_HEAD = b"PK\x03\x04"
-"""How files of ``torch.save`` begin, but for very old ones."""
+"""The first bytes of files of ``torch.save``, except very old ones."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Entry:
+class CheckpointEntry:
     """A line of the manifest."""
 
     file: str
@@ -52,23 +49,23 @@ class Entry:
     sha256: str
     """Checksum of the file."""
     score: float | None = None
-    """The higher the better; None where nothing was measured."""
+    """Higher is better; None if nothing was measured."""
     seconds: float = 0.0
-    """Wall time of the training so far.  It stands here and not in the file, so that equal
-    trainings write equal checkpoints."""
+    """Wall time of the training so far; not in the file, so that equal trainings write equal
+    checkpoints."""
 
 
 class Checkpoints:
     """The checkpoints of one training: the newest ``keep`` and the one of the best score.
 
-    The directory is made by the first :meth:`save`.  One process writes at a time.
+    The first :meth:`save` makes the directory.  One process writes at a time.
     """
 
     def __init__(self, directory: str | os.PathLike[str], keep: int = 2) -> None:
         self.directory = Path(directory)
         self.keep = max(keep, 1)
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[CheckpointEntry]:
         """What the manifest lists, oldest step first.
 
         Raises:
@@ -77,7 +74,7 @@ class Checkpoints:
         path = self.directory / MANIFEST
         try:
             rows = json.loads(path.read_text(encoding="utf-8"))
-            return sorted((Entry(**row) for row in rows), key=lambda entry: entry.step)
+            return sorted((CheckpointEntry(**row) for row in rows), key=lambda entry: entry.step)
         except FileNotFoundError:
             return []
         except (OSError, ValueError, TypeError) as error:
@@ -93,18 +90,19 @@ class Checkpoints:
         score: float | None = None,
         seconds: float = 0.0,
     ) -> Path:
-        """Write ``payload`` as the checkpoint of ``step`` and drop those no longer kept.
+        """Write ``payload`` as the checkpoint of ``step`` and remove those no longer kept.
 
-        Checkpoints of this step or later ones are replaced: they belong to a run that was
+        Checkpoints of this and later steps are removed: they are of a run that was then
         resumed from an earlier step.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         path = self.directory / f"step-{step:06d}.pt"
         entries = [entry for entry in self.entries() if entry.step < step]
         save_checkpoint(path, payload)
-        kept = self._kept([*entries, Entry(path.name, step, sha256_of(path), score, seconds)])
-        text = json.dumps([asdict(entry) for entry in kept], indent=1) + "\n"
-        write_atomically(self.directory / MANIFEST, text)
+        kept = self._kept(
+            [*entries, CheckpointEntry(path.name, step, sha256_of(path), score, seconds)]
+        )
+        write_json(self.directory / MANIFEST, [asdict(entry) for entry in kept])
         self._clean({entry.file for entry in kept})
         return path
 
@@ -113,8 +111,8 @@ class Checkpoints:
         entry = self.newest()
         return self.directory / entry.file if entry else None
 
-    def newest(self) -> Entry | None:
-        """The newest checkpoint that is whole, or None where there is none at all.
+    def newest(self) -> CheckpointEntry | None:
+        """The newest checkpoint that is whole, or None if there is none at all.
 
         Raises:
             CheckpointError: there are checkpoints, and all are damaged.
@@ -136,44 +134,38 @@ class Checkpoints:
             )
         return None
 
-    def _kept(self, entries: list[Entry]) -> list[Entry]:
+    def _kept(self, entries: list[CheckpointEntry]) -> list[CheckpointEntry]:
         scored = [entry for entry in entries if entry.score is not None]
         best = max(scored, key=lambda entry: (entry.score, entry.step), default=None)
         newest = entries[-self.keep :]
         return [entry for entry in entries if entry in newest or entry == best]
 
     def _clean(self, kept: set[str]) -> None:
-        """Remove checkpoints the manifest does not list, and what a kill left half written."""
-        for pattern in ("step-*.pt", f"*{TEMPORARY}", f".{MANIFEST}.*"):
+        """Remove checkpoints that the manifest does not list, and temporary files."""
+        # "*.tmp" is what earlier versions left.
+        for pattern in ("step-*.pt", ".step-*", f".{MANIFEST}.*", "*.tmp"):
             for path in self.directory.glob(pattern):
                 if path.name not in kept:
                     path.unlink(missing_ok=True)
 
 
 def save_checkpoint(path: str | os.PathLike[str], payload: Mapping[str, Any]) -> None:
-    """Put ``payload`` in the place of ``path`` in one go: whole and on disk, or not at all."""
-    path = Path(path)
-    temporary = path.with_name(path.name + TEMPORARY)
-    with open(temporary, "wb") as file:
-        torch.save(dict(payload), file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    sync_folder(path.parent)
+    """Write ``payload`` to ``path``: whole and flushed to disk, or not at all."""
+    write_atomically(path, lambda file: torch.save(dict(payload), file))
 
 
 def load_checkpoint(
     path: str | os.PathLike[str], expected_format: str | None = None
 ) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU, without running any code that it may hold.
+    """Read a checkpoint onto the CPU without running code from it.
 
     Args:
-        path: The file.  It is mapped, so tensors that nobody touches are not read.
+        path: The file.  It is mapped, so tensors that are not used are not read.
         expected_format: What ``payload["format"]`` must be; None takes any dict.
 
     Raises:
-        CheckpointError: no such file, a truncated one, something else than a checkpoint, a
-            pickle that holds more than data, another format.
+        CheckpointError: no such file, a truncated one, anything but a checkpoint, a pickle
+            that holds more than data, another format.
     """
     try:
         with open(path, "rb") as file:
@@ -182,9 +174,9 @@ def load_checkpoint(
         raise CheckpointError(f"{path}: no checkpoint can be read ({error.strerror})") from error
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # guesses about what a damaged file may be
+            warnings.simplefilter("ignore")  # torch's guesses about damaged files
             payload = torch.load(path, map_location="cpu", weights_only=True, mmap=head == ZIP_HEAD)
-    except Exception as error:  # torch lets out whatever damaged bytes lead to
+    except Exception as error:  # damaged bytes can raise anything in torch
         raise CheckpointError(_load_fault(path, head, error)) from error
     if not isinstance(payload, dict):
         raise CheckpointError(
@@ -199,10 +191,10 @@ def load_checkpoint(
 
 
 def interned(state: Any) -> Any:
-    """A state dict of optimizer or scheduler, with Python's own copy of each text in it.
+    """A state dict of an optimizer or scheduler, with every string interned.
 
-    Pickle writes a text once for each copy of it.  With the copies that a checkpoint
-    brought, a resumed training would not write the bytes of an undisturbed one.
+    Pickle writes a string once for each copy.  With the copies from a checkpoint, a resumed
+    training would write other bytes than an uninterrupted one.
     """
     if isinstance(state, dict):
         return {interned(key): interned(value) for key, value in state.items()}
@@ -229,7 +221,6 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
         CheckpointError: it cannot be read.
     """
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error

@@ -64,7 +64,7 @@ class Training(Generic[Model]):
     """Steps done."""
     seconds: float = 0.0
     """Wall time of those steps, over all resumptions."""
-    identity: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
     """What the model is (kind, space, architecture, classes): written to checkpoints."""
     criterion: InitVar[Loss | None] = None
     """What is minimised; the recipe's losses over labels by default."""
@@ -95,7 +95,7 @@ class Training(Generic[Model]):
             "rng": torch.get_rng_state(),
             "step": self.step,
             "recipe": asdict(self.config),
-            **self.identity,
+            **self.metadata,
         }
 
     def restore(self, path: Path) -> None:
@@ -104,7 +104,7 @@ class Training(Generic[Model]):
         Raises CheckpointError when the checkpoint belongs to another one.
         """
         saved = load_checkpoint(path, FORMAT)
-        for key, value in {**self.identity, "recipe": asdict(self.config)}.items():
+        for key, value in {**self.metadata, "recipe": asdict(self.config)}.items():
             if saved.get(key) != value:
                 raise CheckpointError(
                     f"{path}: was made with another {key}; resume with the same "

@@ -1,4 +1,4 @@
-"""Output directories: never mix two runs, never overwrite one, never write one twice at a time."""
+"""Output directories: one run each, never overwritten, written by one process at a time."""
 
 import fcntl
 import os
@@ -15,13 +15,13 @@ LOCK = ".lock"
 
 
 def claim(out: Path, resume: bool) -> None:
-    """Make ``out`` ready to be written to.
+    """Prepare ``out`` for writing.
 
     Raises:
-        ConfigError: it holds something and ``resume`` is false, or it cannot be a directory.
+        ConfigError: it is not empty and ``resume`` is false, or it cannot be made.
     """
     if is_used(out) and not resume:
-        raise ConfigError(f"--out {out}: is not empty; go on with --resume or give another --out")
+        raise ConfigError(f"--out {out}: is not empty; resume with --resume or give another --out")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -31,19 +31,19 @@ def claim(out: Path, resume: bool) -> None:
 
 
 def is_used(out: Path) -> bool:
-    """Whether the directory holds anything but traces of a start that did not come far."""
+    """Whether the directory holds anything but the hidden files of a failed start."""
     return out.is_dir() and any(not entry.name.startswith(".") for entry in out.iterdir())
 
 
 def record(out: Path, config: ExperimentConfig) -> None:
-    """Write ``config.yaml``, the resolved configuration that the directory was begun with."""
+    """Write ``config.yaml``, the resolved configuration, unless it is there."""
     if not (out / "config.yaml").exists():
         write_atomically(out / "config.yaml", dump_config(config))
 
 
 @contextmanager
 def locked(out: Path, main: bool = True) -> Iterator[None]:
-    """Keep every other process out of the directory; the kernel frees it when this one dies.
+    """Keep other processes out of the directory; the kernel unlocks it if this one dies.
 
     Args:
         out: the directory.

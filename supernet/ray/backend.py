@@ -24,7 +24,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from nasgait.config.schema import RayConfig
 from nasgait.core.errors import ConfigError, NasgaitError, RunFailed
-from nasgait.core.process_reaper import swept
+from nasgait.core.process_reaper import reaping
 from nasgait.search.budget import Choices
 from nasgait.search.state import SearchState
 from supernet.progress import Progress
@@ -70,7 +70,7 @@ def cluster(settings: RayConfig, threads: int) -> Iterator[None]:
     with contextlib.redirect_stdout(io.StringIO()), contextlib.ExitStack() as ends:
         if settings.address is None:
             # Most of Ray's processes end with this one; some agents take a minute.
-            ends.enter_context(swept())
+            ends.enter_context(reaping())
         ends.callback(ray.shutdown)
         connect(settings, threads)
         check_room(settings, threads)

@@ -4,6 +4,7 @@ import json
 import logging
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ def root_logger():
 
 
 def write(directory, start, steps):
-    with MetricsLog(directory, start) as metrics:
+    with closing(MetricsLog(directory, start)) as metrics:
         for step in steps:
             metrics.log(step, {"loss": torch.tensor(1 / step), "lr": 0.1})
 
@@ -44,7 +45,7 @@ def test_a_line_is_on_disk_at_once(tmp_path):
 
 
 def test_values_that_json_lacks(tmp_path):
-    with MetricsLog(tmp_path) as metrics:
+    with closing(MetricsLog(tmp_path)) as metrics:
         metrics.log(1, {"loss": float("nan"), "norm": float("inf")})
     assert read_metrics(tmp_path / METRICS) == [{"step": 1, "loss": None, "norm": None}]
 

@@ -13,8 +13,8 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="looks i
 
 STARTER = """
 import subprocess, sys, time
-from nasgait.core.process_reaper import swept
-with swept():
+from nasgait.core.process_reaper import reaping
+with reaping():
     child = subprocess.Popen(["sleep", "120"], start_new_session=True)
     print(child.pid, flush=True)
     time.sleep({seconds})
@@ -23,8 +23,8 @@ with swept():
 
 RETITLED = """
 import os, subprocess, sys
-from nasgait.core.process_reaper import MARK, swept
-with swept():
+from nasgait.core.process_reaper import MARK, reaping
+with reaping():
     first = {MARK: os.environ[MARK], **os.environ}
     child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], env=first, stdout=subprocess.PIPE)
     child.stdout.readline()

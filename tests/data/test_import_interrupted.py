@@ -1,4 +1,4 @@
-"""An import that is killed, loses a worker or fills the disk goes on where it stopped."""
+"""An import that is killed, loses a worker or fills the disk can be resumed."""
 
 import signal
 import subprocess
@@ -12,9 +12,9 @@ from raw_trees import import_grew, make_grew
 from nasgait.core.errors import RunFailed
 
 SCRIPT = """
-import os, sys, time
+import dataclasses, os, sys, time
 from nasgait.cli.main import guard
-from nasgait.data import importers, readers, writer
+from nasgait.data import importers, layouts, readers, writer
 
 writer.COMMIT_SECONDS = 0
 
@@ -25,7 +25,7 @@ def odd(root, size, raw):
     return readers.read_png_folder(root, size, raw)
 
 def run():
-    importers.READERS["grew"] = odd
+    layouts.LAYOUTS["grew"] = dataclasses.replace(layouts.LAYOUTS["grew"], read=odd)
     importers.import_dataset("grew", "raw", "out", workers=2, progress=False)
 
 if __name__ == "__main__":
@@ -95,6 +95,6 @@ def test_a_full_disk_fails_the_run_and_can_be_continued(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr("nasgait.data.writer.StoreWriter.add", full)
-        with pytest.raises(RunFailed, match="No space left on device; the same command goes on"):
+        with pytest.raises(RunFailed, match="No space left on device; the same command resumes"):
             import_grew(tmp_path / "raw", tmp_path / "out")
     assert import_grew(tmp_path / "raw", tmp_path / "out").sequences

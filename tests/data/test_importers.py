@@ -20,7 +20,7 @@ from raw_trees import (
 
 from nasgait.core.errors import ConfigError, DataError
 from nasgait.data.importers import import_dataset
-from nasgait.data.store import GaitStore
+from nasgait.data.store import GaitStore, check_store
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -122,7 +122,7 @@ def test_damage_costs_the_sequence_and_is_named(tmp_path):
             "identity 00002train: none of its sequences could be imported",
         ]
         assert summary.sequences == len(content) - 7
-        assert GaitStore.open(out).verify() == []
+        assert check_store(out) == []
     # Asked again, a complete store still knows what it lacks.
     again = import_grew(raw, tmp_path / "out1")
     assert again.already_complete and again.faults == summary.faults
@@ -145,7 +145,9 @@ def test_wrong_roots(tmp_path):
         import_grew(tmp_path / "outer", tmp_path / "out")
     with pytest.raises(DataError, match="not a pickle tree"):
         import_pickles(tmp_path / "outer", tmp_path / "out")
-    with pytest.raises(ConfigError, match="unknown layout 'casia'; known are grew"):
+    with pytest.raises(
+        ConfigError, match=r"layout 'casia': did you mean 'casia-b'\? known are grew"
+    ):
         import_dataset("casia", tmp_path / "outer", tmp_path / "out")
     with pytest.raises(ConfigError, match="0 workers"):
         import_grew(tmp_path / "outer" / "grew_raw", tmp_path / "out", workers=0)

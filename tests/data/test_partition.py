@@ -7,8 +7,8 @@ from raw_trees import imported, make_grew, make_pickles, partition_file, subsets
 
 from nasgait.core.errors import DataError
 from nasgait.data.importers import import_dataset
-from nasgait.data.layouts import list_dataset
-from nasgait.data.partition import PUBLISHED, find_partition
+from nasgait.data.layouts import PUBLISHED, list_dataset
+from nasgait.data.partition import read_partition
 from nasgait.data.store import GaitStore
 
 
@@ -27,15 +27,17 @@ def test_published_partitions_are_those(name):
         assert partition.train | partition.test == {f"{i:05d}" for i in range(1, 10308)}
 
 
-def test_identities_that_a_partition_does_not_know_are_told(tmp_path, caplog):
+def test_identities_that_a_partition_does_not_know_are_named(tmp_path, caplog):
     tree(tmp_path / "casia", *(f"{i}/nm-01/000" for i in ("004", "005", "090", "125")))
     assert subsets("casia-b", tmp_path / "casia") == {
         "004": "train",
         "005": "train",
         "090": "test",
     }
-    told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert told == [
+    warnings = [
+        record.getMessage() for record in caplog.records if record.levelno == logging.WARNING
+    ]
+    assert warnings == [
         "partition casia-b: 1 identities in neither set, left out: 125",
         "partition casia-b: 121 identities named there that the dataset lacks: "
         "001, 002, 003, 006, 007, ...",
@@ -88,7 +90,7 @@ def test_wrong_partitions(tmp_path, text, message):
 
 
 def test_ids_may_be_numbers_in_the_file(tmp_path):
-    assert find_partition(str(partition_file(tmp_path / "p.json", [1], ["2"]))).train == {"1"}
+    assert read_partition(partition_file(tmp_path / "p.json", [1], ["2"])).train == {"1"}
 
 
 def test_a_store_knows_its_partition(tmp_path):

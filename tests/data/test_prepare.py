@@ -1,5 +1,6 @@
-"""The store of a configuration: made once, told apart from what other settings would make."""
+"""The store of a configuration: made once, and refused if other settings made it."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -48,6 +49,16 @@ def test_a_store_made_otherwise_is_refused(config, key, value, message):
     with pytest.raises(DataError, match=f"was made with {message}") as caught:
         check_source(replace(config, source=replace(config.source, **{key: value})))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_an_unknown_layout_gets_a_suggestion(config, made):
+    if made:
+        prepare(config)
+    source = replace(config.source, layout="OpenGait-pickle")
+    message = "data.source.layout 'OpenGait-pickle': did you mean 'opengait-pkl'? known are grew, "
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        check_source(replace(config, source=source))
 
 
 def test_the_raw_folder_may_be_gone(config, tmp_path):

@@ -36,13 +36,13 @@ def test_search_val_never_meets_the_test_set(train, test, share, seed):
         with pytest.raises(DataError, match="search_val"):
             split(store, share, seed)
         return
-    parts = split(store, share, seed)
-    labels = [set(parts.labels(store, part)) for part in (parts.train, parts.search_val)]
+    found = split(store, share, seed)
+    labels = [set(found.labels(store, part)) for part in (found.train, found.search_val)]
     assert labels[0].isdisjoint(labels[1]) and len(labels[1]) == max(1, round(share * train))
     assert labels[0] | labels[1] == {f"a{i}" for i in range(train)}
-    assert set(parts.labels(store, parts.test)) == {f"b{i}" for i in range(test)}
+    assert set(found.labels(store, found.test)) == {f"b{i}" for i in range(test)}
     # Whole identities, each sequence once.
-    assert sorted(parts.train + parts.search_val + parts.test) == list(range(3 * (train + test)))
+    assert sorted(found.train + found.search_val + found.test) == list(range(3 * (train + test)))
 
 
 def test_the_seed_decides_and_the_order_in_the_store_does_not():
@@ -69,10 +69,10 @@ def test_only_the_first_training_identities_serve(train, seed, data):
     count = data.draw(st.integers(2, train))
     store = identities(train, 4)
     config = DataConfig("unused", search_val=0.3, split_seed=seed, train_ids=count)
-    parts = split_as(store, config)
-    used = parts.labels(store, parts.train + parts.search_val)
+    found = split_as(store, config)
+    used = found.labels(store, found.train + found.search_val)
     assert set(used) == set(sorted(f"a{i}" for i in range(train))[:count])
-    assert parts.test == split(store, 0.3, seed).test and parts.search_val
+    assert found.test == split(store, 0.3, seed).test and found.search_val
     assert split_as(store, replace(config, train_ids=None)) == split(store, 0.3, seed)
 
 
@@ -83,19 +83,19 @@ def test_more_training_identities_than_there_are():
 
 def test_first_identities_of_a_marked_store():
     store = store_of(("a", "train"), ("b", "search-val"), ("c", "train"), ("d", "test"))
-    parts = split(store, 0.2, 0, train_ids=2)
-    assert (parts.train, parts.search_val, parts.test) == ([0], [1], [3])
+    found = split(store, 0.2, 0, train_ids=2)
+    assert (found.train, found.search_val, found.test) == ([0], [1], [3])
 
 
 def test_subsets_marked_by_the_store_are_taken():
     store = store_of(("a", "train"), ("b", "search-val"), ("c", "test"), ("d", "distractor"))
-    parts = split(store, 0.9, 0)
-    assert (parts.train, parts.search_val, parts.test) == ([0], [1], [2])
+    found = split(store, 0.9, 0)
+    assert (found.train, found.search_val, found.test) == ([0], [1], [2])
 
 
 def test_a_store_for_testing_only():
-    parts = split(store_of(("c", "test")), 0.2, 0)
-    assert (parts.train, parts.search_val, parts.test) == ([], [], [0])
+    found = split(store_of(("c", "test")), 0.2, 0)
+    assert (found.train, found.search_val, found.test) == ([], [], [0])
 
 
 @pytest.mark.parametrize(
@@ -113,8 +113,8 @@ def test_wrong_stores(rows, message):
 
 
 def test_sequences_without_frames_are_left_out():
-    parts = split(store_of(("a", "train"), ("a", "train", 0), ("b", "train"), ("c", "test")), 1, 0)
-    assert sorted(parts.train + parts.search_val) == [0, 2]
+    found = split(store_of(("a", "train"), ("a", "train", 0), ("b", "train"), ("c", "test")), 1, 0)
+    assert sorted(found.train + found.search_val) == [0, 2]
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ def test_reads_what_was_written(tmp_path, bits, shard_bytes):
         store.read(0, np.array([3]))
     assert store.meta["counts"]["frames"] == 17
     assert store.meta["format"] == "nasgait-store/1"
-    assert store.verify() == []
+    assert check_store(store.path) == []
 
 
 def test_grey_levels_are_kept_and_one_bit_halves_at_128(tmp_path):
@@ -126,7 +126,7 @@ def test_refuses_wrong_sequences(tmp_path, names, frames, message):
 
 @pytest.mark.parametrize("shard_bytes", [2**30, 5000])
 @pytest.mark.parametrize("stop", range(6))
-def test_a_half_written_store_is_continued(tmp_path, stop, shard_bytes):
+def test_a_partial_store_is_resumed(tmp_path, stop, shard_bytes):
     whole = write(tmp_path / "whole", shard_bytes=shard_bytes)
     half = tmp_path / "half"
     with pytest.raises(KeyboardInterrupt), StoreWriter(half, shard_bytes=shard_bytes) as writer:
@@ -135,11 +135,11 @@ def test_a_half_written_store_is_continued(tmp_path, stop, shard_bytes):
         raise KeyboardInterrupt
     # What a crash may leave: frames without their row, and half a row.
     with open(sorted(half.glob("shard-*"))[-1], "ab") as file:
-        file.write(b"frames that no row speaks of")
+        file.write(b"frames without a row")
     (half / "shard-00099.bin").write_bytes(b"x")
     with open(half / "index.csv", "a") as file:
         file.write("1,nm-0")
-    with pytest.raises(DataError, match="half-written"):
+    with pytest.raises(DataError, match="partial store"):
         GaitStore.open(half)
     with StoreWriter(half, shard_bytes=shard_bytes) as writer:
         assert len(writer.done) == stop

@@ -13,7 +13,6 @@ from nasgait.core.rng import generator
 from nasgait.data.transforms import (
     Changes,
     apply_changes,
-    augment,
     check_augment,
     cut_columns,
     draw_changes,
@@ -33,6 +32,12 @@ def picture(height, width, frames=3):
         np.exp(-(((x - 0.3) / 0.2) ** 2) - ((y - 0.4 - 0.05 * f) / 0.3) ** 2) for f in range(9)
     ]
     return torch.tensor(np.array(frame[:frames]), dtype=torch.float32)
+
+
+def augment(silhouettes, config, rng):
+    """Silhouettes [n, s, h, w], each sequence changed by its own draw."""
+    changes = draw_changes(len(silhouettes), tuple(silhouettes.shape[-2:]), config, rng)
+    return silhouettes if changes is None else apply_changes(silhouettes, changes)
 
 
 def drawn(**probabilities):

@@ -24,8 +24,9 @@ class SynthConfig:
 class SourceConfig:
     """Raw silhouettes to import (``nasgait data import``)."""
 
-    layout: Literal["grew", "casia-b", "oumvlp", "gait3d", "opengait-pkl"]
-    """How the folders below ``root`` are arranged."""
+    layout: str
+    """How the folders below ``root`` are arranged; ``nasgait data import --help`` lists the
+    names."""
     root: str
     """The dataset's folder."""
     bits: Literal[1, 8] = 8

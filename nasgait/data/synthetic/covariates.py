@@ -58,12 +58,12 @@ def segment(masks: np.ndarray, quality: Segmentation, rng: np.random.Generator) 
     texture *= 255 * quality.ragged / texture.std()
     np.clip(texture, -80, 80, out=texture)
     level = 127.5 * (1 - quality.bias)
-    # The noise creeps over the border, as the background does behind a walker.
+    # The noise moves along the border, as the background does behind a walker.
     path = 16 + np.cumsum(rng.normal(0, 1.0, (frames, 2)), 0)
     path = np.round(16 - np.abs(path % 64 - 32) / 2 + 8).astype(int).clip(0, 31)
     for mask, (dy, dx) in zip(masks, path, strict=True):
         soft = cv2.GaussianBlur(mask, (0, 0), 1.8).astype(np.float32)
-        # The noise lives on the border: it vanishes where the mask is surely on or off.
+        # The noise shows on the border only, not where the mask is surely on or off.
         soft += texture[dy : dy + height, dx : dx + width]
         np.copyto(mask, np.where(soft > level, np.uint8(255), np.uint8(0)))
     return masks
@@ -89,8 +89,8 @@ def _faults(masks: np.ndarray, rate: float, rng: np.random.Generator) -> None:
 def occlude(masks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Let the walker pass behind something (masks uint8 [s, h, w], in place).
 
-    A post crosses the whole height; a low thing (a bench, a car) hides the legs
-    below the knees and is wider; a bush is a blob that hides half of the height.
+    A post hides the whole height; a low object (a bench, a car) is wider and hides the
+    legs below the knees; a bush is a blob that hides half of the height.
     """
     frames, _, width = masks.shape
     kind = ("post", "low", "bush")[rng.integers(3)]

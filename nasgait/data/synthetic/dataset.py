@@ -1,10 +1,9 @@
-"""Writing the embedded dataset into a store, by several processes, in one order."""
+"""Writing the embedded dataset into a store, with several processes."""
 
+import contextlib
 import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,9 @@ import numpy as np
 from tqdm import tqdm
 
 from nasgait.core.errors import ConfigError
+from nasgait.core.pool import cores, in_order
 from nasgait.core.rng import generator
-from nasgait.data.synthetic.population import (
-    YAW_BINS,
-    Recording,
-    preset_named,
-    recordings,
-)
+from nasgait.data.synthetic.population import YAW_BINS, Recording, preset_named, recordings
 from nasgait.data.synthetic.walk import (
     Walk,
     draw_walk,
@@ -31,11 +26,11 @@ from nasgait.data.synthetic.walk import (
 from nasgait.data.writer import StoreWriter
 
 VERSION = 1
-"""Of the generator: other frames for the same seed are another version."""
+"""Of the generator; it is raised when the same seed gives other frames."""
 
 
 def recorded_walk(recording: Recording, wild: bool, seed: int) -> Walk:
-    """How the walker moved and was dressed, whatever the view."""
+    """How the walker moves and is dressed, the same in all views."""
     identity = recording.identity
     rng = generator(seed, "walk", identity.subset, identity.number, recording.walk)
     return draw_walk(recording.type[:2], identity.dynamics(seed), wild, rng)
@@ -44,31 +39,20 @@ def recorded_walk(recording: Recording, wild: bool, seed: int) -> Walk:
 def silhouettes(recording: Recording, wild: bool, seed: int) -> list[np.ndarray]:
     """Frames of a walk for each of its views: uint8 [s, 64, 64] each, 0 or 255.
 
-    They depend on the seed, the identity and the number of the walk, and on nothing else.
+    They depend only on the seed, the identity and the number of the walk.
     """
     identity = recording.identity
     stream = (identity.subset, identity.number, recording.walk)
     body, walk = identity.body(seed), recorded_walk(recording, wild, seed)
-    if not wild:
-        return [
-            lab_silhouettes(
-                body,
-                walk,
-                lab_camera(float(np.radians(degrees))),
-                generator(seed, "view", *stream, view),
-            )
-            for view, degrees in recording.views
-        ]
     frames = []
-    for view, sixth in recording.views:
+    for view, angle in recording.views:
         rng = generator(seed, "view", *stream, view)
-        yaw = 2 * np.pi * (sixth + rng.random()) / YAW_BINS
-        frames.append(wild_silhouettes(body, walk, wild_camera(yaw, walk, rng), rng))
+        if wild:
+            yaw = 2 * np.pi * (angle + rng.random()) / YAW_BINS
+            frames.append(wild_silhouettes(body, walk, wild_camera(yaw, walk, rng), rng))
+        else:
+            frames.append(lab_silhouettes(body, walk, lab_camera(float(np.radians(angle))), rng))
     return frames
-
-
-def _one_thread() -> None:
-    cv2.setNumThreads(1)
 
 
 def generate(
@@ -81,8 +65,8 @@ def generate(
 ) -> Iterator[tuple[Recording, list[np.ndarray]]]:
     """Yield every walk of a preset with the frames of its views, in the plan's order.
 
-    ``workers`` processes share the work (all cores by default, 1: none but this one);
-    walks whose sequence keys are all in ``skip`` are left out.
+    ``workers`` processes share the work (all cores by default; 1 works in this process).
+    Walks whose sequence keys are all in ``skip`` are left out.
 
     Raises:
         ConfigError: an unknown preset.
@@ -90,26 +74,22 @@ def generate(
     plan = preset_named(preset)
     todo = [r for r in recordings(plan, ids, seqs, seed) if not _keys(r) <= skip]
     work = partial(silhouettes, wild=plan.wild, seed=seed)
-    workers = min(workers or _cores(), max(1, len(todo) // 8))
+    workers = min(workers or cores(), max(1, len(todo) // 8))
     if workers == 1:
-        _one_thread()
-        yield from ((recording, work(recording)) for recording in todo)
-        return
-    context = get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
-        yield from zip(todo, pool.map(work, todo, chunksize=8), strict=True)
+        cv2.setNumThreads(1)
+    with contextlib.closing(in_order(work, todo, workers)) as frames:
+        yield from zip(todo, frames, strict=True)
 
 
 def _keys(recording: Recording) -> set[str]:
     return {f"{recording.identity.label}-{recording.type}-{view}" for view, _ in recording.views}
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def settings_of(preset: str, ids: int | None, seqs: int | None, seed: int) -> dict[str, Any]:
-    """What decides every frame, as the store records it; ConfigError for an unknown preset."""
+    """The settings that decide every frame, as the store records them.
+
+    Raises ConfigError for an unknown preset.
+    """
     plan = preset_named(preset)
     return {
         "generator": VERSION,
@@ -129,7 +109,7 @@ def write_dataset(
     workers: int | None = None,
     progress: bool = True,
 ) -> None:
-    """Write the embedded dataset as a store; a half-written one of the same kind is continued.
+    """Write the embedded dataset as a store; a partial one of the same settings is resumed.
 
     Args:
         out: The store's directory.

@@ -2,9 +2,9 @@
 
 The mean sagittal curves are rounded from the normative data of natural cadence
 (Winter, The Biomechanics and Motor Control of Human Gait, 1991).  A walker has
-an own mean, amplitude and phase for each harmonic of each channel, slightly
-different left and right, and an own pace within the cycle (a phase warp), which
-leaves the poses as they are and changes only when they come.
+its own mean, amplitude and phase for each harmonic of each channel, slightly
+different left and right, and its own pace within the cycle (a phase warp), which
+keeps the poses and changes only their times.
 """
 
 from dataclasses import dataclass
@@ -117,8 +117,8 @@ def _both_sides(draw: np.ndarray, difference: np.ndarray) -> np.ndarray:
 def _rhythms(rng: np.random.Generator) -> np.ndarray:
     """The walker's own rhythm of arms and trunk: complex [channels, harmonics].
 
-    How fast a part moves to and fro is drawn, how far it moves is the same for all: a set
-    of frames shows the poses, only their order shows the rhythm.
+    How fast a part swings is drawn, how far it swings is the same for all: a set of frames
+    shows the poses, only their order shows the rhythm.
     """
     rhythm = np.zeros((len(CHANNELS), HARMONICS), complex)
     for members in RHYTHMS.values():
@@ -142,8 +142,8 @@ def draw_dynamics(rng: np.random.Generator) -> Dynamics:
         common, side = rng.normal(size=shape).clip(-2.2, 2.2), rng.normal(size=shape)
         return _both_sides(common * spread, side * spread * WALKERS.asymmetry)
 
-    # The first harmonic sets size and timing of the whole curve, which the higher ones
-    # follow, so that it keeps its form, but for a deviation of their own.
+    # The first harmonic sets size and timing of the whole curve.  The higher ones follow it,
+    # so that the curve keeps its form, but for deviations of their own.
     sizes, timing = person(amplitude), person(phase)
     sizes = sizes[:, :1] + higher * sizes
     phases = order * timing[:, :1] + higher * timing

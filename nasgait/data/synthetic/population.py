@@ -1,4 +1,4 @@
-"""Who walks, when and seen from where: identities, twins and the presets' plans."""
+"""Who walks, when, and from where they are seen: identities, twins and the presets' plans."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -97,10 +97,10 @@ class Recording:
 
 
 def preset_named(name: str) -> Preset:
-    """Look a preset up.
+    """The preset of this name.
 
     Raises:
-        ConfigError: an unknown name.
+        ConfigError: there is none.
     """
     if name not in PRESETS:
         raise ConfigError(f"preset: {name!r} is unknown; choose one of {', '.join(PRESETS)}")
@@ -108,7 +108,7 @@ def preset_named(name: str) -> Preset:
 
 
 def identities(preset: Preset, ids: int | None) -> list[Identity]:
-    """All walkers, subset by subset; another total is shared out in the preset's proportion."""
+    """All walkers, subset by subset; another total keeps the preset's proportions."""
     total = sum(preset.ids)
     ends = np.cumsum(preset.ids) * (total if ids is None else ids) / total
     counts = np.diff(np.round(ends).astype(int), prepend=0)
@@ -120,7 +120,7 @@ def identities(preset: Preset, ids: int | None) -> list[Identity]:
 
 
 def walk_types(preset: Preset, seqs: int | None) -> list[str]:
-    """Types of the first ``seqs`` walks; after the preset's last kind its first comes again."""
+    """Types of the first ``seqs`` walks; the preset's kinds repeat."""
     seen: dict[str, int] = {}
     types = []
     for walk in range(len(preset.kinds) if seqs is None else seqs):

@@ -1,4 +1,4 @@
-"""How far walkers differ: the spreads that were tuned on the gates and then frozen.
+"""How far walkers differ: spreads that were tuned on the gates and then frozen.
 
 Changing a number here changes the frames: raise ``dataset.VERSION`` with it.
 """
@@ -17,7 +17,7 @@ class Trait(NamedTuple):
     free: float
     """Degrees of harmonics of the walker's own (``sway``, ``shrug``: share of the stature)."""
     rhythm: float
-    """Degrees of the walker's rhythm: motion of that size whatever its frequencies are."""
+    """Degrees of the walker's rhythm, at any of its frequencies."""
 
 
 TRAITS = {
@@ -44,7 +44,7 @@ RHYTHMS = {
 RHYTHM_HARMONICS = 4
 """Highest harmonic of a rhythm."""
 RHYTHM_EVENNESS = 0.3
-"""Of the Dirichlet draw that spreads a rhythm over its harmonics; low: one of them leads."""
+"""Of the Dirichlet draw that spreads a rhythm over its harmonics; if low, one dominates."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""One recorded walk: a walker, on a day, in front of a camera, to silhouettes."""
+"""One recorded walk: from a walker on a day, in front of a camera, to silhouettes."""
 
 from dataclasses import dataclass, replace
 
@@ -63,7 +63,7 @@ def draw_walk(kind: str, dynamics: Dynamics, lossy: bool, rng: np.random.Generat
 
 
 def _today(dynamics: Dynamics, outfit: Outfit, speed: float, rng: np.random.Generator) -> Dynamics:
-    """A walker's curves on one day: mood, speed and what the clothes and the load do to them."""
+    """A walker's curves on one day, changed by mood, speed, clothes and load."""
     curves = dynamics.curves.copy()
     posture = np.radians(rng.normal(0, SESSIONS.posture, len(CHANNELS)))
     legs = [i for i, name in enumerate(CHANNELS) if name.startswith(("hip", "knee", "ankle"))]
@@ -91,7 +91,7 @@ def _today(dynamics: Dynamics, outfit: Outfit, speed: float, rng: np.random.Gene
 
 
 def wild_camera(yaw: float, walk: Walk, rng: np.random.Generator) -> Camera:
-    """A camera in the street: any distance that the walk does not come too near to, any height."""
+    """A camera in the street, at any height and not too near to the path."""
     path = walk.times[-1] / FRAMES_PER_SECOND * 1.3 * walk.pace
     return Camera(
         yaw=yaw,
@@ -110,7 +110,7 @@ def lab_camera(yaw: float) -> Camera:
 def wild_silhouettes(
     body: Body, walk: Walk, camera: Camera, rng: np.random.Generator
 ) -> np.ndarray:
-    """Silhouettes with all faults of the wild: uint8 [s, 64, 64], 0 or 255."""
+    """Silhouettes with the faults of the wild: uint8 [s, 64, 64], 0 or 255."""
     clean = draw(body, walk, camera)
     rough = segment(clean.copy(), draw_segmentation(rng), rng)
     if walk.kind == "oc":
@@ -119,7 +119,7 @@ def wild_silhouettes(
 
 
 def lab_silhouettes(body: Body, walk: Walk, camera: Camera, rng: np.random.Generator) -> np.ndarray:
-    """Silhouettes of a quiet background: uint8 [s, 64, 64], 0 or 255."""
+    """Silhouettes from a quiet background: uint8 [s, 64, 64], 0 or 255."""
     clean = draw(body, walk, camera)
     return normalised(segment(clean.copy(), Segmentation(0.06, 0.0, 0.3), rng), clean)
 
@@ -142,7 +142,7 @@ def _stride(body: Body, angle: dict[str, np.ndarray]) -> float:
 
 
 def normalised(rough: np.ndarray, clean: np.ndarray) -> np.ndarray:
-    """Size-normalise masks [s, h, w]; a frame with hardly anything left is taken clean."""
+    """Size-normalise masks [s, h, w]; a frame with hardly anything left is taken from ``clean``."""
     enough = 0.3 * (clean > 0).sum((1, 2))
     visible = (rough > 0).sum((1, 2)) >= enough
     frames = np.empty((len(rough), SIZE, SIZE), np.uint8)

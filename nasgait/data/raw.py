@@ -1,4 +1,4 @@
-"""What all raw layouts share: a sequence's names, and folders of ``<id>/<type>/<view>``."""
+"""What raw datasets have in common: a sequence's names, and trees ``<id>/<type>/<view>``."""
 
 import os
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from pathlib import Path
 from nasgait.core.errors import DataError
 
 UNDECIDED = ""
-"""Subset of a sequence whose folders do not tell it; a partition does."""
+"""Subset of a sequence whose folders do not tell it: a partition does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,18 @@ def require_root(root: Path) -> None:
         raise DataError(f"{root}: the folder is empty")
 
 
+def list_png_tree(root: Path) -> list[RawSequence]:
+    """Sequences of ``<id>/<type>/<view>/*.png``; raises as :func:`list_tree`."""
+    return list_tree(root, ".png", "a tree of PNG files")
+
+
 def list_tree(root: Path, suffix: str, what: str) -> list[RawSequence]:
     """Sequences of a tree ``<id>/<type>/<view>/*suffix``, in the order of their names.
 
     Args:
         root: The folder that holds the identities.
         suffix: ``.png`` or ``.pkl``.
-        what: How an error calls the tree.
+        what: What the tree is, for errors.
 
     Raises:
         DataError: no folder three levels down holds such a file, or an identity without any
@@ -82,13 +87,13 @@ def holds(folder: Path, suffix: str) -> bool:
 
 
 def meant(root: Path, fits: Callable[[Path], bool]) -> str:
-    """``; did you mean ...?`` with the first folder in ``root`` that fits, or nothing."""
+    """``; did you mean ...?`` with the first folder in ``root`` that fits, or ''."""
     inner = next((name for name in folders(root) if fits(root / name)), None)
     return f"; did you mean {root / inner}?" if inner else ""
 
 
 def _is_tree(root: Path, suffix: str) -> bool:
-    """Whether the first sequence below ``root`` is where a tree has it (a guess, for a hint)."""
+    """Whether the first folders below ``root`` look like a tree (a guess, for a hint)."""
     place = root
     for _ in range(3):
         names = folders(place)

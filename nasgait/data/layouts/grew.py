@@ -1,7 +1,7 @@
 """GREW: the raw tree, and the tree that OpenGait's rearrangement makes of it.
 
-Named as in that rearrangement, so that importing either, or the pickles made of it, gives the
-same sequences:
+Sequences are named as in that rearrangement, so that importing either, or the pickles made of it,
+gives the same:
 
 =================================  ====================  ====  ======  ==========
 raw folder                         id                    type  view    subset
@@ -17,11 +17,14 @@ numbers them as the file system lists them; a rearranged tree keeps the numbers 
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from nasgait.core.errors import DataError
 from nasgait.data.index import UNLABELLED
-from nasgait.data.trees import RawSequence, folders, list_tree, meant
+from nasgait.data.layouts.layout import Layout
+from nasgait.data.raw import RawSequence, folders, list_tree, meant
+from nasgait.data.readers import read_png_folder
 
 
 def list_grew(root: Path) -> list[RawSequence]:
@@ -33,10 +36,7 @@ def list_grew(root: Path) -> list[RawSequence]:
     if _is_raw(root):
         return [*_train(root), *_gallery(root), *_probes(root), *_distractors(root)]
     if _is_rearranged(root):
-        return [
-            RawSequence(s.folder, s.label, s.type, s.view, subset_by_name(s.label))
-            for s in list_tree(root, ".png", "a rearranged GREW tree")
-        ]
+        return with_subsets(list_tree(root, ".png", "a rearranged GREW tree"))
     hint = meant(root, lambda inner: _is_raw(inner) or _is_rearranged(inner))
     raise DataError(
         f"{root}: not a GREW tree, which has train/<id>/<seq>/*.png, "
@@ -50,11 +50,15 @@ def named_as_grew(labels: list[str]) -> bool:
     return any(label.endswith("train") and label != "train" for label in labels)
 
 
-def subset_by_name(label: str) -> str:
-    """Subset of an identity that is named as in GREW's rearrangement."""
-    if label.endswith("train"):
-        return "train"
-    return "distractor" if label.startswith("distractor_") else "test"
+def with_subsets(listing: list[RawSequence]) -> list[RawSequence]:
+    """The sequences with the subsets that their identities' names in GREW's rearrangement say."""
+
+    def subset(label: str) -> str:
+        if label.endswith("train"):
+            return "train"
+        return "distractor" if label.startswith("distractor_") else "test"
+
+    return [replace(raw, subset=subset(raw.label)) for raw in listing]
 
 
 def _is_raw(root: Path) -> bool:
@@ -107,3 +111,11 @@ def _identities(root: Path, part: str) -> Iterator[tuple[str, list[str]]]:
                 "unpack the dataset again or remove the folder"
             )
         yield label, seqs
+
+
+LAYOUT = Layout(
+    name="grew",
+    folders="train, test and distractor as unpacked, or <id>/<type>/<seq>/*.png",
+    find=list_grew,
+    read=read_png_folder,
+)

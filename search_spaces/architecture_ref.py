@@ -1,4 +1,4 @@
-"""How an architecture is written down: as one word, or as a YAML file."""
+"""Architectures, and the two forms that refer to one: printed, or a YAML file."""
 
 import re
 from dataclasses import dataclass
@@ -26,12 +26,12 @@ class Architecture:
 
 @dataclass(frozen=True)
 class ArchitectureFile:
-    """What an architecture file says."""
+    """The contents of an architecture file."""
 
     space: str
     """Name of the space, or its YAML file."""
     space_sha256: str
-    """Identity of the space; another one is refused."""
+    """Checksum of the space; another one is refused."""
     choices: tuple[int, ...]
     """The chosen block of each layer."""
     macs: int
@@ -43,24 +43,24 @@ class ArchitectureFile:
     size: tuple[int, int]
     """Height and width of the input."""
     score: dict[str, Any] | None = None
-    """How it did in the search (rank1 and map, in percent)."""
+    """Its metrics in the search (rank1 and map, in percent)."""
     origin: dict[str, Any] | None = None
     """Where it comes from (sha256 of the supernet's checkpoint, seed, generation)."""
 
 
 @dataclass(frozen=True)
-class Written:
-    """An architecture as somebody wrote it, not yet held against its space."""
+class ArchitectureRef:
+    """An architecture as a user gives it, not yet checked against its space."""
 
     space: str | None
     """Name or file of the space; None when only choices were given."""
     choices: tuple[int, ...]
-    """The choices as written."""
+    """The chosen block of each layer."""
     space_sha256: str | None = None
-    """The identity of the space that a file records."""
+    """The checksum of the space that a file records."""
 
 
-def read_written(text: str) -> Written:
+def read_ref(text: str) -> ArchitectureRef:
     """Read ``sposgait-small:0-5-5-4``, ``0-5-5-4`` or an architecture file.
 
     Raises:
@@ -68,11 +68,11 @@ def read_written(text: str) -> Written:
     """
     space, _, choices = text.rpartition(":")
     if _CHOICES.fullmatch(choices):
-        return Written(space or None, tuple(int(part) for part in choices.split("-")))
+        return ArchitectureRef(space or None, tuple(int(part) for part in choices.split("-")))
     path = Path(text).expanduser()
     if not path.is_file():
         raise ConfigError(
             f"architecture {text!r}: no such file, and not of the form sposgait-small:0-5-5-4"
         )
     record = load_config(path, (), schema=ArchitectureFile)
-    return Written(record.space, record.choices, record.space_sha256)
+    return ArchitectureRef(record.space, record.choices, record.space_sha256)

@@ -1,0 +1,84 @@
+"""Layouts of raw datasets, one file each: which folders hold a sequence, and how it is read.
+
+A new layout is a file with a :class:`~nasgait.data.layouts.layout.Layout`, and an entry in the
+list below.
+"""
+
+import difflib
+import os
+from pathlib import Path
+
+from nasgait.core.errors import ConfigError, DataError
+from nasgait.data.layouts import casia_b, gait3d, grew, opengait_pkl, oumvlp
+from nasgait.data.layouts.layout import Layout
+from nasgait.data.partition import Partition, assign, first_half, read_partition
+from nasgait.data.raw import RawSequence, require_root
+
+LAYOUTS: dict[str, Layout] = {
+    layout.name: layout
+    for layout in (grew.LAYOUT, casia_b.LAYOUT, oumvlp.LAYOUT, gait3d.LAYOUT, opengait_pkl.LAYOUT)
+}
+"""Layouts that can be imported, by name."""
+PUBLISHED: dict[str, Partition] = {
+    partition.name: partition for layout in LAYOUTS.values() for partition in layout.partitions
+}
+"""Partitions that need no file, by name."""
+
+
+def find_layout(name: str, setting: str = "layout") -> Layout:
+    """The layout of this name.
+
+    Raises:
+        ConfigError: there is none; ``setting`` is where the name was given.
+    """
+    if name not in LAYOUTS:
+        close = difflib.get_close_matches(name.casefold(), LAYOUTS, n=1)
+        meant = f"did you mean {close[0]!r}? " if close else ""
+        raise ConfigError(f"{setting} {name!r}: {meant}known are {', '.join(LAYOUTS)}")
+    return LAYOUTS[name]
+
+
+def find_partition(name_or_file: str) -> Partition:
+    """A published partition by name, or the one in a JSON file.
+
+    Raises:
+        DataError: neither a known name nor a readable file, see :func:`read_partition`.
+    """
+    if name_or_file in PUBLISHED:
+        return PUBLISHED[name_or_file]
+    if not Path(name_or_file).is_file():
+        raise DataError(
+            f"{name_or_file}: no such partition file, and no published partition; those are "
+            + ", ".join(PUBLISHED)
+        )
+    return read_partition(name_or_file)
+
+
+def list_dataset(
+    layout: str, root: str | os.PathLike[str], partition: str | os.PathLike[str] | None = None
+) -> list[RawSequence]:
+    """The sequences of a raw dataset, in the order in which they are imported.
+
+    Args:
+        layout: a name from :data:`LAYOUTS`.
+        root: the dataset's folder.
+        partition: a published partition's name or an OpenGait partition JSON; the layout's own
+            by default.
+
+    Raises:
+        ConfigError: unknown layout, or no partition for a layout that has none of its own.
+        DataError: no dataset of that layout at ``root``, an identity without any sequence, or a
+            partition that cannot be read or names none of the identities.
+    """
+    chosen, place = find_layout(layout), Path(root)
+    require_root(place)
+    name = os.fspath(partition) if partition else chosen.default_partition
+    if name is None and chosen.partition_source:
+        raise ConfigError(
+            f"layout {layout} needs a partition: give the JSON that lists TRAIN_SET and TEST_SET "
+            f"({chosen.partition_source})"
+        )
+    listing = chosen.find(place)
+    if not listing:
+        raise DataError(f"{root}: there is no sequence folder in it")
+    return assign(find_partition(name), listing) if name else first_half(listing)

@@ -1,0 +1,36 @@
+"""What a layout says about a dataset."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from nasgait.data.partition import Partition
+from nasgait.data.raw import RawSequence
+from nasgait.data.readers import Reading
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How to find and read the sequences of a dataset, and its published partitions."""
+
+    name: str
+    """As ``--layout`` and ``data.source.layout`` take it."""
+    folders: str
+    """How the dataset is arranged, for people."""
+    find: Callable[[Path], list[RawSequence]]
+    """Lists the sequences below the dataset's folder; DataError where there is no such dataset."""
+    read: Callable[..., Reading]
+    """Reads one: ``read(root, (height, width), raw)``.  Worker processes call it."""
+    partitions: tuple[Partition, ...] = ()
+    """Published ones; the first is the default.  Without any, the folders say who trains, or else
+    the first half of the identities trains."""
+    partition_source: str = ""
+    """Where to find the partition JSON that must be given; empty if none must be."""
+    many_files: bool = False
+    """A folder may hold several files, of which ``data_in_use`` chooses one: the keyword
+    ``number`` of ``read``, counted from 0 in the order of their names."""
+
+    @property
+    def default_partition(self) -> str | None:
+        """Name of the published partition that is taken by default."""
+        return self.partitions[0].name if self.partitions else None
