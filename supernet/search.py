@@ -68,7 +68,7 @@ def validate(config: ExperimentConfig, facts: Facts) -> list[NasgaitError]:
     if data := facts.data:
         with faults.noted():
             data.require_identities("search_val", data.split.search_val)
-            scored_sequences(data.sequences, data.split, config.search.max_sequences)
+            scored_sequences(data, data.split, config.search.max_sequences)
     return faults.found
 
 

@@ -173,7 +173,7 @@ class Bench:
         while len(chosen) < min(args.archs, self.space.paths):
             chosen.add(self.space.sample(rng).choices)
         self.architectures = sorted(chosen)
-        indices = scored_sequences(self.store.sequences, self.parts, None)
+        indices = scored_sequences(self.store, self.parts, None)
         self.scored = [self.store[i] for i in indices]
         self.labels = [self.store.sequences[i].label for i in indices]
         self.drawn = calibration_sequences(

@@ -18,9 +18,8 @@ from nasgait.config.schema import CalibrationConfig, ExperimentConfig
 from nasgait.core.errors import DataError
 from nasgait.core.precision import MIXED, autocast
 from nasgait.core.rng import generator
-from nasgait.data.index import Sequence as SequenceOfStore
 from nasgait.data.loader import pad
-from nasgait.data.split import Split
+from nasgait.data.split import HasSequences, Split
 from nasgait.data.store import GaitStore
 from nasgait.data.transforms import fit
 from nasgait.evaluation.embed import like_lengths
@@ -75,7 +74,7 @@ class Scorer:
         self.network.load_state_dict(slice_state(weights.state, self.network))
         to_channels_last(self.network.to(device)).eval()
 
-        self.indices = scored_sequences(store.sequences, split, search.max_sequences)
+        self.indices = scored_sequences(store, split, search.max_sequences)
         self.labels = [store.sequences[index].label for index in self.indices]
         frames = np.array([store.sequences[index].length for index in self.indices])
         self._lengths = np.minimum(frames, search.max_frames or frames.max())
@@ -154,16 +153,14 @@ def calibration_sequences(
     return [store[int(index)][: config.max_frames] for index in drawn]
 
 
-def scored_sequences(
-    sequences: Sequence[SequenceOfStore], split: Split, limit: int | None
-) -> list[int]:
+def scored_sequences(store: HasSequences, split: Split, limit: int | None) -> list[int]:
     """Search-val sequences to score: whole identities, in order, up to ``limit`` sequences.
 
     Raises DataError when there are fewer than two identities.
     """
     groups: dict[str, list[int]] = {}
     for index in split.search_val:
-        groups.setdefault(sequences[index].label, []).append(index)
+        groups.setdefault(store.sequences[index].label, []).append(index)
     chosen: list[int] = []
     taken = 0
     for label in sorted(groups):

@@ -1,0 +1,152 @@
+"""``nasgait run`` goes on with the configuration it began with: every key of it but a few."""
+
+from dataclasses import fields, is_dataclass, replace
+from typing import get_args
+
+import pytest
+
+from nasgait.cli.pipeline import Pipeline
+from nasgait.cli.run import differences, refuse_other_config
+from nasgait.config.load import dump_config, load_config
+from nasgait.config.schema import (
+    BaselineConfig,
+    DataConfig,
+    EvaluationConfig,
+    ExperimentConfig,
+    RayConfig,
+    TrainConfig,
+)
+from nasgait.config.schema.data import SourceConfig, SynthConfig
+from nasgait.core.errors import ConfigError
+
+FREE = {"data.workers", "search.backend", *(f"search.ray.{f.name}" for f in fields(RayConfig))}
+"""As documented: what works on a run, not what comes out of it."""
+
+CONFIG = ExperimentConfig(
+    "mine",
+    DataConfig("store", synth=SynthConfig(), source=SourceConfig("grew", "raw")),
+    baselines=(
+        BaselineConfig("gaitset-nano", recipe=TrainConfig(), evaluation=EvaluationConfig()),
+        BaselineConfig("gaitset-nano", name="wide", settings={"channels": [8, 16, 32]}),
+    ),
+)
+
+
+def another(value, kind):
+    """A value of the same kind that is not this one."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + 1
+    if isinstance(value, float):
+        return value / 2 + 0.125
+    if isinstance(value, dict):
+        return {**value, "more": 1}
+    if isinstance(value, tuple):
+        return (*value, *value[:1]) if value else ("rank1",)
+    if value is None:
+        return 7
+    return next((str(word) for word in get_args(kind) if word != value), f"{value}-other")
+
+
+def variants(config, path=""):
+    """(dotted key, the configuration with another value there) for every key there is."""
+    for entry in fields(config):
+        value, key = getattr(config, entry.name), f"{path}{entry.name}"
+        if is_dataclass(value):
+            inner = list(variants(value, f"{key}."))
+        elif isinstance(value, tuple) and value and is_dataclass(value[0]):
+            inner = [
+                (name, (*value[:i], changed, *value[i + 1 :]))
+                for i, one in enumerate(value)
+                for name, changed in variants(one, f"{key}.{i}.")
+            ]
+        else:
+            inner = [(key, another(value, entry.type))]
+        for name, changed in inner:
+            yield name, replace(config, **{entry.name: changed})
+
+
+VARIANTS = dict(variants(CONFIG))
+
+
+@pytest.fixture
+def begun(tmp_path):
+    (tmp_path / "config.yaml").write_text(dump_config(CONFIG))
+    return tmp_path
+
+
+def refusal(out, config) -> str | None:
+    try:
+        refuse_other_config(Pipeline(config, out, 1))
+    except ConfigError as error:
+        assert str(error).startswith(f"--out {out}: was run with another configuration (")
+        return str(error)
+    return None
+
+
+def test_there_is_another_value_for_every_key():
+    assert len(VARIANTS) > 150 and set(VARIANTS) > FREE
+    assert all(config != CONFIG for config in VARIANTS.values())
+    for key in ("seed", "supernet.loss.triplet.margin", "search.calibration.sequences",
+                "baselines.1.settings", "data.source.bits", "pretrain.views.frames"):  # fmt: skip
+        assert key in VARIANTS
+
+
+def test_written_and_read_it_is_the_same(begun):
+    assert load_config(begun / "config.yaml") == CONFIG
+    assert refusal(begun, CONFIG) is None
+
+
+@pytest.mark.parametrize("part", [field.name for field in fields(ExperimentConfig)])
+def test_every_key_but_the_free_ones_binds(begun, part, monkeypatch):
+    read = load_config(begun / "config.yaml")  # once: it is the same for every key
+    monkeypatch.setattr("nasgait.cli.run.load_config", lambda path: read)
+    keys = [key for key in VARIANTS if key.split(".")[0] == part]
+    assert keys
+    for key in keys:
+        said = refusal(begun, VARIANTS[key])
+        if key in FREE:
+            assert said is None, key
+        else:
+            shown = key.removesuffix(".settings")  # of which the single settings are told
+            assert said is not None and f"({shown}" in said and " -> " in said, key
+
+
+def test_all_free_keys_at_once_hide_nothing(begun):
+    free = replace(
+        CONFIG,
+        data=replace(CONFIG.data, workers=3),
+        search=replace(CONFIG.search, backend="ray", ray=RayConfig(5, 1, 0.5, "auto", 9)),
+    )
+    assert refusal(begun, free) is None
+    said = refusal(begun, replace(free, seed=5))
+    assert said is not None and "(seed: 0 -> 5)" in said
+
+
+def test_what_differs_is_told_in_words():
+    other = replace(
+        CONFIG,
+        seed=5,
+        data=replace(CONFIG.data, search_val=4),
+        search=replace(CONFIG.search, objectives=("rank1", "macs")),
+        baselines=CONFIG.baselines[:1],
+    )
+    told = differences(CONFIG, other)
+    assert told[:3] == [
+        "data.search_val: 0.2 -> 4",
+        "seed: 0 -> 5",
+        "search.objectives: ('map',) -> ('rank1', 'macs')",
+    ]
+    assert "baselines.1.model: gaitset-nano -> None" in told
+    assert "baselines.1.settings.channels: [8, 16, 32] -> None" in told
+    assert differences(CONFIG, CONFIG) == []
+
+
+def test_four_differences_are_named_and_the_rest_is_counted(begun):
+    loop = replace(CONFIG.supernet, steps=1, keep=9, log_every=1)
+    other = replace(CONFIG, seed=1, name="x", threads=1, supernet=loop)
+    said = refusal(begun, other)
+    assert said is not None and " and 2 more)" in said and said.count(" -> ") == 4
+    said = refusal(begun, replace(other, name="mine", threads=0))
+    assert said is not None and said.count(" -> ") == 4 and "more)" not in said

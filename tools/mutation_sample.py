@@ -1,0 +1,119 @@
+"""Do the tests notice a fault?  Random mutants of a few modules, each against its own fast tests.
+
+    python tools/mutation_sample.py --count 100 --seed 1
+
+Mutants are made by cosmic-ray in a copy of the working tree, so that a kill leaves nothing mutated
+here.  Survivors are printed as diffs: each is a test to write, or a change that means nothing.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from cosmic_ray.commands.init import init
+from cosmic_ray.mutating import mutate_and_test
+from cosmic_ray.testing import run_tests
+from cosmic_ray.work_db import WorkDB, use_db
+from cosmic_ray.work_item import MutationSpec, TestOutcome
+
+ROOT = Path(__file__).resolve().parents[1]
+
+TESTS = {
+    "nasgait/evaluation/*.py": "tests/evaluation --ignore=tests/evaluation/test_eval_command.py",
+    "nasgait/search/*.py": "tests/search",
+    "nasgait/training/loop.py": "tests/training/test_loop_steps.py "
+    "tests/retrain/test_while_training.py",
+    "nasgait/training/optim.py": "tests/training/test_optim.py tests/training/test_loop_steps.py",
+    "nasgait/training/checkpoint.py": "tests/training/test_checkpoint.py "
+    "tests/training/test_write_order.py",
+    "supernet/scoring/*.py": "tests/supernet/test_exact_scores.py "
+    "tests/supernet/test_supernet_reads.py",
+    "retrain/compare.py": "tests/retrain/test_compare.py tests/retrain/test_study_numbers.py",
+    "nasgait/report/formatting.py": "tests/report/test_formatting.py "
+    "tests/report/test_what_is_said.py",
+}
+"""Modules, and the fast tests that must notice their mutants.
+
+The first failure ends a run; of a folder the module's own file comes first.
+"""
+
+PYTEST = f"{sys.executable} -m pytest -x -q -p no:cacheprovider "
+
+NOISE = ("BinaryOperator_BitOr",)
+"""Operators that mostly hit type annotations."""
+
+
+def main() -> int:
+    """Mutate, test, print survivors; status 1 if there are any."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--count", type=int, default=100, help="mutants to try")
+    parser.add_argument("--seed", type=int, default=0, help="draws them")
+    parser.add_argument("--only", default="", metavar="TEXT", help="modules whose path has this")
+    parser.add_argument("--timeout", type=float, default=600, help="seconds; longer is noticed")
+    args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the copy goes, too
+    with tempfile.TemporaryDirectory() as folder:
+        copy_tree(Path(folder))
+        os.chdir(folder)
+        os.environ["PYTHONPATH"] = folder
+        return 1 if survivors(args) else 0
+
+
+def survivors(args: argparse.Namespace) -> int:
+    """Try a sample; returns how many were not noticed."""
+    found = ((path, tests) for glob, tests in TESTS.items() for path in Path().glob(glob))
+    owners = {path: tests for path, tests in sorted(found) if args.only in str(path)}
+    mutants = list(mutations(owners))
+    chosen = random.Random(args.seed).sample(mutants, min(args.count, len(mutants)))
+    print(f"{len(chosen)} of {len(mutants)} mutants of {len(owners)} modules", flush=True)
+    passing: set[str] = set()
+    missed = 0
+    for number, mutant in enumerate(chosen, start=1):
+        command = (
+            f"{sys.executable} -m pytest -x -q -p no:cacheprovider {owners[mutant.module_path]}"
+        )
+        if command not in passing:
+            outcome, output = run_tests(command, args.timeout)
+            if outcome != TestOutcome.SURVIVED:
+                sys.exit(f"{command}: fails without a mutant\n{output[-2000:]}")
+            passing.add(command)
+        result = mutate_and_test([mutant], command, args.timeout)
+        survived = result.test_outcome == TestOutcome.SURVIVED
+        missed += survived
+        words = "survived" if survived else str(result.test_outcome and result.test_outcome.value)
+        place = f"{mutant.module_path}:{mutant.start_pos[0]}"
+        print(f"{number:4} {words:9} {place} {mutant.operator_name}", flush=True)
+        if survived:
+            print(result.diff, flush=True)
+    print(f"{missed} of {len(chosen)} survived")
+    return missed
+
+
+def copy_tree(folder: Path) -> None:
+    """Copy what git knows or would add into ``folder``."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+
+
+def mutations(owners: dict[Path, str]) -> Iterator[MutationSpec]:
+    """All mutants of the modules."""
+    with use_db("mutants.sqlite", WorkDB.Mode.create) as database:
+        init(owners, database, {})
+        for item in sorted(database.work_items, key=lambda item: str(item.mutations)):
+            if not any(word in item.mutations[0].operator_name for word in NOISE):
+                yield item.mutations[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
