@@ -101,19 +101,6 @@ class SearchSpace:
         """An architecture drawn uniformly."""
         return self.architecture([int(rng.integers(count)) for count in self.choices])
 
-    def mutate(self, arch: Architecture, rng: np.random.Generator, prob: float) -> Architecture:
-        """Redraw each layer with probability ``prob``, as SPOS does."""
-        redraw = rng.random(len(self.choices)) < prob
-        fresh = [int(rng.integers(count)) for count in self.choices]
-        picked = zip(redraw, fresh, self.path(arch), strict=True)
-        return self.architecture([new if again else old for again, new, old in picked])
-
-    def crossover(self, a: Architecture, b: Architecture, rng: np.random.Generator) -> Architecture:
-        """Take each layer from ``a`` or ``b`` with equal chances."""
-        take_a = rng.random(len(self.choices)) < 0.5
-        picked = zip(take_a, self.path(a), self.path(b), strict=True)
-        return self.architecture([x if first else y for first, x, y in picked])
-
     def uniform(self) -> list[Architecture]:
         """The architectures that take the same choice in every free layer."""
         free = [count for count in self.choices if count > 1]

@@ -1,4 +1,4 @@
-"""How a search comes along: a bar, the cost of a score, metrics of each generation."""
+"""The progress of a search: a bar, an estimate of what is left, metrics of each generation."""
 
 import logging
 from collections.abc import Sequence
@@ -15,20 +15,19 @@ from nasgait.search.state import Generation
 logger = logging.getLogger(__name__)
 
 CELL = 16
-"""Pixels of a cell of the heat map."""
+"""Pixels along each side of a cell of the heat map."""
 
 
 class Progress:
-    """What is shown and logged while a search runs, with ``scorers`` at work at a time."""
+    """Shows and logs how a search proceeds, with ``scorers`` at work at a time."""
 
     def __init__(self, out: Path, evolution: Evolution, scorers: int = 1) -> None:
         self._generations = Generations(out / "generations.jsonl", evolution)
-        asked = evolution.config.population * (1 + evolution.config.max_epochs)
-        self._left = asked
-        self._bar = tqdm(total=asked, unit="arch")
+        self._left = evolution.config.population * (1 + evolution.config.max_epochs)
+        self._bar = tqdm(total=self._left, unit="arch")
         self._metrics = MetricsLog(out, -1)
         self._scorers = scorers
-        self._announced = False
+        self._estimated = False
 
     def __enter__(self) -> "Progress":
         return self
@@ -38,45 +37,45 @@ class Progress:
         self._metrics.close()
 
     def begin(self, scored: int) -> None:
-        """So many architectures were scored before."""
+        """Start the bar at the number of architectures that were scored before."""
         self._left -= scored
         self._bar.n = self._bar.initial = scored
         self._bar.refresh()
 
     def scored(self, seconds: float, peak_memory: int) -> None:
-        """One more architecture; after the first, say what the rest will cost.
+        """Count one more architecture; after the first, log an estimate for the rest.
 
         Args:
-            seconds: how long it took its scorer.
-            peak_memory: bytes that this one has held at most.
+            seconds: how long scoring it took.
+            peak_memory: the most bytes that its scorer has held.
         """
         self._bar.update()
         self._left -= 1
-        if not self._announced:
-            self._announced = True
+        if not self._estimated:
+            self._estimated = True
             logger.info(
-                "cost: %.1f s for the first, less for those that begin like it: roughly %.1f "
-                "minutes to go; peak memory %.2f GiB",
+                "cost: %.1f s for the first, less for those that share a prefix with it: roughly "
+                "%.1f minutes to go; peak memory %.2f GiB",
                 seconds,
                 seconds * self._left / self._scorers / 60,
                 peak_memory / 2**30,
             )
 
     def generation(self, generation: Generation) -> None:
-        """A generation is scored: describe it in ``generations.jsonl``, metrics and the bar."""
+        """Describe a scored generation in ``generations.jsonl``, the metrics and the bar."""
         line = self._generations.add(generation)
         numbers = {name: value for name, value in line.items() if isinstance(value, int | float)}
         del numbers["generation"]
         self._metrics.log(generation.number, numbers)
         self._metrics.picture("frequencies", generation.number, heat_map(line["frequencies"]))
-        covered = f", hypervolume {line['hypervolume']:.3f}" if "hypervolume" in line else ""
+        volume = f", hypervolume {line['hypervolume']:.3f}" if "hypervolume" in line else ""
         self._bar.set_postfix_str(
-            f"generation {generation.number}, best {line['best']:.1f} %{covered}"
+            f"generation {generation.number}, best {line['best']:.1f} %{volume}"
         )
 
 
 def heat_map(frequencies: Sequence[Sequence[float]]) -> np.ndarray:
-    """Choice frequencies as a picture [h, w] in 0..1: a row for each layer, a column a choice."""
+    """Choice frequencies as a picture [h, w] in 0..1: a row per layer, a column per choice."""
     picture = np.zeros((len(frequencies), max(map(len, frequencies))))
     for row, shares in zip(picture, frequencies, strict=True):
         row[: len(shares)] = shares

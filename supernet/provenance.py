@@ -1,4 +1,4 @@
-"""What the scores of a ledger were measured with, noted beside it: no others are added to them."""
+"""What the scores of a ledger depend on, noted beside it: no others are added to them."""
 
 import json
 import logging
@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from nasgait.config.renamed import with_new_keys
 from nasgait.config.schema import ExperimentConfig
 from nasgait.core.distributed import pick_device, share_of_threads
 from nasgait.core.errors import CheckpointError
@@ -19,89 +20,90 @@ logger = logging.getLogger(__name__)
 
 NOTE = "scoring.json"
 
-FREE = ("max_epochs", "chunk", "backend", "ray", "memory")
-"""Keys of ``search`` that may be others when a search goes on: how long it is, where and in which
-portions it scores."""
+CHANGEABLE = ("max_epochs", "chunk", "backend", "ray", "memory")
+"""Keys of ``search`` that may change when a search is resumed: how long it is, where it scores and
+how many at a time."""
 
 
 @dataclass(frozen=True)
-class Conditions:
-    """What a search and its scores depend on, as ``scoring.json`` tells it."""
+class Provenance:
+    """What a search and its scores depend on, as ``scoring.json`` records it."""
 
-    decisive: Mapping[str, Any]
-    """What makes it another search."""
-    slight: Mapping[str, Any]
+    binding: Mapping[str, Any]
+    """What must be the same: with another value it is another search."""
+    advisory: Mapping[str, Any]
     """What changes the last digits of a score, and so perhaps what is bred."""
 
     @classmethod
     def of(
-        cls, config: ExperimentConfig, weights: Weights, store: GaitStore, parts: Split
-    ) -> "Conditions":
-        """Those of a search that begins here."""
+        cls, config: ExperimentConfig, weights: Weights, store: GaitStore, split: Split
+    ) -> "Provenance":
+        """That of a search that begins here."""
         search = config.search
         on_ray = search.backend == "ray"
         gpu = search.ray.gpus > 0 if on_ray else pick_device(config.device).type == "cuda"
-        decisive = {
+        binding = {
             "supernet": weights.sha256,
-            "data": fingerprint(store, [*parts.train, *parts.search_val]),
-            "search_val": fingerprint(store, parts.search_val),
+            "data": fingerprint(store, [*split.train, *split.search_val]),
+            "search_val": fingerprint(store, split.search_val),
             "seed": config.seed,
             "metric": config.evaluation.metric,
-            **{name: value for name, value in asdict(search).items() if name not in FREE},
+            **{name: value for name, value in asdict(search).items() if name not in CHANGEABLE},
         }
-        slight = {
-            # Of each scorer: with as many, both backends score alike.
+        advisory = {
+            # For each scorer: with equal numbers both backends give equal scores.
             "threads": share_of_threads(config.threads, search.ray.workers if on_ray else 1),
             "memory": int(search.memory),  # batches are as large as it allows
             "device": "cuda" if gpu else "cpu",
         }
-        # As the note will read: tuples are lists.
-        return cls(json.loads(json.dumps(decisive)), slight)
+        # As the note is read back: tuples are lists.
+        return cls(json.loads(json.dumps(binding)), advisory)
 
     def write(self, out: Path) -> None:
         """Write the note."""
-        write_atomically(out / NOTE, json.dumps({**self.decisive, **self.slight}, indent=1) + "\n")
+        note = {**self.binding, **self.advisory}
+        write_atomically(out / NOTE, json.dumps(note, indent=1) + "\n")
 
     def compare(self, out: Path) -> None:
-        """Hold the search against the note in ``out``; warn of what is slight.
+        """Compare with the note in ``out``; log a warning if advisory values differ.
 
-        Raises CheckpointError naming what else differs, or for a note that cannot be read.
+        Raises CheckpointError naming the binding values that differ, or for a note that cannot be
+        read.
         """
         before = read_note(out / NOTE)
-        changed = [name for name, value in self.decisive.items() if before.get(name) != value]
+        changed = [name for name, value in self.binding.items() if before.get(name) != value]
         if changed:
             raise CheckpointError(
                 f"{out}: its search was begun with another {', '.join(changed)}; resume with the "
                 "same, or give another --out"
             )
-        now = self.slight
         differ = [
             f"{name} {before[name]}, not {value}"
-            for name, value in now.items()
+            for name, value in self.advisory.items()
             if before.get(name, value) != value
         ]
         if differ:
             logger.warning(
-                "%s: its scores were measured with %s; the last digits of those to come may "
-                "differ for it, and the search may take another way than undisturbed",
+                "%s: its scores were measured with %s; the last digits of new scores may differ "
+                "for it, and so may what is bred from them",
                 out,
                 "; ".join(differ),
             )
 
 
 def read_note(path: Path) -> dict[str, Any]:
-    """The note; CheckpointError if it is none."""
+    """The note, by the keys of today; CheckpointError if it is damaged or missing."""
     try:
         note = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise _damaged(path, str(error)) from error
     if not isinstance(note, dict):
         raise _damaged(path, "not an object")
-    return note
+    return with_new_keys(note, "search")
 
 
 def _damaged(path: Path, fault: str) -> CheckpointError:
     return CheckpointError(
-        f"{path}: does not tell what the scores beside it were measured with ({fault}); put it "
+        f"{path}: does not say what the scores beside it were measured with ({fault}); put it "
         "back, or search into a new folder"
     )

@@ -46,7 +46,7 @@ def rank(config: ExperimentConfig, supernet: Path, truth: Path) -> dict[str, Any
     Raises NasgaitError for input that cannot be used.
     """
     weights = load_supernet(supernet, space_of(config, "nasgait rank").source)
-    retrained = read_table(truth, weights.space, config.search.rate)
+    retrained = read_table(truth, weights.space, config.search.metric)
     store = GaitStore.open(config.data.store)
     split = split_as(store, config.data)
     with joined(config.device, config.threads) as world:
@@ -55,8 +55,8 @@ def rank(config: ExperimentConfig, supernet: Path, truth: Path) -> dict[str, Any
             choices: rates
             for choices, rates, _ in scorer.score_all([arch.choices for arch in retrained])
         }
-    scores = [found[arch.choices][config.search.rate] for arch in retrained]
-    return agreement(retrained, scores, config.search.rate, config.seed)
+    scores = [found[arch.choices][config.search.metric] for arch in retrained]
+    return agreement(retrained, scores, config.search.metric, config.seed)
 
 
 def read_table(path: Path, space: SearchSpace, objective: str) -> dict[Architecture, float]:

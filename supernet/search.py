@@ -19,9 +19,9 @@ from nasgait.data.facts import Facts
 from nasgait.data.split import Split, split_as
 from nasgait.data.store import GaitStore
 from nasgait.profiling.latency import device_name, latency
-from nasgait.search.breeding import Measure
+from nasgait.search.breeding import MeasuredCost
 from nasgait.search.budget import Choices
-from nasgait.search.evolution import Evolution, EvolutionConfig
+from nasgait.search.evolution import Evolution
 from nasgait.search.latency import Latencies
 from nasgait.search.ledger import Ledger, read_ledger
 from nasgait.search.pareto import write_pareto
@@ -32,7 +32,7 @@ from search_spaces.architecture import save_architecture
 from search_spaces.configured import budget_of, space_of
 from search_spaces.space import SearchSpace, space_names
 from supernet.progress import Progress
-from supernet.provenance import Conditions
+from supernet.provenance import Provenance
 from supernet.scoring.scorer import Scorer, scored_sequences
 from supernet.weights import Weights, load_supernet
 
@@ -50,7 +50,7 @@ class SearchInputs:
     store: GaitStore
     split: Split
     evolution: Evolution
-    conditions: Conditions
+    provenance: Provenance
 
     @property
     def space(self) -> SearchSpace:
@@ -84,12 +84,12 @@ def open_inputs(
     raise_all(validate(config, Facts.of_store(store, config.data, config.device)))
     split = split_as(store, config.data)
     weights = load_supernet(supernet, str(config.space))
-    conditions = Conditions.of(config, weights, store, split)
+    provenance = Provenance.of(config, weights, store, split)
     claim(out, resume)
     if read_ledger(out / "ledger.jsonl"):
-        conditions.compare(out)
+        provenance.compare(out)
     evolution = evolution_of(config, space)
-    return SearchInputs(config, out, supernet, weights, store, split, evolution, conditions)
+    return SearchInputs(config, out, supernet, weights, store, split, evolution, provenance)
 
 
 def check_backend(config: ExperimentConfig, device: torch.device) -> None:
@@ -116,23 +116,10 @@ def check_backend(config: ExperimentConfig, device: torch.device) -> None:
 
 
 def evolution_of(
-    config: ExperimentConfig, space: SearchSpace, measure: Measure | None = None
+    config: ExperimentConfig, space: SearchSpace, measure: MeasuredCost | None = None
 ) -> Evolution:
     """The search that the configuration describes; raises BudgetError when none can meet it."""
-    search = config.search
-    settings = EvolutionConfig(
-        population=search.population,
-        top_k=search.top_k,
-        mutations=search.mutations,
-        crossovers=search.crossovers,
-        mutation_prob=search.mutation_prob,
-        max_epochs=search.max_epochs,
-        objectives=search.objectives,
-        broods=search.broods,
-        ahead=search.ahead,
-        proposals=search.proposals,
-    )
-    return Evolution(budget_of(space, search), settings, config.seed, measure)
+    return Evolution(budget_of(space, config.search), config.search, config.seed, measure)
 
 
 def with_latency(inputs: SearchInputs, device: torch.device, ledger: Ledger) -> Evolution:
@@ -181,9 +168,9 @@ def search(
     write_results(inputs, result)
     if result.ended_early:
         logger.info("ended early: %s", result.ended_early)
-    score = result.best.values[config.search.rate]
+    score = result.best.values[config.search.metric]
     arch = inputs.space.architecture(result.best.choices)
-    logger.info("best: %s, %s %.2f %%", arch, config.search.rate, score)
+    logger.info("best: %s, %s %.2f %%", arch, config.search.metric, score)
     return result
 
 
@@ -224,7 +211,7 @@ def take_possession(inputs: SearchInputs, state: SearchState) -> None:
     out = inputs.out
     if not state.scored:  # what an attempt before the first score left does not bind
         (out / "config.yaml").unlink(missing_ok=True)
-        inputs.conditions.write(out)
+        inputs.provenance.write(out)
     record(out, inputs.config)
     if not state.done:
         for result in ("best.yaml", "pareto.json"):
@@ -253,9 +240,9 @@ def in_this_process(inputs: SearchInputs, device: torch.device) -> Iterator[Scor
         def score_all(
             architectures: Sequence[Choices],
         ) -> Iterator[tuple[Choices, dict[str, float], float]]:
-            for choices, rates, seconds in scorer.score_all(architectures):
+            for choices, metrics, seconds in scorer.score_all(architectures):
                 progress.scored(seconds, peak_memory(device))
-                yield choices, rates, seconds
+                yield choices, metrics, seconds
 
         evolve(state, score_all, settings.chunk)
 
@@ -295,16 +282,16 @@ def config_of_workers(config: ExperimentConfig) -> ExperimentConfig:
 def write_results(inputs: SearchInputs, result: SearchResult) -> None:
     """Write ``pareto.json``, then ``best.yaml``, whose presence says that the search is over."""
     objectives, space = inputs.evolution.objectives, inputs.space
-    # A search by one rate has a front as well: what it costs to come close.
+    # A search by one metric has a front as well: what it costs to come close.
     costs = objectives.costs if len(objectives.names) > 1 else ("macs", "params")
-    write_pareto(inputs.out / "pareto.json", result.ranking, objectives.rates, costs)
+    write_pareto(inputs.out / "pareto.json", result.ranking, objectives.metrics, costs)
     winner = result.best
     save_architecture(
         inputs.out / "best.yaml",
         space,
         space.architecture(winner.choices),
         frames=inputs.config.search.frames,
-        score={"objective": objectives.rate, "value": winner.values[objectives.rate]},
+        score={"objective": objectives.metric, "value": winner.values[objectives.metric]},
         origin={
             "supernet_sha256": inputs.weights.sha256,
             "search_seed": inputs.config.seed,

@@ -155,7 +155,7 @@ class Pipeline:
     def rank(self, checkpoint: Path, results: dict[str, Any]) -> None:
         """Hold the supernet's scores against the retrained rates of unchosen architectures."""
         unchosen = [n for n in results["networks"] if n["kind"] in ("random", "uniform")]
-        known = [n for n in unchosen if n[self.config.search.rate] is not None]
+        known = [n for n in unchosen if n[self.config.search.metric] is not None]
         if len(known) < RANKED or (self.out / "rank.json").exists():
             return
         files = ("--truth", self.out / "results.json", "--out", self.out / "rank.json")

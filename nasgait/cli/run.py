@@ -9,7 +9,7 @@ from typing import Any
 from nasgait.cli import stage
 from nasgait.cli.pipeline import Pipeline
 from nasgait.cli.plan import plan
-from nasgait.config.load import dump_config, load_config
+from nasgait.config.load import dump_config, load_recorded
 from nasgait.config.schema import ExperimentConfig
 from nasgait.core.errors import ConfigError
 from nasgait.core.files import write_atomically
@@ -102,7 +102,7 @@ def refuse_other_config(pipeline: Pipeline) -> None:
         if pipeline.out.exists() and (not pipeline.out.is_dir() or is_used(pipeline.out)):
             raise ConfigError(f"--out {pipeline.out}: is not empty and no run; give another --out")
         return
-    before = load_config(pipeline.config_file)
+    before = load_recorded(pipeline.config_file)
     now = pipeline.config
     before = replace(
         before,

@@ -64,7 +64,7 @@ def summary(config: "ExperimentConfig", out: Path, result: "SearchResult") -> di
     values, choices = result.best.values, "-".join(map(str, result.best.choices))
     return {
         "arch": f"{config.space}:{choices}",
-        "score": values[config.search.rate],
+        "score": values[config.search.metric],
         **values,
         **best["origin"],
         "ended_early": result.ended_early,

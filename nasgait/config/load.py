@@ -1,25 +1,23 @@
 """YAML and ``key=value`` overrides to a validated dataclass, and back.
 
-Everything that is wrong is told at once, in one :class:`ConfigError` of one
-line: file, dotted path of the key, what is allowed.  Unlike plain PyYAML a key
+All faults are reported at once, in one :class:`ConfigError` of one line: file,
+dotted path of the key, what is allowed.  Unlike plain PyYAML a key
 given twice is refused, ``1e-4`` is a number, and a date is just text.
 """
 
-import difflib
 import json
 import re
-import reprlib
 import sysconfig
-import types
 import typing
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from nasgait.config.faults import fault, kind_of, suggest
+from nasgait.config.renamed import with_new_keys
 from nasgait.config.schema import ExperimentConfig
 from nasgait.core.errors import ConfigError
 
@@ -109,7 +107,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: {(error.strerror or str(error)).lower()}") from None
     data = parse_yaml(text, str(path))
     if not isinstance(data, dict):
-        found = "the file is empty" if data is None else f"found a {_kind(data)}"
+        found = "the file is empty" if data is None else f"found a {kind_of(data)}"
         raise ConfigError(f"{path}: must hold a mapping of keys to values, but {found}")
     return data
 
@@ -143,7 +141,7 @@ def find_config(path_or_name: str | Path) -> Path:
         if candidate.is_file():
             return candidate
     names = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
-    raise ConfigError(f"{path}: neither a file nor a known experiment{_suggest(path.name, names)}")
+    raise ConfigError(f"{path}: neither a file nor a known experiment{suggest(path.name, names)}")
 
 
 def validate(data: Any, schema: type[T], origin: str) -> T:
@@ -155,7 +153,7 @@ def validate(data: Any, schema: type[T], origin: str) -> T:
     try:
         return typing.cast(T, _adapter(schema).validate_json(json.dumps([data]))[0])
     except ValidationError as error:
-        faults = [_fault(dict(entry), schema) for entry in error.errors(include_url=False)]
+        faults = [fault(dict(entry), schema) for entry in error.errors(include_url=False)]
         raise ConfigError(f"{origin}: {'; '.join(faults)}") from None
 
 
@@ -202,6 +200,15 @@ def load_config(
     if faults:
         raise ConfigError("; ".join(faults))
     return config
+
+
+def load_recorded(path: Path) -> ExperimentConfig:
+    """Read the configuration that an output directory records, perhaps by renamed keys.
+
+    Raises:
+        ConfigError: one line with every fault.
+    """
+    return validate(with_new_keys(read_yaml(path)), ExperimentConfig, str(path))
 
 
 def dump_config(config: Any) -> str:
@@ -251,54 +258,4 @@ def _slot(container: Any, key: str, override: str, path: str) -> Any:
         if int(key) == len(container):
             container.append(None)
         return int(key)
-    raise ConfigError(f"override {override!r}: {path} is a {_kind(container)}, it has no keys")
-
-
-def _fault(entry: dict[str, Any], schema: type[Any]) -> str:
-    """Word one pydantic error: dotted path, what is wrong, what is allowed."""
-    location, kind, given = entry["loc"][1:], entry["type"], entry["input"]
-    path = ".".join(str(part) for part in location) or "top level"
-    if kind == "unexpected_keyword_argument":
-        known = [field.name for field in fields(_type_at(schema, location[:-1]))]
-        return f"{path}: unknown key{_suggest(str(location[-1]), known)}"
-    if kind in ("missing", "missing_argument"):
-        return f"{path}: missing, it has no default"
-    if kind == "dataclass_type":
-        return f"{path}: must be a section with keys, not {reprlib.repr(given)}"
-    if kind == "value_error":
-        return f"{path}: {entry['ctx']['error']}"
-    message = entry["msg"].replace("Input should be", "must be").replace("valid array", "list")
-    if kind == "literal_error":
-        allowed = re.findall(r"'([^']*)'", message)
-        close = [word for word in allowed if word.casefold() == str(given).casefold()]
-        close += difflib.get_close_matches(str(given), allowed, n=1)
-        return f"{path}: {message}, not {given!r}" + (f", meant {close[0]!r}?" if close else "")
-    return f"{path}: {message}, not {reprlib.repr(given)}"
-
-
-def _type_at(schema: Any, location: Sequence[str | int]) -> Any:
-    """Return the dataclass found by following field names and list indices."""
-    here = schema
-    for part in location:
-        if isinstance(part, int):
-            here = typing.get_args(here)[0]
-        else:
-            here = typing.get_type_hints(here)[part]
-        if isinstance(here, types.UnionType):
-            here = next(arm for arm in typing.get_args(here) if arm is not types.NoneType)
-    assert is_dataclass(here), location
-    return here
-
-
-def _suggest(given: str, known: Sequence[str]) -> str:
-    """Return ``, did you mean ...?`` or the list of what is known."""
-    close = difflib.get_close_matches(given, known, n=1, cutoff=0.6)
-    if close:
-        return f", did you mean {close[0]!r}?"
-    return f", known are {', '.join(known)}" if known else ""
-
-
-def _kind(value: Any) -> str:
-    """Name the YAML kind of plain data."""
-    names = {list: "list", dict: "section", str: "text", bool: "yes/no value", type(None): "null"}
-    return names.get(type(value), "number")
+    raise ConfigError(f"override {override!r}: {path} is a {kind_of(container)}, it has no keys")

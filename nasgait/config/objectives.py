@@ -1,4 +1,4 @@
-"""What a search optimises: rates go up, costs go down."""
+"""What a search optimises: metrics go up, costs go down."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Protocol
 from nasgait.core.errors import ConfigError
 
 COSTS = ("macs", "params", "latency")
-"""Values of which less is better; any other value is a rate, of which more is better."""
+"""Values of which less is better; any other value is a metric, of which more is better."""
 
 
 class Scored(Protocol):
@@ -22,21 +22,21 @@ class Scored(Protocol):
 class Objectives:
     """The values that a search optimises, by their names in the ledger.
 
-    Raises ConfigError for a name given twice, and when there is no rate among them.
+    Raises ConfigError for a name given twice, and when there is no metric among them.
     """
 
     names: tuple[str, ...]
-    """One for a search by that rate, more for their trade-offs."""
+    """One for a search by that metric, more for their trade-offs."""
 
     def __post_init__(self) -> None:
         if len(set(self.names)) < len(self.names):
             raise ConfigError(f"objectives {', '.join(self.names)}: one is given twice")
-        if not self.rates:
+        if not self.metrics:
             given = ", ".join(self.names) or "none"
-            raise ConfigError(f"objectives {given}: need a rate among them, map or rank1")
+            raise ConfigError(f"objectives {given}: need a metric among them, map or rank1")
 
     @property
-    def rates(self) -> tuple[str, ...]:
+    def metrics(self) -> tuple[str, ...]:
         """Those of which more is better."""
         return tuple(name for name in self.names if name not in COSTS)
 
@@ -46,12 +46,12 @@ class Objectives:
         return tuple(name for name in self.names if name in COSTS)
 
     @property
-    def rate(self) -> str:
-        """The rate that decides which single architecture is the best: the first one."""
-        return self.rates[0]
+    def metric(self) -> str:
+        """The metric that decides which single architecture is the best: the first one."""
+        return self.metrics[0]
 
     def vectors(self, entries: Sequence[Scored]) -> list[tuple[float, ...]]:
-        """The objectives of each entry, all to be minimised: rates change their sign."""
+        """The objectives of each entry, all to be minimised: metrics change their sign."""
         return [
             tuple(e.values[n] if n in COSTS else -e.values[n] for n in self.names) for e in entries
         ]

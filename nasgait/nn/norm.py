@@ -1,4 +1,4 @@
-"""One BatchNorm for 1 to 3 dimensions, padded batches, several ranks and recalibration.
+"""One BatchNorm for 1 to 3 dimensions, padded batches and several ranks.
 
 torch's own SyncBatchNorm refuses the CPU, and no norm of torch's knows which
 positions of a padded batch are real.  When neither padding nor ranks are in
@@ -7,7 +7,7 @@ activations one by one in float32, which is off by 2e-3 over a large batch; the
 same kernels on a regrouped view (:func:`_regroup`) are exact and no slower.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import gcd, isqrt
 from typing import Any
@@ -74,14 +74,8 @@ class BatchNorm(_BatchNorm):
     statistics count valid positions only, and those of all ranks when
     torch.distributed runs with more than one; gradients flow through them.
     Statistics are float32 or wider; the output has the type of the input.
-
-    Set :attr:`calibrate` to have each forward, in any mode, measure the moments
-    of its input over valid positions, pass them to the callable (which may pool
-    them over batches and ranks), take what it returns as running statistics
-    (biased variance) and normalise with those.
     """
 
-    calibrate: Callable[[Moments], Moments] | None = None
     frozen: bool = False
     """Normalise by the running statistics in training, too, and leave them as they are."""
 
@@ -102,21 +96,13 @@ class BatchNorm(_BatchNorm):
             ValueError: training with fewer than 2 positions for each channel.
         """
         assert self.running_mean is not None and self.running_var is not None
-        if self.calibrate is not None:
-            self.adopt(self.calibrate(moments(x.detach(), valid)))
-        elif self.training and not self.frozen:
+        if self.training and not self.frozen:
             return self._train(x, valid)
         return self.normalise(x, self.running_mean, self.running_var)
 
     def normalise(self, x: Tensor, mean: Tensor, var: Tensor) -> Tensor:
         """Normalise x [n, c, ...] by a mean and variance [c], with this weight and bias."""
         return F.batch_norm(x, mean, var, self.weight, self.bias, False, 0.0, self.eps)
-
-    def adopt(self, found: Moments) -> None:
-        """Take moments as running statistics (biased variance)."""
-        assert self.running_mean is not None and self.running_var is not None
-        self.running_mean.copy_(found.mean)
-        self.running_var.copy_(found.m2 / found.count)
 
     def _train(self, x: Tensor, valid: Tensor | None) -> Tensor:
         assert self.running_mean is not None and self.running_var is not None

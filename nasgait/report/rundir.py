@@ -12,7 +12,7 @@ from nasgait.config.load import read_yaml
 from nasgait.core.errors import DataError
 from nasgait.core.metrics_log import read_metrics
 from nasgait.search.generations import read_generations
-from nasgait.search.ledger import Entry, read_ledger
+from nasgait.search.ledger import LedgerEntry, read_ledger
 from nasgait.search.pareto import read_pareto
 
 T = TypeVar("T")
@@ -74,8 +74,8 @@ class RunDir:
     results: dict[str, Any]
     networks: tuple[Network, ...]
     supernet: Metrics
-    ledger: tuple[Entry, ...]
-    front: tuple[Entry, ...] | None
+    ledger: tuple[LedgerEntry, ...]
+    front: tuple[LedgerEntry, ...] | None
     """The Pareto front that a finished search wrote."""
     generations: tuple[dict[str, Any], ...]
     """A summary of each complete generation; see :mod:`nasgait.search.generations`."""

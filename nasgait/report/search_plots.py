@@ -19,11 +19,11 @@ from nasgait.report.style import (
     legend,
     panels,
 )
-from nasgait.search.ledger import Entry
+from nasgait.search.ledger import LedgerEntry
 
 
 @as_svg
-def search_progress(entries: Sequence[Entry], objective: str, label: str) -> Figure:
+def search_progress(entries: Sequence[LedgerEntry], objective: str, label: str) -> Figure:
     """Score of every architecture by generation, with the median and the best so far."""
     figure, axes = panels(1)
     numbers = sorted({entry.generation for entry in entries})
@@ -47,8 +47,8 @@ def search_progress(entries: Sequence[Entry], objective: str, label: str) -> Fig
 
 @as_svg
 def search_scatter(
-    entries: Sequence[Entry],
-    front: Sequence[Entry],
+    entries: Sequence[LedgerEntry],
+    front: Sequence[LedgerEntry],
     objective: str,
     label: str,
     limits: Mapping[str, float],
@@ -57,7 +57,7 @@ def search_scatter(
     costs_known = [name for name in COST_LABELS if all(name in e.values for e in entries)]
     figure, axes = panels(len(costs_known))
     best = max(entries, key=lambda e: (e.values[objective], -e.values["macs"], -e.values["params"]))
-    series: tuple[tuple[Sequence[Entry], dict[str, Any], str], ...] = (
+    series: tuple[tuple[Sequence[LedgerEntry], dict[str, Any], str], ...] = (
         (entries, {"marker": "o", "color": GREY, "markersize": 5}, "scored"),
         (front, {"marker": "o", "color": BLUE, "markersize": 7}, "Pareto front"),
         ([best], {"marker": "*", "color": VERMILLION, "markersize": 16}, "best"),

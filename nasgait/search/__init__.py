@@ -1,1 +1,1 @@
-"""Evolutionary search in pure Python: budgets, ledger, breeding."""
+"""Evolutionary search: budgets, breeding, selection and the ledger; neither torch nor gait."""

@@ -1,4 +1,4 @@
-"""Children of an evolution: mutation, crossover, and the way to one that is new and affordable."""
+"""Offspring of an evolution: mutation, crossover, and the search for one new and affordable."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,125 +9,132 @@ import numpy as np
 
 from nasgait.core.errors import BudgetError
 from nasgait.search.budget import Budget, Choices
-from nasgait.search.predictor import Forecast
+from nasgait.search.predictor import Predictor
 
-TRIES = 100  # attempts at a new, affordable child before another way is taken
-UNSCREENED = 0.2  # share of children that are bred whatever a forecast says
+TRIES = 100
+"""Draws from an operator before the next way to a new, affordable architecture is taken."""
+
+UNFILTERED = 0.2
+"""Share of the offspring that is bred without the predictor."""
 
 
-class Measure(Protocol):
-    """A cost that no table knows: measured when an architecture comes up, with a limit or none."""
+class MeasuredCost(Protocol):
+    """A cost that no table knows: measured when an architecture comes up, with or without limit."""
 
     name: str
     unit: str
 
     @property
     def limit(self) -> float | None:
-        """The largest value that is admitted."""
+        """The largest value that is allowed."""
         ...
 
     def value(self, choices: Choices) -> float:
-        """The architecture's value; the same whenever it is asked for again."""
+        """The architecture's value; every call for it returns the same."""
         ...
 
 
 def mutate(parent: Choices, sizes: Sequence[int], prob: float, rng: np.random.Generator) -> Choices:
-    """Redraw each layer of ``parent``, among ``sizes`` choices, with chance ``prob``."""
+    """Redraw each layer of ``parent``, among ``sizes`` choices, with probability ``prob``."""
     redraw = rng.random(len(sizes)) < prob
     return tuple(map(int, np.where(redraw, rng.integers(sizes), parent)))
 
 
 def cross(first: Choices, second: Choices, rng: np.random.Generator) -> Choices:
-    """Take each layer from one of two parents, with even chance."""
+    """Take each layer from one of two parents, with equal probability."""
     from_first = rng.random(len(first)) < 0.5
     return tuple(map(int, np.where(from_first, first, second)))
 
 
 @dataclass(frozen=True)
-class Screen:
-    """Chooses among children before they are scored."""
+class Preselection:
+    """Chooses the most promising of several candidates before any is scored."""
 
-    forecast: Forecast
-    proposals: int
-    """Children proposed for each one that is bred."""
+    predictor: Predictor
+    candidates: int
+    """Candidates for each architecture that is bred."""
 
     def skips(self, rng: np.random.Generator) -> bool:
-        """Whether the next child is bred without it: where a forecast errs, others go on."""
-        return bool(rng.random() < UNSCREENED)
+        """Whether to breed the next without it, so that the predictor's errors exclude nothing."""
+        return bool(rng.random() < UNFILTERED)
 
 
-class Children:
-    """The children of one brood: affordable, and unlike each other and all ``before``.
+class Offspring:
+    """The architectures of one batch: affordable, and different from each other and ``before``.
 
-    With ``screen`` a child is the most promising of so many that are proposed.
+    Args:
+        budget: the limits on costs from the table.
+        measured: a cost that is measured, if there is one.
+        before: everything bred before.
+        rng: decides all draws.
+        preselection: chooses among candidates; without it the first good one is taken.
     """
 
     def __init__(
         self,
         budget: Budget,
-        measure: Measure | None,
+        measured: MeasuredCost | None,
         before: set[Choices],
         rng: np.random.Generator,
-        screen: Screen | None = None,
+        preselection: Preselection | None = None,
     ) -> None:
-        self.budget, self.measure, self.rng = budget, measure, rng
-        self.screen = screen
+        self.budget, self.measured, self.rng = budget, measured, rng
+        self.preselection = preselection
         self.choices: list[Choices] = []
         self.repeats = 0
-        """Affordable children that were proposed and had come before."""
+        """Affordable candidates that had been bred before."""
         self.passed_over = 0
-        """Affordable new children that were proposed beside a more promising one."""
+        """Affordable new candidates that lost to a more promising one."""
         self._seen = set(before)
-        self._refused: dict[Choices, float] = {}
+        self._over_limit: dict[Choices, float] = {}
 
     def add(self, attempt: Callable[[], Choices]) -> str | None:
         """Add the first good child of ``attempt``, else a random one; else say why there is none.
 
-        Raises BudgetError when the measured limit has kept out everything so far.
+        Raises BudgetError when nothing at all has met the measured limit so far.
         """
         child = self._first(attempt)
         if child is not None:
             self.choices.append(child)
             self._seen.add(child)
             return None
-        if not self._refused:
+        if not self._over_limit:
             return f"all {len(self._seen)} architectures within the budget are scored"
-        assert self.measure is not None
-        unit, other = self.measure.unit, "other " if self._seen else ""
-        refusal = (
-            f"no {other}architecture with {self.measure.name} <= {self._limit:g} {unit} was found "
-            f"among {len(self._refused)} measured"
+        assert self.measured is not None
+        unit, other = self.measured.unit, "other " if self._seen else ""
+        reason = (
+            f"no {other}architecture with {self.measured.name} <= {self._limit:g} {unit} was found "
+            f"among {len(self._over_limit)} measured"
         )
         if self._seen:
-            return refusal
-        least = min(self._refused.values())
-        raise BudgetError(
-            f"{refusal}; the smallest measured is {least:.4g} {unit}; raise the limit"
-        )
+            return reason
+        least = min(self._over_limit.values())
+        raise BudgetError(f"{reason}; the smallest measured is {least:.4g} {unit}; raise the limit")
 
     def _first(self, attempt: Callable[[], Choices]) -> Choices | None:
-        screen = self.screen
-        if screen is not None and screen.skips(self.rng):
-            screen = None
-        count = 1 if screen is None else screen.proposals
-        for source in (attempt, lambda: self.budget.sample(self.rng)):
-            proposals = self._proposals(source)
-            while some := list(dict.fromkeys(islice(proposals, count))):
-                ordered = some if screen is None else screen.forecast.best_first(some)
-                child = next(filter(self._admits, ordered), None)
+        """The child to add: from the operator, else drawn, else from the list of what is left."""
+        preselection = self.preselection
+        if preselection is not None and preselection.skips(self.rng):
+            preselection = None
+        count = 1 if preselection is None else preselection.candidates
+        for operator in (attempt, lambda: self.budget.sample(self.rng)):
+            candidates = self._candidates(operator)
+            while some := list(dict.fromkeys(islice(candidates, count))):
+                ordered = some if preselection is None else preselection.predictor.best_first(some)
+                child = next(filter(self._within_limit, ordered), None)
                 if child is not None:
                     self.passed_over += len(some) - 1
                     return child
-        # Each costs a measurement, where there is a limit on one: a large space is never tried out.
+        # With a limit each costs a measurement, so a large space is never tried to its end.
         most = None if self._limit is None else TRIES
-        passed = self._seen | self._refused.keys()
+        passed = self._seen | self._over_limit.keys()
         unseen = islice(self.budget.enumerate_unseen(passed, self.rng), most)
-        return next((child for child in unseen if self._admits(child)), None)
+        return next((child for child in unseen if self._within_limit(child)), None)
 
-    def _proposals(self, source: Callable[[], Choices]) -> Iterator[Choices]:
-        """The affordable new children among ``TRIES`` of a source."""
+    def _candidates(self, operator: Callable[[], Choices]) -> Iterator[Choices]:
+        """The affordable new architectures among ``TRIES`` of an operator."""
         for _ in range(TRIES):
-            child = source()
+            child = operator()
             if not self.budget.affordable(child):
                 continue
             if child in self._seen:
@@ -137,15 +144,16 @@ class Children:
 
     @property
     def _limit(self) -> float | None:
-        return None if self.measure is None else self.measure.limit
+        return None if self.measured is None else self.measured.limit
 
-    def _admits(self, child: Choices) -> bool:
-        if child in self._refused:
+    def _within_limit(self, child: Choices) -> bool:
+        """Whether the measured cost, if there is one, is within its limit."""
+        if child in self._over_limit:
             return False
-        if self.measure is None:
+        if self.measured is None:
             return True
-        value = self.measure.value(child)
+        value = self.measured.value(child)
         if self._limit is None or value <= self._limit:
             return True
-        self._refused[child] = value
+        self._over_limit[child] = value
         return False

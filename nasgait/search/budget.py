@@ -1,10 +1,10 @@
 """Compute budgets over an additive cost table: exact feasibility, sampling, enumeration.
 
-An architecture is a tuple with one choice for each layer; each choice of each
-layer has a fixed cost in every metric (MACs, params, ...) and costs add up.
-Whether a partly chosen architecture can still be completed within the limits
-is decided exactly, from the Pareto front of what the remaining layers can cost
-at least, so neither sampling nor enumeration ever runs into a dead end.
+An architecture is a tuple with one choice for each layer.  Each choice of each
+layer has a fixed cost of every kind (MACs, params, ...), and costs add up.
+Whether a prefix can still be completed within the limits is decided exactly,
+from the Pareto front of the least that the remaining layers can cost, so neither
+sampling nor enumeration ever runs into a dead end.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from nasgait.search.pareto import minima
 Choices = tuple[int, ...]
 Vector = tuple[int, ...]
 
-REJECTIONS = 100  # uniform draws tried before the guided walk takes over
+REJECTIONS = 100  # uniform draws tried before layers are drawn one by one
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Costs:
     """What architectures cost: ``total = base + sum over layers of layers[l][choice]``."""
 
     names: tuple[str, ...]
-    """The metrics, in the order of every vector below."""
+    """The kinds of cost, in the order of every vector below."""
     base: Vector
-    """What every architecture pays, for each metric."""
+    """What every architecture costs, of each kind."""
     layers: tuple[tuple[Vector, ...], ...]
-    """For each layer, for each of its choices, its cost in each metric."""
+    """For each layer, for each of its choices, its cost of each kind."""
 
     @property
     def choices(self) -> Choices:
@@ -38,24 +38,23 @@ class Costs:
         return tuple(len(layer) for layer in self.layers)
 
     def total(self, choices: Sequence[int]) -> dict[str, int]:
-        """What the architecture costs in each metric."""
+        """What the architecture costs, by kind."""
         picked = [layer[choice] for layer, choice in zip(self.layers, choices, strict=True)]
         return dict(zip(self.names, map(sum, zip(self.base, *picked, strict=True)), strict=True))
 
     def largest(self, name: str) -> Choices:
-        """The architecture that costs most in a metric."""
-        metric = self.names.index(name)
+        """The architecture with the largest cost of one kind."""
+        kind = self.names.index(name)
         return tuple(
-            max(range(len(layer)), key=lambda choice: layer[choice][metric])
-            for layer in self.layers
+            max(range(len(layer)), key=lambda choice: layer[choice][kind]) for layer in self.layers
         )
 
 
 class Budget:
     """The architectures whose cost is within every limit (limits included).
 
-    ``limits`` maps metrics of ``costs`` to the largest allowed value; a metric
-    left out is free.  Raises :class:`BudgetError` for an unknown metric, for a
+    ``limits`` maps kinds of ``costs`` to the largest allowed value; a kind left
+    out is not limited.  Raises :class:`BudgetError` for an unknown kind, for a
     limit that is not a positive number, and when no architecture is affordable,
     naming the smallest costs that can be reached.
     """
@@ -65,7 +64,7 @@ class Budget:
         self.limits = dict(limits or {})
         for name, limit in self.limits.items():
             if name not in costs.names:
-                raise BudgetError(f"budget on {name!r}: known metrics are {', '.join(costs.names)}")
+                raise BudgetError(f"budget on {name!r}: known costs are {', '.join(costs.names)}")
             if not limit > 0:  # also catches NaN
                 raise BudgetError(f"budget {name} <= {limit}: a limit must be a positive number")
         self._sizes = np.array(costs.choices)
@@ -78,44 +77,44 @@ class Budget:
             raise BudgetError(self._infeasible())
 
     def smallest(self) -> dict[str, int]:
-        """The smallest reachable cost in each metric, each taken alone."""
+        """The smallest reachable cost of each kind, each taken alone."""
         return {
             name: base + sum(min(choice[m] for choice in layer) for layer in self.costs.layers)
             for m, (name, base) in enumerate(zip(self.costs.names, self.costs.base, strict=True))
         }
 
     def affordable(self, choices: Sequence[int]) -> bool:
-        """Whether the architecture keeps every limit."""
+        """Whether the architecture is within every limit."""
         total = self.costs.total(choices)
         return all(total[name] <= limit for name, limit in self.limits.items())
 
     def sample(self, rng: np.random.Generator) -> Choices:
         """Draw an affordable architecture.
 
-        Uniform as long as rejection finds one; where affordable ones are rare, a
-        walk that draws each layer uniformly among the choices that can still be
-        completed (every affordable architecture can come up, not equally often).
+        Uniformly, by rejection.  Where affordable ones are rare, each layer is drawn
+        uniformly among the choices that can still be completed (every affordable
+        architecture can come up, but not equally often).
         """
         for _ in range(REJECTIONS):
             choices = tuple(map(int, rng.integers(self._sizes)))
             if self.affordable(choices):
                 return choices
-        return next(self._walk(rng))
+        return next(self._enumerate(rng))
 
     def enumerate_unseen(
         self, seen: Collection[Choices], rng: np.random.Generator | None = None
     ) -> Iterator[Choices]:
         """Yield every affordable architecture that is not in ``seen``, once.
 
-        In lexicographic order, or in a random one with ``rng``.  Lazy: the first
-        comes after at most ``len(seen)`` others were passed over.
+        In lexicographic order, or in a random one with ``rng``.  Lazy: at most
+        ``len(seen)`` others are skipped before the first.
         """
-        return (choices for choices in self._walk(rng) if choices not in seen)
+        return (choices for choices in self._enumerate(rng) if choices not in seen)
 
-    def _walk(self, rng: np.random.Generator | None) -> Iterator[Choices]:
-        """Depth first over all affordable architectures, pruned exactly."""
+    def _enumerate(self, rng: np.random.Generator | None) -> Iterator[Choices]:
+        """All affordable architectures, depth first, pruned exactly."""
 
-        def descend(prefix: Choices, spent: Vector) -> Iterator[Choices]:
+        def complete(prefix: Choices, spent: Vector) -> Iterator[Choices]:
             depth = len(prefix)
             if depth == len(self._layers):
                 yield prefix
@@ -124,9 +123,9 @@ class Budget:
             for choice in range(count) if rng is None else map(int, rng.permutation(count)):
                 total = _add(spent, self._layers[depth][choice])
                 if self._completable(total, depth + 1):
-                    yield from descend((*prefix, choice), total)
+                    yield from complete((*prefix, choice), total)
 
-        return descend((), self._base)
+        return complete((), self._base)
 
     def _completable(self, spent: Vector, depth: int) -> bool:
         """Whether the layers from ``depth`` on can be chosen within what is left."""

@@ -2,11 +2,10 @@
 
 Guo et al., "Single Path One-Shot Neural Architecture Search with Uniform
 Sampling" (ECCV 2020), with the budget met by construction and every architecture
-scored at most once.  Architectures are bred in broods, the even shares of a
-generation.  Those of the first are random.  Any other is a function of the seed,
-its number, the scores of the broods at least ``ahead`` before it and what was
-bred before it: so scores may come in any order, and a resumed search breeds the
-same broods again.
+scored at most once.  A generation is bred in batches, its even shares.  Those of
+the first generation are random.  Any other depends on the seed, its number, the
+scores of the batches at least ``lookahead`` before it and on what was bred before
+it: so scores may arrive in any order, and a resumed search breeds the same batches.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,67 +14,29 @@ from dataclasses import dataclass
 import numpy as np
 
 from nasgait.config.objectives import Objectives
+from nasgait.config.schema import SearchConfig
 from nasgait.core.errors import ConfigError
-from nasgait.search.breeding import Children, Measure, Screen, cross, mutate
+from nasgait.search.breeding import MeasuredCost, Offspring, Preselection, cross, mutate
 from nasgait.search.budget import Budget, Choices
-from nasgait.search.ledger import Entry
-from nasgait.search.predictor import Forecast
-from nasgait.search.selection import NSGA2, Pool, Selection, TopK
+from nasgait.search.ledger import LedgerEntry
+from nasgait.search.predictor import Predictor
+from nasgait.search.selection import NSGA2, MatingPool, Selection, TopK
 
 
 @dataclass(frozen=True)
-class EvolutionConfig:
-    """How to breed (the defaults are those published with SPOSGait, but for the broods).
-
-    The configuration's schema bounds each number; raises ConfigError for children that do not
-    fit the population.
-    """
-
-    population: int = 50
-    """Architectures in each generation."""
-    top_k: int = 10
-    """The best of all scored so far, which breed when there is one objective; when there are
-    more, the best ``population`` by non-domination do."""
-    mutations: int = 25
-    """Children by mutation in each generation; what children leave free is drawn at random."""
-    crossovers: int = 25
-    """Children by crossover in each generation."""
-    mutation_prob: float = 0.1
-    """Chance that a mutation redraws a layer."""
-    max_epochs: int = 20
-    """Generations bred after the first, random one."""
-    objectives: tuple[str, ...] = ("map",)
-    """What is optimised; the first rate names the best."""
-    broods: int = 5
-    """Shares of each generation that are bred one after the other."""
-    ahead: int = 3
-    """A brood bred from scores waits for those that come so many before it, and for all before
-    them.  One brood and 1 ahead is the published search, generation by generation."""
-    proposals: int = 1
-    """Children proposed for each that is scored: from when a population is scored on, a regression
-    on all scores picks the most promising one.  1 goes without, as published."""
-
-    def __post_init__(self) -> None:
-        if self.mutations + self.crossovers > self.population:
-            raise ConfigError(
-                f"search: {self.mutations} mutations and {self.crossovers} crossovers do not fit "
-                f"a population of {self.population}; raise population or lower them"
-            )
-
-
-@dataclass(frozen=True)
-class Brood:
-    """What is bred in one go."""
+class ArchitectureBatch:
+    """Architectures that are bred together: one share of a generation."""
 
     number: int
+    """Counted over the whole search."""
     generation: int
     """0 is the first, random one."""
     choices: tuple[Choices, ...]
     """Its architectures in the order they were bred."""
     repeats: int = 0
-    """Affordable children that were proposed on the way and had been bred before."""
+    """Affordable candidates that had been bred before."""
     passed_over: int = 0
-    """Affordable new children that were proposed beside a more promising one."""
+    """Affordable new candidates that lost to a more promising one."""
     short: str | None = None
     """Why it is smaller than its share, if it is; then it is the last."""
 
@@ -83,20 +44,26 @@ class Brood:
 class Evolution:
     """The search within ``budget``; ``seed`` decides everything that is drawn.
 
-    ``measure`` is a cost that architectures are held to besides (latency).
+    Of ``config`` only the settings of breeding are read.  ``measured`` is a cost that no table
+    knows (latency).  Raises ConfigError when mutations and crossovers do not fit the population.
     """
 
     def __init__(
         self,
         budget: Budget,
-        config: EvolutionConfig,
+        config: SearchConfig,
         seed: int = 0,
-        measure: Measure | None = None,
+        measured: MeasuredCost | None = None,
     ) -> None:
+        if config.mutations + config.crossovers > config.population:
+            raise ConfigError(
+                f"search: {config.mutations} mutations and {config.crossovers} crossovers do not "
+                f"fit a population of {config.population}; raise population or lower them"
+            )
         self.budget = budget
         self.config = config
         self.seed = seed
-        self.measure = measure
+        self.measured = measured
         self.objectives = Objectives(config.objectives)
         self.selection: Selection = (
             TopK(config.top_k)
@@ -106,61 +73,70 @@ class Evolution:
 
     @property
     def total(self) -> int:
-        """Broods of the whole search."""
-        return self.config.broods * (1 + self.config.max_epochs)
+        """Batches of the whole search."""
+        return self.config.batches_per_generation * (1 + self.config.max_epochs)
 
     def costs(self, choices: Choices) -> dict[str, float]:
-        """What the architecture costs, measured costs included."""
+        """What the architecture costs, by name, measured costs included."""
         costs: dict[str, float] = dict(self.budget.costs.total(choices))
-        if self.measure is not None:
-            costs[self.measure.name] = self.measure.value(choices)
+        if self.measured is not None:
+            costs[self.measured.name] = self.measured.value(choices)
         return costs
 
-    def rank(self, entries: Sequence[Entry]) -> tuple[Entry, ...]:
-        """Best first; equal rates by cost, then by choices, so the order is never in doubt."""
+    def rank(self, entries: Sequence[LedgerEntry]) -> tuple[LedgerEntry, ...]:
+        """Best first; ties are broken by cost, then by choices, so the order is unique."""
 
-        def order(entry: Entry) -> tuple[float, list[float], Choices]:
+        def order(entry: LedgerEntry) -> tuple[float, list[float], Choices]:
             costs = [entry.values[name] for name in self.budget.costs.names]
-            return -entry.values[self.objectives.rate], costs, entry.choices
+            return -entry.values[self.objectives.metric], costs, entry.choices
 
         return tuple(sorted(entries, key=order))
 
-    def breed(self, number: int, scored: Sequence[Entry], before: set[Choices]) -> Brood:
-        """The brood of a number: affordable architectures, new, all different.
+    def breed(
+        self, number: int, scored: Sequence[LedgerEntry], before: set[Choices]
+    ) -> ArchitectureBatch:
+        """Breed the batch of a number: affordable architectures, new, all different.
 
-        ``scored`` holds all entries of the broods at least ``ahead`` before it, ``before`` all
-        that was bred.  Mutations first, then crossovers, then random ones; fewer than its share
-        only when nothing affordable and new is found.  Raises BudgetError when nothing at all
-        keeps a measured limit.
+        Mutations come first, then crossovers, then random ones.  There are fewer than the share
+        only when nothing affordable and new is found.
+
+        Args:
+            number: counts all batches of the search.
+            scored: the entries of the batches at least ``lookahead`` before this one.
+            before: everything bred before.
+
+        Raises:
+            BudgetError: no architecture at all meets the measured limit.
         """
         rng = np.random.default_rng([self.seed, number])
-        children = Children(self.budget, self.measure, before, rng, self._screen(scored))
-        generation, share = divmod(number, self.config.broods)
-        # The first generation is random, whatever of it is scored by the time a brood is bred.
-        pool = self.selection.pool(self.rank(scored)) if generation else Pool(())
+        preselection = self._preselection(scored)
+        offspring = Offspring(self.budget, self.measured, before, rng, preselection)
+        generation, share = divmod(number, self.config.batches_per_generation)
+        # The first generation is random, even if some of it is scored when a batch is bred.
+        pool = self.selection.pool(self.rank(scored)) if generation else MatingPool(())
         attempts = self._attempts(share, pool, rng)
-        short = next(filter(None, map(children.add, attempts)), None)
-        return Brood(
+        short = next(filter(None, map(offspring.add, attempts)), None)
+        return ArchitectureBatch(
             number,
             generation,
-            tuple(children.choices),
-            children.repeats,
-            children.passed_over,
+            tuple(offspring.choices),
+            offspring.repeats,
+            offspring.passed_over,
             short,
         )
 
-    def _screen(self, scored: Sequence[Entry]) -> Screen | None:
-        """What chooses among proposals, where it is asked for and enough is scored."""
-        if self.config.proposals == 1 or len(scored) < max(2, self.config.population):
+    def _preselection(self, scored: Sequence[LedgerEntry]) -> Preselection | None:
+        """What chooses among candidates, where it is configured and enough is scored."""
+        if self.config.candidates == 1 or len(scored) < max(2, self.config.population):
             return None
         costs = self.budget.costs
-        forecast = Forecast(scored, self.objectives, costs.choices, costs.total)
-        return Screen(forecast, self.config.proposals)
+        predictor = Predictor(scored, self.objectives, costs.choices, costs.total)
+        return Preselection(predictor, self.config.candidates)
 
     def _attempts(
-        self, share: int, pool: Pool, rng: np.random.Generator
+        self, share: int, pool: MatingPool, rng: np.random.Generator
     ) -> Iterator[Callable[[], Choices]]:
-        """For each place of a brood, the way in which its child is tried."""
+        """For each place of a batch, the operator that proposes its candidates."""
         sizes, prob = self.budget.costs.choices, self.config.mutation_prob
 
         def mutation() -> Choices:
@@ -175,8 +151,8 @@ class Evolution:
 
         mutations, crossovers = self.config.mutations, self.config.crossovers
         rest = self.config.population - mutations - crossovers
-        ways = [mutation] * mutations + [crossover] * crossovers + [fresh] * rest
+        operators = [mutation] * mutations + [crossover] * crossovers + [fresh] * rest
         if not pool.members:
-            ways = [fresh] * len(ways)
-        # Dealt like cards, so that each share has its part of every way.
-        return iter(ways[share :: self.config.broods])
+            operators = [fresh] * len(operators)
+        # Dealt in turn, so that each batch has its part of every operator.
+        return iter(operators[share :: self.config.batches_per_generation])

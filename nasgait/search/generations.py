@@ -1,4 +1,4 @@
-"""The search to look at: what each generation is like, a JSON line for each."""
+"""A description of each generation of a search, for people: a JSON line each."""
 
 import json
 from collections import Counter
@@ -10,58 +10,62 @@ import numpy as np
 from nasgait.core.errors import DataError
 from nasgait.core.files import write_atomically
 from nasgait.search.evolution import Evolution
-from nasgait.search.hypervolume import Coverage
-from nasgait.search.ledger import Entry
+from nasgait.search.hypervolume import RelativeHypervolume
+from nasgait.search.ledger import LedgerEntry
 from nasgait.search.state import Generation
 
 
 class Generations:
-    """Describes the generations of a search in the file ``path``, as they are complete.
+    """Describes the generations of a search in the file ``path``, as they are completed.
 
-    The file is written anew with each, so a resumed search leaves the same file.
+    The file is rewritten with each, so a resumed search leaves the same file.
     """
 
     def __init__(self, path: str | Path, evolution: Evolution) -> None:
         self.path = Path(path)
         self._evolution = evolution
-        self._coverage = Coverage(evolution) if len(evolution.objectives.names) > 1 else None
-        self._scored: list[Entry] = []
+        self._hypervolume = (
+            RelativeHypervolume(evolution) if len(evolution.objectives.names) > 1 else None
+        )
+        self._scored: list[LedgerEntry] = []
         self._lines: list[dict[str, Any]] = []
 
     def add(self, generation: Generation) -> dict[str, Any]:
         """Describe the next generation; returns its line.
 
-        Of the rate that ranks [%]: ``best`` so far, ``generation_best``, ``generation_median``
-        and ``spread`` (interquartile range).  ``diversity``: the share of layers in which two of
-        its architectures differ, on average.  ``new``: the share of the affordable children
-        proposed that had not been bred before.  ``frequencies``: for each layer the share of each
-        choice.  With more than one objective also ``hypervolume``: what all that is scored so far
-        covers (:class:`Coverage`, 0..1).
+        ``best`` so far, ``generation_best``, ``generation_median`` and ``spread`` (interquartile
+        range) are of the metric that ranks [%].  ``diversity``: the share of layers in which two
+        of its architectures differ, on average.  ``new``: the share of the affordable candidates
+        that had not been bred before.  ``frequencies``: for each layer the share of each choice.
+        With more than one objective also ``hypervolume``: that of all scored so far
+        (:class:`RelativeHypervolume`, 0..1).
         """
         self._scored.extend(generation.entries)
-        rate, entries = self._evolution.objectives.rate, generation.entries
-        rates = [entry.values[rate] for entry in entries]
-        low, median, high = np.percentile(rates, [25, 50, 75])
+        metric, entries = self._evolution.objectives.metric, generation.entries
+        values = [entry.values[metric] for entry in entries]
+        low, median, high = np.percentile(values, [25, 50, 75])
         frequencies = choice_frequencies(entries, self._evolution.budget.costs.choices)
-        proposed = len(entries) + generation.passed_over  # those that were new
+        new = len(entries) + generation.passed_over
         line = {
             "generation": generation.number,
             "architectures": len(entries),
-            "best": max(entry.values[rate] for entry in self._scored),
-            "generation_best": max(rates),
+            "best": max(entry.values[metric] for entry in self._scored),
+            "generation_best": max(values),
             "generation_median": float(median),
             "spread": float(high - low),
             "diversity": diversity(frequencies, len(entries)),
-            "new": proposed / (proposed + generation.repeats),
+            "new": new / (new + generation.repeats),
         }
-        if self._coverage is not None:
-            line["hypervolume"] = self._coverage.share(self._scored)
+        if self._hypervolume is not None:
+            line["hypervolume"] = self._hypervolume.share(self._scored)
         self._lines.append(line | {"frequencies": frequencies})
         write_atomically(self.path, "".join(json.dumps(line) + "\n" for line in self._lines))
         return self._lines[-1]
 
 
-def choice_frequencies(entries: tuple[Entry, ...], sizes: tuple[int, ...]) -> list[list[float]]:
+def choice_frequencies(
+    entries: tuple[LedgerEntry, ...], sizes: tuple[int, ...]
+) -> list[list[float]]:
     """For each layer, the share of the architectures that take each of its choices."""
     layers = zip(*(entry.choices for entry in entries), strict=True)
     counts = [Counter(layer) for layer in layers]

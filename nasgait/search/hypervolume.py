@@ -1,10 +1,10 @@
-"""How much of what is wanted a set of architectures covers."""
+"""Hypervolume: how much of the objectives' space a set of architectures dominates."""
 
 from collections.abc import Iterable, Sequence
 from math import prod
 
 from nasgait.search.evolution import Evolution
-from nasgait.search.ledger import Entry
+from nasgait.search.ledger import LedgerEntry
 from nasgait.search.pareto import minima
 
 Point = tuple[float, ...]
@@ -13,18 +13,19 @@ Point = tuple[float, ...]
 def hypervolume(vectors: Iterable[Point], reference: Point) -> float:
     """Exact volume that the vectors dominate, all objectives minimised, up to ``reference``.
 
-    Vectors that are not better than the reference everywhere count for nothing.  For any number
-    of objectives; fast enough for some hundred non-dominated vectors of four.
+    Vectors that are not better than the reference in every objective add nothing.  For any number
+    of objectives; fast enough for a few hundred non-dominated vectors of four.
     """
     inside = (v for v in vectors if all(x < r for x, r in zip(v, reference, strict=True)))
     return _volume(minima(inside), reference)
 
 
 def _volume(front: list[Point], reference: Point) -> float:
-    """Sum of what each vector adds to those that are better in the last objective.
+    """The sum of what each vector adds to those that are better in the last objective.
 
-    Those cut a box out of the vector's own that reaches as deep in the last objective, so what
-    is left is a prism over a difference of volumes of one dimension less.
+    Along the last objective, the part of the vector's box that those already cover has the same
+    cross-section everywhere, so what it adds is a prism over a difference of volumes of one
+    dimension less.
     """
     if not front:
         return 0.0
@@ -39,12 +40,12 @@ def _volume(front: list[Point], reference: Point) -> float:
     return total
 
 
-class Coverage:
-    """The hypervolume of a search's objectives, as a share of all that could be wanted.
+class RelativeHypervolume:
+    """The hypervolume of a search's objectives, as a share of the largest conceivable one.
 
-    The reference point is a rate of 0 % and, for each cost, its limit; without a limit the
+    The reference point is a metric of 0 % and, for each cost, its limit; without a limit, the
     space's largest MACs or params, or the latency of the architecture with the most MACs.  The
-    whole is the box from there to 100 % at no cost.
+    largest conceivable hypervolume is the box from there to 100 % at no cost.
     """
 
     def __init__(self, evolution: Evolution) -> None:
@@ -54,17 +55,20 @@ class Coverage:
         self.reference = tuple(costs.get(name, 0.0) for name in self.objectives.names)
         self._whole = prod(costs.get(name, 100.0) for name in self.objectives.names)
 
-    def share(self, entries: Sequence[Entry]) -> float:
+    def share(self, entries: Sequence[LedgerEntry]) -> float:
         """The share (0..1) that the entries dominate; an entry at a limit adds nothing."""
-        return hypervolume(self.objectives.vectors(entries), self.reference) / self._whole
+        vectors = self.objectives.vectors(entries)
+        return hypervolume(vectors, self.reference) / self._whole
 
 
 def _largest(evolution: Evolution, name: str) -> float:
-    """The value of a cost from which on an architecture counts for nothing."""
-    budget, measure = evolution.budget, evolution.measure
-    if measure is not None and name == measure.name:
+    """The value from which on a cost adds nothing to the hypervolume."""
+    budget, measured = evolution.budget, evolution.measured
+    if measured is not None and name == measured.name:
         return (
-            measure.value(budget.costs.largest("macs")) if measure.limit is None else measure.limit
+            measured.value(budget.costs.largest("macs"))
+            if measured.limit is None
+            else measured.limit
         )
     if name in budget.limits:
         return budget.limits[name]

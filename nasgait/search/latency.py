@@ -1,7 +1,7 @@
 """Latency as a cost of architectures: measured once for each, kept in a file.
 
-Two measurements differ, so a search that goes on must not measure again what decided which
-architectures it bred: the file makes a resumed search breed the same.
+Two measurements differ, so a resumed search must not measure again what decided which
+architectures were bred: thanks to the file it breeds the same ones.
 """
 
 import json
@@ -11,17 +11,22 @@ from pathlib import Path
 from nasgait.core.errors import DataError
 from nasgait.core.jsonl import append_line, complete_lines, cut_to
 from nasgait.search.budget import Choices
-from nasgait.search.ledger import Entry
+from nasgait.search.ledger import LedgerEntry
 
 
 class Latencies:
     """Seconds that one sequence takes, by architecture; a line for each in the file ``path``.
 
-    ``time`` measures an architecture [s] under ``conditions`` (device, threads, frames), which
-    are noted with every line.  ``limit`` is the largest latency that the search admits.
-    ``scored`` are the ledger's entries: their latencies are put back where lines were removed from
-    the file, unless all were, as nothing then tells their conditions.  Raises DataError for a
-    faulty line and for one that was measured under other conditions.
+    Args:
+        path: the file.
+        time: measures an architecture [s].
+        conditions: device, threads and frames of the measurement; every line repeats them.
+        limit: the largest latency that the search allows.
+        scored: the ledger's entries; the latencies of removed lines are restored from them,
+            unless all lines were removed, as nothing then says under which conditions.
+
+    Raises:
+        DataError: a line is faulty, or was measured under other conditions.
     """
 
     name = "latency"
@@ -33,7 +38,7 @@ class Latencies:
         time: Callable[[Choices], float],
         conditions: Mapping[str, int | str],
         limit: float | None = None,
-        scored: Iterable[Entry] = (),
+        scored: Iterable[LedgerEntry] = (),
     ) -> None:
         self.path = Path(path)
         self.limit = limit
@@ -47,7 +52,7 @@ class Latencies:
                 self._keep(entry.choices, entry.values[self.name])
 
     def value(self, choices: Choices) -> float:
-        """Seconds for one sequence, measured now unless it is known."""
+        """Seconds for one sequence, measured now unless they are known."""
         if choices not in self._seconds:
             self._keep(choices, self._time(choices))
         return self._seconds[choices]
@@ -69,8 +74,8 @@ class Latencies:
         if line != self._conditions:
             raise DataError(
                 f"{self.path}:{number}: measured with {_words(line)}, not "
-                f"{_words(self._conditions)}; go on under the same conditions, or search into a "
-                "new folder"
+                f"{_words(self._conditions)}; resume under the same conditions, or search "
+                "into a new folder"
             )
         return choices, seconds
 

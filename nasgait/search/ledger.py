@@ -1,7 +1,7 @@
 """The search's only state: a JSON line for each scored architecture.
 
-A line is on disk as soon as its score is known, so a search killed at any moment
-loses the scores that were not finished, and no other.
+A line is on disk as soon as its score is known, so a search that is killed loses only
+the scores that were not finished.
 """
 
 import json
@@ -15,7 +15,7 @@ from nasgait.core.jsonl import append_line, complete_lines, cut_to
 
 
 @dataclass(frozen=True)
-class Entry:
+class LedgerEntry:
     """One scored architecture."""
 
     choices: tuple[int, ...]
@@ -29,7 +29,7 @@ class Entry:
 
     @property
     def key(self) -> str:
-        """The choices in print, ``0-5-5-4``."""
+        """The choices as text, ``0-5-5-4``."""
         return "-".join(map(str, self.choices))
 
     def line(self) -> dict[str, Any]:
@@ -38,7 +38,7 @@ class Entry:
         return {**head, **self.values, "seconds": round(self.seconds, 3)}
 
     @classmethod
-    def parse(cls, line: Mapping[str, Any]) -> "Entry":
+    def parse(cls, line: Mapping[str, Any]) -> "LedgerEntry":
         """Undo :meth:`line`; KeyError, TypeError or ValueError for anything else."""
         values = dict(line)
         choices = tuple(int(choice) for choice in values.pop("key").split("-"))
@@ -51,13 +51,13 @@ class Entry:
 class Ledger:
     """The scored architectures of one search, in order, each at most once."""
 
-    def __init__(self, path: Path, entries: list[Entry]) -> None:
+    def __init__(self, path: Path, entries: list[LedgerEntry]) -> None:
         self.path = path
         self._entries = {entry.choices: entry for entry in entries}
 
     @classmethod
     def open(cls, path: str | Path) -> "Ledger":
-        """Open a ledger to go on with it, or begin one.
+        """Open a ledger to continue it, or begin one.
 
         A last line without its newline was cut off by a kill and is removed from
         the file.  Raises ``DataError`` for any other faulty or repeated line.
@@ -69,34 +69,34 @@ class Ledger:
         return cls(path, entries)
 
     @property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[LedgerEntry]:
         """The entries in the order they were scored."""
         return list(self._entries.values())
 
-    def append(self, entry: Entry) -> None:
-        """Add an entry and see it safely on disk; ``DataError`` if it was scored before."""
+    def append(self, entry: LedgerEntry) -> None:
+        """Add an entry and make sure that it is on disk; ``DataError`` if it was scored before."""
         if entry.choices in self._entries:
             raise DataError(f"{self.path}: {entry.key} was scored before, in an earlier line")
         append_line(self.path, entry.line())
         self._entries[entry.choices] = entry
 
 
-def read_ledger(path: str | Path) -> list[Entry]:
-    """Read a ledger's complete lines and leave the file as it is; faults as ``Ledger.open``."""
+def read_ledger(path: str | Path) -> list[LedgerEntry]:
+    """Read a ledger's complete lines and leave the file alone; raises as ``Ledger.open``."""
     return _parse(Path(path), complete_lines(Path(path)))
 
 
-def _parse(path: Path, lines: list[bytes]) -> list[Entry]:
-    entries: dict[tuple[int, ...], Entry] = {}
+def _parse(path: Path, lines: list[bytes]) -> list[LedgerEntry]:
+    entries: dict[tuple[int, ...], LedgerEntry] = {}
     for number, text in enumerate(lines, start=1):
         try:
-            entry = Entry.parse(json.loads(text))
+            entry = LedgerEntry.parse(json.loads(text))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise DataError(
                 f"{path}:{number}: not a ledger line ({error}); remove the line to score "
                 "its architecture again"
             ) from error
         if entry.choices in entries:
-            raise DataError(f"{path}:{number}: {entry.key} is there twice; remove one of the lines")
+            raise DataError(f"{path}:{number}: {entry.key} appears twice; remove one of the lines")
         entries[entry.choices] = entry
     return list(entries.values())

@@ -32,11 +32,11 @@ def fronts(vectors: Vectors) -> Iterator[list[int]]:
 
 
 def crowding(vectors: Vectors) -> np.ndarray:
-    """Crowding distance [n] of the vectors [n, m] of one front; more is lonelier.
+    """Crowding distance [n] of the vectors [n, m] of one front; larger is less crowded.
 
     For each objective the gap between the two neighbours, as a share of the front's range, summed
-    over the objectives; the ends are infinitely far.  An objective in which all are equal counts
-    for nothing.  Of equal vectors only the first has a distance: others add nothing to the spread.
+    over the objectives; the ends are infinitely far.  An objective in which all are equal adds
+    nothing.  Of equal vectors only the first has a distance, as the others add no spread.
     """
     values, first = np.unique(np.asarray(vectors, dtype=float), axis=0, return_index=True)
     distances = np.zeros(len(values))

@@ -1,4 +1,4 @@
-"""Non-dominated points: what nothing else beats in every respect."""
+"""The Pareto front: what no other architecture dominates."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -7,16 +7,16 @@ from typing import TypeVar
 
 from nasgait.core.errors import DataError
 from nasgait.core.files import write_atomically
-from nasgait.search.ledger import Entry
+from nasgait.search.ledger import LedgerEntry
 
 Vector = TypeVar("Vector", tuple[int, ...], tuple[float, ...])
 
 
 def minima(vectors: Iterable[Vector]) -> list[Vector]:
-    """The distinct vectors that no other one equals or undercuts everywhere, sorted."""
+    """The distinct non-dominated vectors, all objectives minimised, sorted."""
     kept: list[Vector] = []
     for vector in sorted(set(vectors)):
-        # Sorted, so only earlier ones can dominate, and most often a recent one does.
+        # In sorted order only earlier vectors can dominate, and most often a recent one does.
         if not any(_covers(other, vector) for other in reversed(kept)):
             kept.append(vector)
     return kept
@@ -26,14 +26,16 @@ def _covers(a: Sequence[float], b: Sequence[float]) -> bool:
     return all(x <= y for x, y in zip(a, b, strict=True))
 
 
-def pareto(entries: Sequence[Entry], up: Sequence[str], down: Sequence[str]) -> list[Entry]:
-    """The entries that no other one beats, cheapest first.
+def pareto(
+    entries: Sequence[LedgerEntry], up: Sequence[str], down: Sequence[str]
+) -> list[LedgerEntry]:
+    """The non-dominated entries, cheapest first.
 
-    An entry is beaten when another is at least as good in every value (``up``:
+    An entry is dominated when another is at least as good in every value (``up``:
     larger is better, ``down``: smaller is better) and better in one.
     """
 
-    def vector(entry: Entry) -> tuple[float, ...]:
+    def vector(entry: LedgerEntry) -> tuple[float, ...]:
         return (*(entry.values[n] for n in down), *(-entry.values[n] for n in up))
 
     front = set(minima(map(vector, entries)))
@@ -42,11 +44,11 @@ def pareto(entries: Sequence[Entry], up: Sequence[str], down: Sequence[str]) -> 
 
 
 def write_pareto(
-    path: str | Path, entries: Sequence[Entry], up: Sequence[str], down: Sequence[str]
+    path: str | Path, entries: Sequence[LedgerEntry], up: Sequence[str], down: Sequence[str]
 ) -> None:
     """Write the front of ``entries`` as JSON ``{"up", "down", "front": [ledger lines]}``.
 
-    Without the seconds, so that an interrupted and an undisturbed search write
+    Without the seconds, so that a resumed search and an uninterrupted one write
     the same file.  Replaces the file in one step.
     """
     lines = [entry.line() for entry in pareto(entries, up, down)]
@@ -62,7 +64,7 @@ def read_pareto(path: str | Path) -> dict:
         return {
             "up": [str(name) for name in document["up"]],
             "down": [str(name) for name in document["down"]],
-            "front": [Entry.parse(line) for line in document["front"]],
+            "front": [LedgerEntry.parse(line) for line in document["front"]],
         }
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(f"{path}: not a Pareto front written by the search ({error})") from error

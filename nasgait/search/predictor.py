@@ -1,8 +1,8 @@
-"""Which children may be good, guessed from the scores so far.
+"""Which candidates may be good, predicted from the scores so far.
 
 Ridge regression (Hoerl and Kennard, "Ridge Regression: Biased Estimation for Nonorthogonal
-Problems", Technometrics 12(1), 1970) on the choices of an architecture.  A guess decides only what
-is scored next; it is never a score.
+Problems", Technometrics 12(1), 1970) on the choices of an architecture.  A prediction decides only
+what is scored next; it is never a score.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,31 +13,33 @@ from numpy.typing import NDArray
 
 from nasgait.config.objectives import Objectives
 from nasgait.search.budget import Choices
-from nasgait.search.ledger import Entry
+from nasgait.search.ledger import LedgerEntry
 from nasgait.search.nondominated import fronts
 
 Floats = NDArray[np.float64]
 
 STRENGTHS = np.geomspace(1e-3, 1e3, 13)
-"""Ridge strengths that are tried."""
+"""Regularisation strengths that are tried."""
 
-DECIMALS = 6  # of guesses that are compared: what linear algebra leaves open decides nothing
+DECIMALS = 6
+"""Decimals that predictions are compared to, so that rounding errors decide nothing."""
 
 
 class Ridge:
-    """A value of architectures: a mean, and an effect of each choice of each layer.
+    """A value of architectures as a mean plus an effect of each choice of each layer.
 
-    The mean is free; effects are held small by the strength that guesses left-out values best.
+    The mean is not regularised; the effects are, with the strength that predicts left-out values
+    best.
 
     Args:
         architectures: n different ones, at least two.
         values: [n].
         sizes: the number of choices of each layer.
-        pairs: each pair of choices of successive layers has an effect besides.
+        pairs: also give each pair of choices of successive layers an effect.
 
     Attributes:
-        strength: the ridge strength taken, of ``STRENGTHS``.
-        error: mean squared error in leave-one-out, in squares of the values' unit.
+        strength: the regularisation strength, one of ``STRENGTHS``.
+        error: mean squared leave-one-out error, in squares of the values' unit.
     """
 
     def __init__(
@@ -59,14 +61,14 @@ class Ridge:
         self._effects = centred.T @ (basis @ (along / (squares + self.strength)))
 
     def __call__(self, architectures: Sequence[Choices]) -> Floats:
-        """The values [m] guessed for m architectures."""
+        """The predicted values [m] of m architectures."""
         features = indicators(architectures, self._sizes, self._pairs)
         return self._mean + (features - self._centre) @ self._effects
 
     def _left_out(self, values: Floats, squares: Floats, basis: Floats, along: Floats) -> Floats:
-        """Mean squared error of each strength when each value in turn is guessed from the others.
+        """The mean squared leave-one-out error of each strength.
 
-        From the fit to all: an error grows by the value's leverage when it is left out (Golub,
+        From the fit to all values: leaving one out divides its error by 1 - leverage (Golub,
         Heath and Wahba, Technometrics 21(2), 1979).
         """
         kept = squares / (squares + STRENGTHS[:, None])
@@ -76,7 +78,7 @@ class Ridge:
 
 
 def indicators(architectures: Sequence[Choices], sizes: Sequence[int], pairs: bool) -> Floats:
-    """A column of 0 and 1 for each choice of each layer; with ``pairs`` of successive ones too."""
+    """One-hot columns for each layer; with ``pairs`` also for pairs of successive layers."""
     singles = [
         np.eye(size)[list(column)]
         for size, column in zip(sizes, zip(*architectures, strict=True), strict=True)
@@ -96,24 +98,24 @@ def best_ridge(architectures: Sequence[Choices], values: Floats, sizes: Sequence
     return min(fits, key=lambda fit: fit.error)
 
 
-class Forecast:
-    """Orders children by how far they are expected to lie beyond what is scored.
+class Predictor:
+    """Orders candidates by how far they are expected to improve on the non-dominated front.
 
-    That is, by the least that all of the front would have to be improved for the child to be no
-    gain: the additive epsilon of Zitzler et al., "Performance Assessment of Multiobjective
-    Optimizers" (IEEE Transactions on Evolutionary Computation 7(2), 2003), with each objective in
-    units of its range.  By one objective it is the order of the guesses.
+    That is, by the least that the whole front would have to be improved to dominate the candidate:
+    the additive epsilon of Zitzler et al., "Performance Assessment of Multiobjective Optimizers"
+    (IEEE Transactions on Evolutionary Computation 7(2), 2003), with each objective in units of its
+    range.  With one objective it is the order of the predictions.
 
     Args:
         scored: at least two entries.
         objectives: what is optimised.
         sizes: the number of choices of each layer.
-        known: an architecture's exact costs by name; every other objective is guessed.
+        known: an architecture's exact costs by name; every other objective is predicted.
     """
 
     def __init__(
         self,
-        scored: Sequence[Entry],
+        scored: Sequence[LedgerEntry],
         objectives: Objectives,
         sizes: Sequence[int],
         known: Callable[[Choices], Mapping[str, float]],
@@ -127,21 +129,21 @@ class Forecast:
             for name, column in zip(objectives.names, vectors.T, strict=True)
             if name not in known(seen[0])
         }
-        reach = np.ptp(vectors, axis=0)
-        self._unit = np.where(reach > 0, reach, 1.0)
+        ranges = np.ptp(vectors, axis=0)
+        self._unit = np.where(ranges > 0, ranges, 1.0)
         self._front = vectors[next(fronts(minimised))] / self._unit
 
-    def best_first(self, children: Sequence[Choices]) -> list[Choices]:
-        """The children, the most promising first; equal ones in the order given."""
-        lead = self._front - self._expected(children)[:, None] / self._unit
+    def best_first(self, candidates: Sequence[Choices]) -> list[Choices]:
+        """The candidates, the most promising first; equal ones in the order given."""
+        lead = self._front - self._expected(candidates)[:, None] / self._unit
         gains = lead.max(2).min(1).round(DECIMALS)
-        return [children[index] for index in np.argsort(-gains, kind="stable")]
+        return [candidates[index] for index in np.argsort(-gains, kind="stable")]
 
-    def _expected(self, children: Sequence[Choices]) -> Floats:
+    def _expected(self, candidates: Sequence[Choices]) -> Floats:
         """Their objectives [n, m], all to be minimised."""
-        costs = [self._known(child) for child in children]
+        costs = [self._known(child) for child in candidates]
         columns = [
-            self._fits[name](children) if name in self._fits else [cost[name] for cost in costs]
+            self._fits[name](candidates) if name in self._fits else [cost[name] for cost in costs]
             for name in self._names
         ]
         return np.array(columns, dtype=np.float64).T

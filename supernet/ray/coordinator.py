@@ -1,7 +1,7 @@
 """The actor between a search and its scoring workers: hands out work, collects scores.
 
-It lives on the searching process's node and knows nothing that must outlast it: the ledger is
-written by the searching process, so a search that is killed leaves no second writer behind.
+It runs on the node of the searching process and holds nothing that must outlast it: the searching
+process writes the ledger, so a search that is killed leaves no second writer behind.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,76 +9,77 @@ from dataclasses import dataclass, field
 
 from nasgait.core.errors import NasgaitError
 from nasgait.search.budget import Choices
-from supernet.ray.work_queue import HandOut
+from supernet.ray.work_queue import WorkQueue
 
 
 @dataclass(frozen=True)
-class Score:
-    """What a worker found out about an architecture."""
+class WorkerScore:
+    """An architecture's score, from a worker."""
 
     choices: Choices
-    rates: Mapping[str, float]
+    metrics: Mapping[str, float]
+    """In percent, by name."""
     seconds: float
     """Its share of the worker's time."""
     peak_memory: int
-    """Bytes that the worker has held at most."""
+    """The most bytes that the worker has held."""
 
 
 @dataclass(frozen=True)
-class Mail:
-    """What has happened since the search last looked."""
+class Events:
+    """What has happened since the search last asked."""
 
-    scores: list[Score] = field(default_factory=list)
+    scores: list[WorkerScore] = field(default_factory=list)
     joined: dict[str, str] = field(default_factory=dict)
-    """Workers that have begun, by their names: where each runs."""
+    """Workers that have started: where each runs, by its name."""
     faults: dict[str, str] = field(default_factory=dict)
-    """The last exception of workers that ended with one."""
+    """The last exception of each worker that ended with one, by its name."""
     refusals: list[NasgaitError] = field(default_factory=list)
-    """Wrong input that workers came upon; to start them again would not help."""
+    """Wrong input that workers found; restarting them would not help."""
 
 
 class Coordinator:
-    """Between one search and its ``workers``, which take ``chunk`` architectures at most."""
+    """Serves one search and its ``workers``, which take ``chunk`` architectures at most."""
 
     def __init__(self, workers: int, chunk: int) -> None:
-        self._handout = HandOut(workers, chunk)
-        self._mail = Mail()
-        self._over = False
+        self._queue = WorkQueue(workers, chunk)
+        self._events = Events()
+        self._closed = False
 
     def offer(self, architectures: Sequence[Choices]) -> None:
-        """The search wants more architectures scored."""
-        self._handout.offer(architectures)
+        """Queue architectures for scoring; the search calls it."""
+        self._queue.offer(architectures)
 
-    def collect(self) -> Mail:
-        """The search looks what has happened."""
-        mail, self._mail = self._mail, Mail()
-        return mail
+    def collect(self) -> Events:
+        """Return the events since the last call; the search calls it."""
+        events, self._events = self._events, Events()
+        return events
 
     def release(self, worker: str) -> int:
-        """A worker has died; returns how many architectures wait again."""
-        return len(self._handout.release(worker))
+        """Note that a worker died; returns how many architectures wait again."""
+        return len(self._queue.release(worker))
 
     def close(self) -> None:
-        """The search is over."""
-        self._over = True
+        """Let the workers leave: the search is done."""
+        self._closed = True
 
     def join(self, worker: str, place: str) -> None:
-        """A worker has begun."""
-        self._mail.joined[worker] = place
+        """Note that a worker has started, and where it runs."""
+        self._events.joined[worker] = place
 
     def take(self, worker: str) -> list[Choices] | None:
-        """A worker wants its next chunk: empty when it is to wait, None when it may leave."""
-        return None if self._over else self._handout.take(worker)
+        """A worker's next chunk: empty when it should wait, None when it may leave."""
+        return None if self._closed else self._queue.take(worker)
 
-    def score(self, score: Score) -> None:
-        """A worker has scored an architecture; what is known already is left aside."""
-        if self._handout.scored(score.choices):
-            self._mail.scores.append(score)
+    def score(self, score: WorkerScore) -> None:
+        """Take a score from a worker, and ignore it if the architecture is scored already."""
+        if self._queue.scored(score.choices):
+            self._events.scores.append(score)
 
     def fail(self, worker: str, fault: str) -> None:
-        """A worker ends with an exception."""
-        self._mail.faults[worker] = fault
+        """Note that a worker ends with an exception."""
+        self._events.faults[worker] = fault
 
     def refuse(self, error: NasgaitError) -> None:
-        """A worker cannot use what it was given."""
-        self._mail.refusals.append(error)
+        """Note that a worker cannot use its input."""
+        self._events.refusals.append(error)

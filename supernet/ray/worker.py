@@ -1,4 +1,4 @@
-"""A scoring worker on Ray: one supernet, loaded once, and chunks of architectures to score."""
+"""A scoring worker on Ray: loads the supernet once, then scores chunk after chunk."""
 
 import os
 import socket
@@ -19,7 +19,7 @@ from nasgait.core.memory import keep_freed_memory, peak_memory
 from nasgait.data.split import Split
 from nasgait.data.store import GaitStore
 from nasgait.search.state import each_once
-from supernet.ray.coordinator import Score
+from supernet.ray.coordinator import WorkerScore
 from supernet.scoring.scorer import Scorer
 from supernet.weights import load_supernet
 
@@ -29,20 +29,20 @@ WAIT = 0.05
 
 @dataclass(frozen=True)
 class Job:
-    """What every worker scores with; the paths hold on every node."""
+    """What every worker scores with; the paths are valid on every node."""
 
     config: ExperimentConfig
     supernet: Path
     sha256: str
-    """Of the supernet's checkpoint."""
-    parts: Split
+    """Hash of the supernet's checkpoint."""
+    split: Split
     threads: int
     """CPU threads of each worker."""
 
     def scorer(self) -> Scorer:
         """A scorer in this process.
 
-        Raises NasgaitError when what it needs is not on this node, or not the same.
+        Raises NasgaitError when its input is missing on this node, or differs.
         """
         torch.set_num_threads(self.threads)
         keep_freed_memory()
@@ -50,16 +50,16 @@ class Job:
         weights = load_supernet(self.supernet, str(self.config.space))
         if weights.sha256 != self.sha256:
             raise CheckpointError(
-                f"{self.supernet}: is another file on {socket.gethostname()} than where the search "
-                "runs; workers need the same paths, on a shared file system"
+                f"{self.supernet}: {socket.gethostname()} has another file there than the search's "
+                "machine; workers need the same paths, on a shared file system"
             )
         return Scorer(
-            self.config, weights, GaitStore.open(self.config.data.store), self.parts, device
+            self.config, weights, GaitStore.open(self.config.data.store), self.split, device
         )
 
 
 def work(settings: Mapping[str, Any], job: Job, coordinator: Any) -> None:
-    """Score chunk after chunk until the search is over: the trainable that Ray Tune runs.
+    """Score chunk after chunk until the search is done: the trainable that Ray Tune runs.
 
     ``coordinator`` is the handle of a :class:`supernet.ray.coordinator.Coordinator`.
     """
@@ -75,19 +75,19 @@ def work(settings: Mapping[str, Any], job: Job, coordinator: Any) -> None:
 
 
 def score_chunks(scorer: Scorer, coordinator: Any, name: str) -> None:
-    """Take chunks and give back scores, one by one, while there are any."""
+    """Take chunks and send back scores, one by one, until there are no more."""
     done = 0
     while (chunk := ray.get(coordinator.take.remote(name))) is not None:
         if not chunk:
             time.sleep(WAIT)
             continue
-        for choices, rates, seconds in each_once(scorer.score_all, chunk):
-            score = Score(choices, rates, seconds, peak_memory(scorer.device))
+        for choices, metrics, seconds in each_once(scorer.score_all, chunk):
+            score = WorkerScore(choices, metrics, seconds, peak_memory(scorer.device))
             coordinator.score.remote(score)
             done += 1
         tune.report({"scored": done})
 
 
 def first_line(error: Exception) -> str:
-    """What an error says first."""
+    """The first line of an error's message."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,4 +1,4 @@
-"""Threads that work on batches side by side."""
+"""Threads that compute batches side by side."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +10,8 @@ T_co = TypeVar("T_co", covariant=True)
 R = TypeVar("R")
 
 
-class Items(Protocol[T_co]):
-    """Things in a row, each there, or made, when it is asked for."""
+class Indexable(Protocol[T_co]):
+    """A sequence whose items may be computed when they are read."""
 
     def __len__(self) -> int:
         """How many."""
@@ -20,25 +20,28 @@ class Items(Protocol[T_co]):
         """One of them."""
 
 
-class Crew:
-    """A context of threads that share out torch's threads evenly.
+class BatchExecutor:
+    """A context of threads that share torch's threads evenly.
 
-    Threads that work together on one convolution wait for each other at its end, and at that of
-    everything after it; with a batch for each they do not, and an eighth of the time is saved.
+    Threads that work together on one convolution wait for each other at its end, and at the end of
+    everything after it.  With a batch each they do not, which saves an eighth of the time.
 
     Args:
-        most: threads at most; with one, all is done in the thread that asks, by all of torch's.
+        most: threads at most; with one, the calling thread does everything with all of torch's.
+
+    Attributes:
+        threads: threads that compute, a divisor of torch's number.
     """
 
     def __init__(self, most: int) -> None:
         self._torch_threads = torch.get_num_threads()
-        self.size = max(n for n in range(1, most + 1) if self._torch_threads % n == 0)
+        self.threads = max(n for n in range(1, most + 1) if self._torch_threads % n == 0)
         self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Self:
-        if self.size > 1:
-            share = self._torch_threads // self.size
-            self._pool = ThreadPoolExecutor(self.size, "crew", torch.set_num_threads, (share,))
+        if self.threads > 1:
+            share = self._torch_threads // self.threads
+            self._pool = ThreadPoolExecutor(self.threads, "batch", torch.set_num_threads, (share,))
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -47,11 +50,11 @@ class Crew:
             self._pool = None
             torch.set_num_threads(self._torch_threads)  # some of its libraries count for all
 
-    def look(self, at: Items[T_co], look: Callable[[T_co], R]) -> list[R]:
-        """What a look at each item finds, in their order; none is held on to."""
+    def map(self, function: Callable[[T_co], R], items: Indexable[T_co]) -> list[R]:
+        """The function of each item, in order, without gradients; no item is kept."""
 
-        def find(index: int) -> R:
+        def apply(index: int) -> R:
             with torch.inference_mode():
-                return look(at[index])
+                return function(items[index])
 
-        return list((self._pool.map if self._pool else map)(find, range(len(at))))
+        return list((self._pool.map if self._pool else map)(apply, range(len(items))))

@@ -1,4 +1,4 @@
-"""How a memory budget is shared out: batches, activations, embeddings."""
+"""How a memory budget is divided among batches, activations and embeddings."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,49 +13,50 @@ from nasgait.nn.temporal import LTA_STRIDE
 from search_spaces.spec import SpaceSpec
 
 WORKING_SET = 6
-"""Tensors as large as the largest activation that exist at once while a batch is computed."""
+"""Tensors of the size of the largest activation that exist at once while a batch is computed."""
 
 WEIGHTS = 10
-"""How often the convolutions of a path are there beside the supernet: folded, and folded and not
-as :mod:`nasgait.kernels.winograd` splits them along two axes, which takes as much as four."""
+"""Memory that a path's convolutions take beside the supernet, in multiples of their size: folded,
+and as :mod:`nasgait.kernels.winograd` splits them along two axes (four times as large), folded and
+not."""
 
 EMBEDDINGS = 2
-"""How often the embeddings of an architecture are there: in the order of batches and in theirs."""
+"""Copies of an architecture's embeddings: in the order of batches and in that of sequences."""
 
 SIDE_BY_SIDE = 1 << 18
-"""Bytes of a frame's largest activation from which on a CPU gains by a batch for each thread: with
+"""Bytes of a frame's largest activation from which a batch for each thread pays off on a CPU: with
 less to compute the threads wait for each other's Python (nano, 45 KB: a fifth slower;
 sposgait-small, 721 KB: an eighth faster)."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What may be held."""
+class MemoryPlan:
+    """What may be held in memory at once."""
 
     batch_frames: int
     """Frames of a batch, padding included."""
     threads: int
     """Batches that may be computed at once."""
     activations: float
-    """Bytes for activations that wait for their next use."""
+    """Bytes of activations that are kept for their next use."""
 
 
 @dataclass(frozen=True)
-class Footprint:
-    """The memory that a space's networks take."""
+class NetworkMemory:
+    """The memory that the networks of a space need."""
 
     pixels: int
-    """Of a frame."""
+    """Pixels of a frame."""
     frame: int
     """Bytes of the largest activation, for each frame of input."""
     embedding: int
     """Bytes of the embedding of one sequence."""
     weights: int
-    """Bytes of the largest path's convolutions."""
+    """Bytes of the convolutions of the largest path."""
 
     @classmethod
-    def of(cls, spec: SpaceSpec) -> "Footprint":
-        """The footprint of any architecture of a space, activations in float32."""
+    def of(cls, spec: SpaceSpec) -> "NetworkMemory":
+        """The most that any architecture of a space needs, activations in float32."""
         height, width = spec.size
         time, largest, weights, inputs = Fraction(1), Fraction(0), 0, 1
         for stage in spec.stages:
@@ -81,21 +82,21 @@ class Footprint:
 
     def plan(
         self, memory: float, longest: int, device: torch.device, calibration: int, scored: int
-    ) -> Plan:
-        """Share out ``memory`` bytes.
+    ) -> MemoryPlan:
+        """Divide ``memory`` bytes.
 
-        Batches are as large as suits the device, and on a CPU as many at once as torch has threads
-        if networks are large; smaller and fewer where memory is short.
+        Batches are as large as suits the device; on a CPU, if networks are large, as many at once
+        as torch has threads.  Where memory is short they are smaller and fewer.
 
         Args:
-            memory: bytes.
+            memory: bytes in all.
             longest: frames of the longest sequence.
             device: where to compute.
             calibration: bytes of the calibration set, which stays in memory.
-            scored: sequences that are embedded; all embeddings of one architecture are held.
+            scored: sequences to embed; all embeddings of one architecture are held.
 
         Raises:
-            ConfigError: it is not enough for the longest sequence.
+            ConfigError: there is not enough for the longest sequence.
         """
         held = calibration + EMBEDDINGS * scored * self.embedding + WEIGHTS * self.weights
         least = held + WORKING_SET * self.frame * longest
@@ -111,11 +112,11 @@ class Footprint:
         threads = max(1, threads)
         batch_frames = max(longest, min(PIXELS[device.type] // self.pixels, affordable // threads))
         working_sets = threads * WORKING_SET * self.frame * batch_frames
-        return Plan(batch_frames, threads, memory - held - working_sets)
+        return MemoryPlan(batch_frames, threads, memory - held - working_sets)
 
 
 def _weights(block: str, inputs: int, outputs: int) -> int:
-    """Weights of a block's convolutions."""
+    """The number of weights of a block's convolutions."""
     count = 0
     for kernel in parse_block(block):
         count += prod(kernel) * inputs * outputs

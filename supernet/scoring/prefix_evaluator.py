@@ -1,12 +1,12 @@
-"""Many paths of a supernet walked together: each prefix they share is computed once.
+"""Evaluates many paths of a supernet together: each prefix they share is computed once.
 
-The scored clips and the clips of the calibration set go down the tree of architectures side by
+The scored clips and those of the calibration set pass through the tree of architectures side by
 side.  Shared weights see the outputs of many different layers below, so the running statistics
 gathered in training fit none of the paths.  Here each BatchNorm of a path gets the mean and
 variance of its own input, pooled over every valid position of all calibration batches (and
 ranks), layer by layer: the inputs of a layer have passed through calibrated layers.  So the
-statistics of a layer depend on the choices up to it and on nothing else, and paths that begin
-alike share them exactly.
+statistics of a layer depend on the choices up to it and on nothing else, and paths with a common
+prefix share them exactly.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,57 +22,63 @@ from nasgait.kernels.convolution import Convolution
 from nasgait.nn.blocks import ChoiceBlock, ConvBN
 from nasgait.nn.norm import BatchNorm, moments, pool, pool_ranks
 from search_spaces.network import ChoiceNetwork, ChoiceUnit, Clip
-from supernet.scoring.activation_cache import Column, Memory
-from supernet.scoring.batch_executor import Crew
-from supernet.scoring.prefix_tree import Prefix, Tree, grow
+from supernet.scoring.activation_cache import ActivationBudget, ActivationCache
+from supernet.scoring.batch_executor import BatchExecutor
+from supernet.scoring.prefix_tree import Prefix, PrefixTree, prefix_tree
 
-Batch = Callable[[], tuple[Tensor, Tensor]]
-"""Gives silhouettes [n, s, h, w] and lengths [n]."""
+ReadBatch = Callable[[], tuple[Tensor, Tensor]]
+"""Reads a batch: silhouettes [n, s, h, w] and lengths [n]."""
 
 Statistics = tuple[Tensor, Tensor]
 """Mean and biased variance of each channel, [c]."""
 
 
-class Streams(NamedTuple):
-    """The clips that have come to a place in the tree."""
+class PrefixActivations(NamedTuple):
+    """The clips behind a prefix."""
 
-    calibration: Column
-    scored: Column
+    calibration: ActivationCache
+    scored: ActivationCache
+
+    def release(self) -> None:
+        """Keep none of them any more."""
+        for clips in self:
+            clips.release()
 
 
-class Descent:
+class PrefixEvaluator:
     """Embeds scored sequences by many architectures, each with statistics of its own.
 
-    Statistics are remembered, and so are, as far as memory allows, the clips behind the layers that
-    leave no choice.  The same numbers come out whatever else is embedded, in whatever order and
-    memory.
+    Statistics are remembered, and so are, as far as memory allows, the clips behind the fixed
+    prefix: the leading layers that have a single choice.  The result is the same whatever else is
+    embedded, in whatever order and memory.
 
     Args:
-        network: the supernet, in eval mode; it is left as it is.
-        calibration: the calibration set; without one the statistics of training hold.
+        network: the supernet, in eval mode; it is not changed.
+        calibration: the calibration set; if it is empty, the statistics of training are used.
         scored: what to embed.
-        memory: for activations along a path; what does not fit is computed again.
-        dtype: of the convolutions.  What else the scored clips pass through is float32, as are
-            their shortcuts, and a CPU saves fewer of their products: rounding costs ranks.  The
-            calibration's clips are wholly of this type: statistics forgive it.
-        threads: that may look at batches side by side.
+        budget: for activations along a path; what does not fit is recomputed.
+        dtype: of the convolutions.  All else that the scored clips pass through is float32, their
+            shortcuts included, and on a CPU fewer of their products are saved, because rounding
+            changes ranks.  The calibration's clips are wholly of this type: it hardly changes the
+            statistics.
+        threads: threads that may compute batches side by side.
     """
 
     def __init__(
         self,
         network: ChoiceNetwork,
-        calibration: Sequence[Batch],
-        scored: Sequence[Batch],
-        memory: Memory,
+        calibration: Sequence[ReadBatch],
+        scored: Sequence[ReadBatch],
+        budget: ActivationBudget,
         dtype: torch.dtype,
         threads: int = 1,
     ) -> None:
         self._network, self._calibration, self._scored = network, calibration, scored
-        self._memory, self._dtype = memory, dtype
+        self._budget, self._dtype = budget, dtype
         self._fine = dtype != torch.float32
-        self._crew = Crew(threads)
+        self._executor = BatchExecutor(threads)
         self._known: dict[tuple[ConvBN, Prefix], Statistics] = {}
-        self._trunk: Streams | None = None
+        self._fixed_activations: PrefixActivations | None = None
 
     def embeddings(self, architectures: Iterable[Prefix]) -> Iterator[tuple[Prefix, Tensor]]:
         """Each architecture with its embeddings, float32 [n, c, p], batch after batch.
@@ -80,66 +86,69 @@ class Descent:
         They come in the order of their choices, each as soon as it is known.  One call at a time:
         the next may begin when this one is exhausted or closed.
         """
-        tree = grow(architectures)
+        tree = prefix_tree(architectures)
         if not tree:
             return
-        kept = self._memory.columns
+        kept = self._budget.caches
         try:
-            with self._crew:
-                if self._trunk is None:
-                    self._trunk = self._walked(self._forced)
-                    kept = self._memory.columns
-                prefix = self._forced
+            with self._executor:
+                if self._fixed_activations is None:
+                    self._fixed_activations = self._single_path(self._fixed_prefix)
+                    kept = self._budget.caches
+                prefix = self._fixed_prefix
                 for choice in prefix:
                     tree = tree[choice]
-                yield from self._descend(tree, prefix, self._trunk)
+                yield from self._subtree(tree, prefix, self._fixed_activations)
         finally:
-            self._memory.clear(behind=kept)
+            self._budget.clear(keep=kept)
 
     @property
-    def _forced(self) -> Prefix:
-        """The first choices of every architecture: those of layers that have but one."""
+    def _fixed_prefix(self) -> Prefix:
+        """The leading choices of layers that have only one."""
         only = takewhile(lambda options: len(options) == 1, self._network.options)
         return tuple(choice for (choice,) in only)
 
-    def _walked(self, path: Prefix) -> Streams:
-        """The clips behind a path that no other branches off."""
-        clips = Streams(
-            self._entering(self._calibration, self._dtype),
-            self._entering(self._scored, torch.float32),
+    def _single_path(self, path: Prefix) -> PrefixActivations:
+        """The clips behind a prefix from which no other path branches off."""
+        clips = PrefixActivations(
+            self._input(self._calibration, self._dtype),
+            self._input(self._scored, torch.float32),
         )
         for layer in range(len(path)):
-            opened = self._opened(path[:layer], clips, shared=False)
+            inputs = self._layer_input(path[:layer], clips, shared=False)
             last = layer + 1 == len(self._network.units)
-            behind = self._behind(path[: layer + 1], opened, last)
-            release(opened)
-            release(clips)
-            clips = behind
+            outputs = self._layer_output(path[: layer + 1], inputs, last)
+            inputs.release()
+            clips.release()
+            clips = outputs
         return clips
 
-    def _descend(
-        self, tree: Tree, prefix: Prefix, clips: Streams
+    def _subtree(
+        self, tree: PrefixTree, prefix: Prefix, clips: PrefixActivations
     ) -> Iterator[tuple[Prefix, Tensor]]:
+        """The embeddings of all architectures of a tree, from the clips behind their prefix."""
         if not tree:
-            yield prefix, self._leaving(clips.scored)
+            yield prefix, self._embeddings(clips.scored)
             return
-        opened = self._opened(prefix, clips, shared=len(tree) > 1)
+        inputs = self._layer_input(prefix, clips, shared=len(tree) > 1)
         for choice, below in tree.items():
-            behind = self._behind((*prefix, choice), opened, last=not below)
-            yield from self._descend(below, (*prefix, choice), behind)
-            release(behind)
-        release(opened)
+            outputs = self._layer_output((*prefix, choice), inputs, last=not below)
+            yield from self._subtree(below, (*prefix, choice), outputs)
+            outputs.release()
+        inputs.release()
 
-    def _opened(self, prefix: Prefix, clips: Streams, shared: bool) -> Streams:
-        """The clips behind a prefix as every choice of the next layer finds them.
+    def _layer_input(
+        self, prefix: Prefix, clips: PrefixActivations, shared: bool
+    ) -> PrefixActivations:
+        """The clips that every choice of the next layer starts from, shortcut included.
 
         They are kept for several choices if they are ``shared``.
         """
         unit = self._unit(prefix)
-        calibration, scored = (column.then(unit.remember, keep=False) for column in clips)
+        calibration, scored = (part.then(unit.remember, keep=False) for part in clips)
         conv = unit.shortcut
         if conv is None:
-            return Streams(calibration, scored)
+            return PrefixActivations(calibration, scored)
 
         def short_cut(by: Convolution) -> Callable[[Clip], Clip]:
             return lambda clip: unit.with_shortcut(
@@ -153,15 +162,17 @@ class Descent:
             consume=True,
         )
         folded = conv.fold(*found, torch.float32)
-        return Streams(calibration, scored.then(short_cut(folded), keep=shared))
+        return PrefixActivations(calibration, scored.then(short_cut(folded), keep=shared))
 
-    def _behind(self, path: Prefix, opened: Streams, last: bool) -> Streams:
+    def _layer_output(
+        self, path: Prefix, inputs: PrefixActivations, last: bool
+    ) -> PrefixActivations:
         """The clips behind the last layer of a path.
 
-        It is the ``last`` layer of all when nobody wants its calibration clips.
+        If it is the ``last`` layer of the network, its calibration clips are not needed.
         """
         unit = self._unit(path[:-1])
-        block, calibration, folded = unit.block(path[-1]), opened.calibration, []
+        block, calibration, folded = unit.block(path[-1]), inputs.calibration, []
         for number, conv in enumerate(block.steps()):
             wanted = not last or number < len(block.convs) - 1
             y = self._convolved(calibration, conv, keep=wanted, consume=number > 0)
@@ -174,16 +185,20 @@ class Descent:
             return unit.close(clip._replace(x=x), in_place=True)
 
         calibration = calibration.then(unit.close, consume=True)
-        return Streams(calibration, opened.scored.then(run, keep=not last))
+        return PrefixActivations(calibration, inputs.scored.then(run, keep=not last))
 
-    def _convolved(self, clips: Column, conv: ConvBN, keep: bool, consume: bool) -> Column:
+    def _convolved(
+        self, clips: ActivationCache, conv: ConvBN, keep: bool, consume: bool
+    ) -> ActivationCache:
         by = self._prepared(conv, self._dtype)
         return clips.then(
             lambda clip: clip._replace(x=conv.convolve(clip.x, clip.valid, by)), keep, consume
         )
 
     @staticmethod
-    def _normalised(clips: Column, block: ChoiceBlock, number: int, found: Statistics) -> Column:
+    def _normalised(
+        clips: ActivationCache, block: ChoiceBlock, number: int, found: Statistics
+    ) -> ActivationCache:
         norm = block.steps()[number].norm
 
         def step(clip: Clip) -> Clip:
@@ -193,44 +208,49 @@ class Descent:
 
     @staticmethod
     def _prepared(conv: ConvBN, dtype: torch.dtype) -> Convolution:
-        """A convolution without BatchNorm, prepared when it first runs: it may be known."""
+        """A convolution without BatchNorm, prepared when it first runs, if it ever does."""
         prepared = cache(lambda: conv.prepared(dtype))
         return lambda x: prepared()(x)
 
     def _statistics(
-        self, conv: ConvBN, inputs: Prefix, y: Column, of: Callable[[Clip], Tensor]
+        self, conv: ConvBN, inputs: Prefix, y: ActivationCache, of: Callable[[Clip], Tensor]
     ) -> Statistics:
-        """The statistics of a BatchNorm behind a prefix, from the outputs ``y`` of its conv."""
+        """The statistics of a BatchNorm, from the outputs ``y`` of its convolution.
+
+        They are computed once for each prefix ``inputs`` that leads to it.
+        """
         if not len(y):
             return trained(conv.norm)
         if (conv, inputs) not in self._known:
-            parts = self._crew.look(y, lambda clip: moments(of(clip), clip.valid))
+            batches = self._executor.map(lambda clip: moments(of(clip), clip.valid), y)
             ranks = dist.get_world_size() if dist.is_initialized() else 1
-            found = pool_ranks(pool(parts), ranks)
+            found = pool_ranks(pool(batches), ranks)
             like = trained(conv.norm)[0]
             self._known[conv, inputs] = found.mean.to(like), (found.m2 / found.count).to(like)
         return self._known[conv, inputs]
 
-    def _entering(self, batches: Sequence[Batch], dtype: torch.dtype) -> Column:
+    def _input(self, batches: Sequence[ReadBatch], dtype: torch.dtype) -> ActivationCache:
+        """The clips that the first layer takes."""
+
         def enter(batch: int) -> Clip:
             clip = self._network.enter(*batches[batch]())
             return clip._replace(x=clip.x.to(dtype))
 
-        return Column(enter, len(batches), self._memory)
+        return ActivationCache(enter, len(batches), self._budget)
 
-    def _leaving(self, clips: Column) -> Tensor:
+    def _embeddings(self, clips: ActivationCache) -> Tensor:
         leave = self._network.leave
-        return torch.cat(self._crew.look(clips, lambda clip: leave(clip).embeddings.float()))
+        return torch.cat(self._executor.map(lambda clip: leave(clip).embeddings.float(), clips))
 
     def _before_stage(self, prefix: Prefix) -> Prefix:
-        """The choices before the stage that the layer behind a prefix belongs to."""
+        """The choices before the stage of the layer that follows a prefix."""
         layer = len(prefix)
         while not self._unit(prefix[:layer]).opens:
             layer -= 1
         return prefix[:layer]
 
     def _unit(self, prefix: Prefix) -> ChoiceUnit:
-        """The layer behind a prefix."""
+        """The layer that follows a prefix."""
         return cast(ChoiceUnit, self._network.units[len(prefix)])
 
 
@@ -241,11 +261,5 @@ def trained(norm: BatchNorm) -> Statistics:
 
 
 def shortcut_of(clip: Clip) -> Tensor:
-    """What the shortcut has made, where there is one."""
+    """The output of the shortcut, where there is one."""
     return cast(Tensor, clip.shortcut)
-
-
-def release(clips: Streams) -> None:
-    """Keep nothing of them any more."""
-    for column in clips:
-        column.release()

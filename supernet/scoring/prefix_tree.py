@@ -1,17 +1,18 @@
-"""Architectures that begin alike, as a tree of their choices."""
+"""Architectures that share prefixes, as a tree of their choices."""
 
 from collections.abc import Iterable
 
 Prefix = tuple[int, ...]
-"""The first choices of an architecture."""
+"""The first choices of an architecture, or all of them."""
 
-Tree = dict[int, "Tree"]
-"""From each choice to what may follow it; an architecture is a way from the root to a leaf."""
+PrefixTree = dict[int, "PrefixTree"]
+"""From each choice to those that may follow it; each path from the root to a leaf is an
+architecture."""
 
 
-def grow(architectures: Iterable[Prefix]) -> Tree:
-    """The tree of architectures of equal length; each prefix they share is there once."""
-    root: Tree = {}
+def prefix_tree(architectures: Iterable[Prefix]) -> PrefixTree:
+    """The tree of architectures of equal length; each shared prefix appears in it once."""
+    root: PrefixTree = {}
     for choices in sorted(architectures):
         node = root
         for choice in choices:

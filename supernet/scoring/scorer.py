@@ -1,9 +1,8 @@
-"""How good are architectures, by the supernet's weights?
+"""Scores architectures with the supernet's weights.
 
-The paths take exact BatchNorm statistics from training sequences, then retrieve search-val
-sequences from one another (leave-one-out).  Test identities are never read.  Architectures
-scored together share the work on all layers up to where they part; the scores are those that
-each would get alone.
+Each path takes exact BatchNorm statistics from training sequences, then search-val sequences are
+retrieved from one another (leave-one-out).  Test identities are never read.  Architectures that
+are scored together share the work on common prefixes; each gets the score that it would get alone.
 """
 
 import time
@@ -28,29 +27,30 @@ from nasgait.evaluation.protocols.leave_one_out import leave_one_out
 from nasgait.nn.memory_format import to_channels_last
 from nasgait.nn.temporal import repeats
 from supernet.network import slice_state
-from supernet.scoring.activation_cache import Memory
-from supernet.scoring.memory_plan import Footprint
-from supernet.scoring.prefix_evaluator import Descent
+from supernet.scoring.activation_cache import ActivationBudget
+from supernet.scoring.memory_plan import NetworkMemory
+from supernet.scoring.prefix_evaluator import PrefixEvaluator
 from supernet.scoring.prefix_tree import Prefix
 from supernet.weights import Weights
 
-RATES = ("rank1", "map")
-"""What a score is, in percent."""
+METRICS = ("rank1", "map")
+"""The metrics of a score, in percent."""
 
 
 class Scorer:
     """Scores architectures of one supernet, many at a time.
 
     Args:
-        config: its ``search`` section says how; its seed draws the calibration set.
+        config: its ``search`` section says how to score; its seed draws the calibration set.
         weights: the supernet.
-        store, parts: where the silhouettes are, and the identities' split.
+        store: where the silhouettes are.
+        split: which of its sequences are for what.
         device: where to compute.
 
     Attributes:
         indices: the scored sequences of the store, and ``labels`` their identities.
         calibrated_on: sequences of the calibration set.
-        memory: what activations may hold, and have held.
+        memory: the budget of activations, with its peak use.
 
     Raises:
         ConfigError: ``search.memory`` is too little for a single sequence, or the device does not
@@ -63,34 +63,35 @@ class Scorer:
         config: ExperimentConfig,
         weights: Weights,
         store: GaitStore,
-        parts: Split,
+        split: Split,
         device: torch.device,
     ) -> None:
         search, self.space = config.search, weights.space
-        self._store, self.device, self._metric = store, device, config.evaluation.metric
+        self._store, self.device, self._distance = store, device, config.evaluation.metric
         autocast(device, search.precision)  # refuses what the device cannot do
         dtype = MIXED.get(search.precision, torch.float32)
         self.network = self.space.supernet()
         self.network.load_state_dict(slice_state(weights.state, self.network))
         to_channels_last(self.network.to(device)).eval()
 
-        self.indices = scored_sequences(store, parts, search.max_sequences)
+        self.indices = scored_sequences(store, split, search.max_sequences)
         self.labels = [store.sequences[index].label for index in self.indices]
         frames = np.array([store.sequences[index].length for index in self.indices])
         self._lengths = np.minimum(frames, search.max_frames or frames.max())
-        drawn = calibration_sequences(store, parts, search.calibration, config.seed)
+        drawn = calibration_sequences(store, split, search.calibration, config.seed)
         self.calibrated_on = len(drawn)
-        lengths, calibration = self._played(self._lengths), self._played([len(x) for x in drawn])
-        plan = Footprint.of(self.space.spec).plan(
+        lengths = self._repeated(self._lengths)
+        calibration = self._repeated([len(x) for x in drawn])
+        plan = NetworkMemory.of(self.space.spec).plan(
             search.memory,
             max(*lengths, *calibration, 0),
             device,
             sum(frames.nbytes for frames in drawn),
             len(self.indices),
         )
-        self.memory = Memory(plan.activations)
+        self.memory = ActivationBudget(plan.activations)
         self._batches = list(like_lengths(lengths, plan.batch_frames))
-        self._descent = Descent(
+        self._evaluator = PrefixEvaluator(
             self.network,
             [
                 partial(self._padded, [drawn[i] for i in batch])
@@ -105,29 +106,30 @@ class Scorer:
     def score_all(
         self, architectures: Iterable[Prefix]
     ) -> Iterator[tuple[Prefix, dict[str, float], float]]:
-        """Score architectures, those that begin alike side by side.
+        """Score architectures, those with a common prefix side by side.
 
-        Yields, in the order of their choices and each as soon as it is known:
-            The choices; leave-one-out ``rank1`` and ``map`` in percent on search-val
-            identities; the seconds since the one before.
+        Yields:
+            In the order of their choices, each as soon as it is known: the choices; leave-one-out
+            ``rank1`` and ``map`` in percent on search-val identities; the seconds since the one
+            before.
         """
         began = time.perf_counter()
         for choices, embeddings in self.embed(architectures):
-            found = leave_one_out(embeddings, self.labels, self._metric).metrics()
+            found = leave_one_out(embeddings, self.labels, self._distance).metrics()
             seconds = time.perf_counter() - began
-            yield choices, {name: found[name] for name in RATES}, seconds
+            yield choices, {name: found[name] for name in METRICS}, seconds
             began = time.perf_counter()
 
     def embed(
         self, architectures: Iterable[Prefix]
     ) -> Iterator[tuple[Prefix, NDArray[np.float32]]]:
-        """What each architecture makes of the scored sequences: [n, c, p], in their order."""
+        """Each architecture's embeddings of the scored sequences [n, c, p], in their order."""
         order = np.argsort(np.concatenate(self._batches))
-        for choices, embeddings in self._descent.embeddings(architectures):
+        for choices, embeddings in self._evaluator.embeddings(architectures):
             yield choices, embeddings.cpu().numpy()[order]
 
-    def _played(self, lengths: Iterable[int]) -> list[int]:
-        """Frames of sequences once those that are too short for the network are repeated."""
+    def _repeated(self, lengths: Iterable[int]) -> list[int]:
+        """Lengths of sequences once those that are too short for the network are repeated."""
         least = self.space.spec.least_frames
         return [int(length) * repeats(int(length), least) for length in lengths]
 
@@ -142,25 +144,22 @@ class Scorer:
 
 
 def calibration_sequences(
-    store: GaitStore, parts: Split, config: CalibrationConfig, seed: int
+    store: GaitStore, split: Split, config: CalibrationConfig, seed: int
 ) -> list[np.ndarray]:
-    """Frames of training sequences for recalibration, without augmentation.
-
-    Returns uint8 arrays [s, h, w].
-    """
+    """The frames of training sequences for recalibration, uint8 [s, h, w], not augmented."""
     rng = generator(seed, "calibration")
-    count = min(config.sequences, len(parts.train))
-    drawn = rng.choice(parts.train, size=count, replace=False)
+    count = min(config.sequences, len(split.train))
+    drawn = rng.choice(split.train, size=count, replace=False)
     return [store[int(index)][: config.max_frames] for index in drawn]
 
 
-def scored_sequences(store: HasSequences, parts: Split, limit: int | None) -> list[int]:
+def scored_sequences(store: HasSequences, split: Split, limit: int | None) -> list[int]:
     """Search-val sequences to score: whole identities, in order, up to ``limit`` sequences.
 
     Raises DataError when there are fewer than two identities.
     """
     groups: dict[str, list[int]] = {}
-    for index in parts.search_val:
+    for index in split.search_val:
         groups.setdefault(store.sequences[index].label, []).append(index)
     chosen: list[int] = []
     taken = 0

@@ -10,8 +10,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nasgait.config import load
-from nasgait.config.load import dump_config, load_config, read_yaml, validate
-from nasgait.config.schema import DataConfig, ExperimentConfig, OptimizerConfig
+from nasgait.config.load import dump_config, load_config, load_recorded, read_yaml, validate
+from nasgait.config.renamed import RENAMED
+from nasgait.config.schema import (
+    DataConfig,
+    ExperimentConfig,
+    OptimizerConfig,
+    RayConfig,
+    SearchConfig,
+)
 from nasgait.core.errors import ConfigError
 
 SMALL = "name: walk\ndata: {store: there}\n"
@@ -50,8 +57,8 @@ def test_exponents_without_a_dot_are_numbers(write):
 
 @pytest.mark.parametrize(
     "setting",
-    ["population: 0", "top_k: 0", "broods: 0", "ahead: 0", "proposals: 0", "mutations: -1",
-     "crossovers: -1", "max_epochs: -1", "mutation_prob: 1.5"],
+    ["population: 0", "top_k: 0", "batches_per_generation: 0", "lookahead: 0", "candidates: 0",
+     "mutations: -1", "crossovers: -1", "max_epochs: -1", "mutation_prob: 1.5"],
 )  # fmt: skip
 def test_numbers_of_the_search_are_bounded(write, setting):
     key = setting.partition(":")[0]
@@ -92,6 +99,46 @@ def test_other_budgets_are_refused(write, text):
 @pytest.mark.parametrize("value", ["yes", "2.5", "[3]", "null", "{a: 1}"])
 def test_only_an_integer_is_a_count(write, value):
     assert "supernet.steps: must be" in fault(write(SMALL + f"supernet: {{steps: {value}}}"))
+
+
+def with_old_keys(values):
+    """A search section with the old keys of the new ones given."""
+    old = {new: old.rpartition(".")[2] for old, new in RENAMED.items()}
+    return {old[f"search.{key}"]: value for key, value in values.items()}
+
+
+def test_renamed_keys_are_refused_with_their_new_names(write):
+    in_file = with_old_keys({"batches_per_generation": 1}) | {"population": 0}
+    overrides = with_old_keys({"lookahead": 1, "candidates": 8})
+    faults = fault(
+        write(SMALL + yaml.dump({"search": in_file})),
+        [f"search.{key}={value}" for key, value in overrides.items()],
+    )
+    assert "search.population: must be" in faults
+    for old, new in RENAMED.items():
+        assert not old.startswith("search.") or f"{old}: is now {new}" in faults
+
+
+def test_a_recorded_configuration_may_have_old_keys(write):
+    old = with_old_keys({"batches_per_generation": 1, "lookahead": 2}) | {"ray": {"workers": 3}}
+    config = load_recorded(write(SMALL + yaml.dump({"search": old})))
+    search = SearchConfig(batches_per_generation=1, lookahead=2, ray=RayConfig(workers=3))
+    assert config == ExperimentConfig("walk", DataConfig("there"), search=search)
+    assert load_recorded(write(dump_config(config))) == config
+    with pytest.raises(ConfigError, match=r"search\.populatoin: unknown key"):
+        load_recorded(write(SMALL + "search: {populatoin: 1}\n"))
+
+
+def test_every_renamed_key_has_a_successor():
+    default = dump_config(ExperimentConfig("walk", DataConfig("there")))
+    known = yaml.safe_load(default)
+    for old, new in RENAMED.items():
+        section, _, key = new.rpartition(".")
+        assert old.rpartition(".")[0] == section
+        here = known
+        for part in filter(None, section.split(".")):
+            here = here[part]
+        assert key in here and old.rpartition(".")[2] not in here
 
 
 def test_all_faults_at_once(write):

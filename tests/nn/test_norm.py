@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from oracles.recalibrate import calibrating
 from torch import nn
 
 from nasgait.nn.norm import BatchNorm, Moments, moments, pool
@@ -135,14 +136,12 @@ def test_calibration_normalises_with_what_it_is_given(training):
         seen.append(own)
         return Moments(4.0, torch.tensor([1.0, 2.0]), torch.tensor([16.0, 36.0]))
 
-    norm.calibrate = answer
-    y = norm(x)
+    y = calibrating(norm, answer, x)
     torch.testing.assert_close(seen[0].mean.float(), x.mean((0, 2)))
     torch.testing.assert_close(norm.running_mean, torch.tensor([1.0, 2.0]))
     torch.testing.assert_close(norm.running_var, torch.tensor([4.0, 9.0]))
     wanted = (x - torch.tensor([1.0, 2.0])[:, None]) / torch.tensor([2.0, 3.0])[:, None]
     torch.testing.assert_close(y, wanted, atol=1e-5, rtol=1e-5)
-    norm.calibrate = None
     torch.testing.assert_close(norm.eval()(x), y)
 
 

@@ -16,7 +16,7 @@ from nasgait.config.schema import (
     TrainConfig,
 )
 from nasgait.search.budget import Budget, Costs
-from nasgait.search.evolution import Evolution, EvolutionConfig
+from nasgait.search.evolution import Evolution
 from nasgait.search.generations import Generations
 from nasgait.search.ledger import Ledger
 from nasgait.search.pareto import write_pareto
@@ -82,7 +82,7 @@ def write_search(path, rng):
             value = 30 + QUALITY[list(choices)].sum() * 0.7 + rng.normal(0, 0.8)
             yield choices, {"rank1": round(value * 1.3, 4), "map": round(value, 4)}, 0.1
 
-    settings = EvolutionConfig(population=20, top_k=6, mutations=8, crossovers=8, max_epochs=4)
+    settings = SearchConfig(population=20, top_k=6, mutations=8, crossovers=8, max_epochs=4)
     evolution = Evolution(Budget(COSTS, LIMITS), settings)
     generations = Generations(path / "search" / "generations.jsonl", evolution)
     state = SearchState(evolution, ledger)

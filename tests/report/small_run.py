@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from nasgait.report.rundir import Network, RunDir
-from nasgait.search.ledger import Entry
+from nasgait.search.ledger import LedgerEntry
 
 
 def run_of(**parts):
@@ -48,4 +48,4 @@ def network(name, kind="random", results=(), **values):
 def entry(choices, generation=0, seconds=0.0, **values):
     """A scored architecture."""
     usual = {"map": 50.0, "rank1": 70.0, "macs": 40_000_000, "params": 200_000}
-    return Entry(choices, generation, {**usual, **values}, seconds)
+    return LedgerEntry(choices, generation, {**usual, **values}, seconds)

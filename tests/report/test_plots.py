@@ -6,7 +6,7 @@ import pytest
 
 from nasgait.report import plots, search_plots
 from nasgait.report.rundir import Network
-from nasgait.search.ledger import Entry
+from nasgait.search.ledger import LedgerEntry
 
 
 def network(name, kind, score=30.0, macs=4e7):
@@ -16,7 +16,7 @@ def network(name, kind, score=30.0, macs=4e7):
 
 
 def entry(score, macs, generation=0):
-    return Entry((int(macs),), generation, {"map": score, "macs": macs, "params": macs})
+    return LedgerEntry((int(macs),), generation, {"map": score, "macs": macs, "params": macs})
 
 
 def generation(number):
@@ -48,7 +48,7 @@ def test_every_look_is_told_apart():
 def figures():
     looks = plots.looks(NETWORKS)
     ledger = [entry(10.0, 5, 0), entry(12.0, 7, 0), entry(12.0, 6, 2)]
-    timed = [Entry(e.choices, 0, {**e.values, "latency": 0.03}) for e in ledger]
+    timed = [LedgerEntry(e.choices, 0, {**e.values, "latency": 0.03}) for e in ledger]
     many = [{"step": s, "loss": 1 / s} for s in range(1, 5000)]
     table = [{"arch": "a", "supernet": 1.0, "retrained": 2.0}]
     return {

@@ -11,13 +11,14 @@ import pytest
 from cost_tables import TOY
 
 from nasgait.config.objectives import Objectives
+from nasgait.config.schema import SearchConfig
 from nasgait.search.budget import Budget
-from nasgait.search.evolution import Evolution, EvolutionConfig
-from nasgait.search.hypervolume import Coverage
-from nasgait.search.ledger import Entry
+from nasgait.search.evolution import Evolution
+from nasgait.search.hypervolume import RelativeHypervolume
+from nasgait.search.ledger import LedgerEntry
 from nasgait.search.nondominated import crowding, fronts
 from nasgait.search.pareto import pareto, write_pareto
-from nasgait.search.predictor import Forecast
+from nasgait.search.predictor import Predictor
 from nasgait.search.selection import NSGA2
 
 UP, DOWN = ("map", "rank1"), ("macs", "params", "latency")
@@ -28,7 +29,9 @@ def population(seed, count=14, levels=5):
     rng = np.random.default_rng(seed)
     names = (*UP, *DOWN)
     return [
-        Entry((number,), 0, dict(zip(names, map(float, rng.integers(0, levels, 5)), strict=True)))
+        LedgerEntry(
+            (number,), 0, dict(zip(names, map(float, rng.integers(0, levels, 5)), strict=True))
+        )
         for number in range(count)
     ]
 
@@ -66,22 +69,22 @@ CASES = [
 
 @pytest.mark.parametrize("names", CASES)
 @pytest.mark.parametrize("seed", range(6))
-def test_fronts_of_rates_and_costs(names, seed):
+def test_fronts_of_metrics_and_costs(names, seed):
     entries = population(seed)
     found = list(fronts(Objectives(names).vectors(entries)))
     assert found == layers(entries, names)
-    rates = [name for name in names if name in UP]
+    metrics = [name for name in names if name in UP]
     costs = [name for name in names if name in DOWN]
-    front = pareto(entries, rates, costs)
+    front = pareto(entries, metrics, costs)
     assert sorted(e.choices[0] for e in front) == layers(entries, names)[0]
-    order = [[*(e.values[n] for n in costs), *(-e.values[n] for n in rates)] for e in front]
+    order = [[*(e.values[n] for n in costs), *(-e.values[n] for n in metrics)] for e in front]
     assert order == sorted(order), "the cheapest first, of equal cost the better"
 
 
 def test_a_front_by_hand():
     points = {"a": (90, 9), "b": (80, 5), "c": (85, 6), "d": (80, 6), "e": (70, 5), "f": (90, 9)}
     entries = [
-        Entry((i,), 0, {"map": float(rate), "macs": cost})
+        LedgerEntry((i,), 0, {"map": float(rate), "macs": cost})
         for i, (rate, cost) in enumerate(points.values())
     ]
 
@@ -136,7 +139,7 @@ def test_crowding_by_the_definition(objectives, seed):
 def test_survivors_are_front_by_front_and_the_loneliest_within_the_last(count, seed):
     rng = np.random.default_rng(seed)
     entries = [
-        Entry((i,), 0, {"map": float(rate), "macs": float(cost)})
+        LedgerEntry((i,), 0, {"map": float(rate), "macs": float(cost)})
         for i, (rate, cost) in enumerate(zip(rng.permutation(12), rng.permutation(12), strict=True))
     ]
     kept = [c[0] for c in NSGA2(Objectives(("map", "macs")), count).pool(entries).members]
@@ -161,18 +164,20 @@ def share_by_cells(points, limit):
 def test_coverage_counts_what_is_below_a_rate_and_above_a_cost(seed):
     rng = np.random.default_rng(seed)
     points = [(int(rng.integers(0, 101)), int(rng.integers(100, 230))) for _ in range(6)]
-    entries = [Entry((i,), 0, {"map": float(r), "macs": c}) for i, (r, c) in enumerate(points)]
-    config = EvolutionConfig(objectives=("map", "macs"))
-    found = Coverage(Evolution(Budget(TOY, {"macs": 200}), config)).share(entries)
+    entries = [
+        LedgerEntry((i,), 0, {"map": float(r), "macs": c}) for i, (r, c) in enumerate(points)
+    ]
+    config = SearchConfig(objectives=("map", "macs"))
+    found = RelativeHypervolume(Evolution(Budget(TOY, {"macs": 200}), config)).share(entries)
     assert found == pytest.approx(share_by_cells(points, 200))
 
 
 def test_more_rate_and_less_cost_cover_more():
-    config = EvolutionConfig(objectives=("map", "macs"))
-    share = Coverage(Evolution(Budget(TOY, {"macs": 200}), config)).share
+    config = SearchConfig(objectives=("map", "macs"))
+    share = RelativeHypervolume(Evolution(Budget(TOY, {"macs": 200}), config)).share
 
     def of(rate, macs):
-        return share([Entry((0,), 0, {"map": rate, "macs": macs})])
+        return share([LedgerEntry((0,), 0, {"map": rate, "macs": macs})])
 
     assert (of(50.0, 150), of(60.0, 150), of(50.0, 140)) == pytest.approx((0.125, 0.15, 0.15))
     assert of(0.0, 150) == of(50.0, 200) == of(50.0, 201) == 0
@@ -191,10 +196,10 @@ def test_the_winner_has_the_highest_rate_and_ties_go_to_macs_then_params_then_ch
     ]
     other = {"map": "rank1", "rank1": "map"}[rate]
     entries = [
-        Entry(choices, 0, {rate: score, other: 100 - score, "macs": macs, "params": params})
+        LedgerEntry(choices, 0, {rate: score, other: 100 - score, "macs": macs, "params": params})
         for choices, score, macs, params in values
     ]
-    evolution = Evolution(Budget(TOY), EvolutionConfig(objectives=(rate,)))
+    evolution = Evolution(Budget(TOY), SearchConfig(objectives=(rate,)))
     for order in (entries, entries[::-1]):
         assert [e.choices for e in evolution.rank(order)] == [
             (0, 0, 0, 2), (0, 0, 1, 1), (0, 1, 1, 0), (0, 0, 2, 0), (0, 2, 0, 0), (0, 0, 0, 0),
@@ -207,16 +212,17 @@ def test_a_forecast_puts_the_highest_rate_first(sign):
     """The rate is a sum of effects, so a regression knows it: its order is that of the sums."""
     everything = list(product(range(3), range(3), range(3)))
     scored = [
-        Entry(c, 0, {"map": 50.0 + sign * (9 * c[0] + 3 * c[1] + c[2])}) for c in everything[::2]
+        LedgerEntry(c, 0, {"map": 50.0 + sign * (9 * c[0] + 3 * c[1] + c[2])})
+        for c in everything[::2]
     ]
-    forecast = Forecast(scored, Objectives(("map",)), (3, 3, 3), lambda choices: {})
+    predictor = Predictor(scored, Objectives(("map",)), (3, 3, 3), lambda choices: {})
     rest = everything[1::2]
-    assert forecast.best_first(rest) == sorted(rest, reverse=sign > 0)
+    assert predictor.best_first(rest) == sorted(rest, reverse=sign > 0)
 
 
 def test_a_forecast_prefers_the_cheaper_of_equally_good_ones():
-    scored = [Entry((c,), 0, {"map": 50.0 + c % 2, "macs": 10 * c}) for c in range(4, 8)]
-    forecast = Forecast(
+    scored = [LedgerEntry((c,), 0, {"map": 50.0 + c % 2, "macs": 10 * c}) for c in range(4, 8)]
+    predictor = Predictor(
         scored, Objectives(("map", "macs")), (8,), lambda choices: {"macs": 10 * choices[0]}
     )
-    assert forecast.best_first([(3,), (1,), (2,)]) == [(1,), (2,), (3,)]
+    assert predictor.best_first([(3,), (1,), (2,)]) == [(1,), (2,), (3,)]

@@ -105,8 +105,8 @@ def test_limit_that_is_no_positive_number(limit):
         Budget(TOY, {"macs": limit})
 
 
-def test_limit_on_an_unknown_metric():
-    with pytest.raises(BudgetError, match="'latency': known metrics are macs, params"):
+def test_limit_on_an_unknown_cost():
+    with pytest.raises(BudgetError, match="'latency': known costs are macs, params"):
         Budget(TOY, {"latency": 1})
 
 

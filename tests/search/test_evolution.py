@@ -8,13 +8,14 @@ from cost_tables import TOY, all_architectures, cost_tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nasgait.config.schema import SearchConfig
 from nasgait.core.errors import ConfigError, DataError, RunFailed
 from nasgait.search.budget import Budget, Costs
-from nasgait.search.evolution import Evolution, EvolutionConfig
+from nasgait.search.evolution import Evolution
 from nasgait.search.ledger import Ledger, read_ledger
 from nasgait.search.state import SearchState, search
 
-SMALL = EvolutionConfig(
+SMALL = SearchConfig(
     population=6, top_k=3, mutations=2, crossovers=3, mutation_prob=0.3, max_epochs=2
 )
 
@@ -97,7 +98,7 @@ def test_never_twice_always_affordable(tmp_path_factory, costs, seed, limit, epo
 
 
 def test_exhausted_budget_ends_early_with_the_reason(tmp_path):
-    config = EvolutionConfig(population=10, top_k=2, mutations=5, crossovers=5, max_epochs=50)
+    config = SearchConfig(population=10, top_k=2, mutations=5, crossovers=5, max_epochs=50)
     result = run(Evolution(Budget(TOY, {}), config), quality, Ledger.open(tmp_path / "l"))
     assert len(result.ranking) == 27
     assert [len(g.entries) for g in result.generations] == [10, 10, 7]
@@ -117,11 +118,11 @@ def test_last_generation_is_ranked(tmp_path):
     assert {entry.choices for entry in result.ranking[: len(last)]} == last
 
 
-@pytest.mark.parametrize(("broods", "ahead"), [(1, 1), (2, 2), (5, 3)])
-def test_breeds_from_the_best_of_all_generations(tmp_path, monkeypatch, broods, ahead):
+@pytest.mark.parametrize(("batches", "lookahead"), [(1, 1), (2, 2), (5, 3)])
+def test_breeds_from_the_best_of_all_generations(tmp_path, monkeypatch, batches, lookahead):
     monkeypatch.setattr("os.fsync", lambda file: None)
     costs = Costs(("macs",), (0,), (tuple((c,) for c in range(6)),) * 8)
-    config = EvolutionConfig(max_epochs=3, broods=broods, ahead=ahead)
+    config = SearchConfig(max_epochs=3, batches_per_generation=batches, lookahead=lookahead)
     target = np.array([3, 1, 4, 1, 5, 0, 2, 5])
 
     def hits(choices, generation):
@@ -136,9 +137,11 @@ def test_breeds_from_the_best_of_all_generations(tmp_path, monkeypatch, broods, 
     assert mean[1] > mean[0] + 1 and mean[3] > mean[1] + 0.5
 
 
-@pytest.mark.parametrize(("broods", "ahead"), [(1, 1), (2, 1), (5, 1), (5, 3)])
-def test_no_score_has_a_say_in_the_first_generation(tmp_path, broods, ahead):
-    config = dataclasses.replace(SMALL, max_epochs=1, broods=broods, ahead=ahead)
+@pytest.mark.parametrize(("batches", "lookahead"), [(1, 1), (2, 1), (5, 1), (5, 3)])
+def test_no_score_has_a_say_in_the_first_generation(tmp_path, batches, lookahead):
+    config = dataclasses.replace(
+        SMALL, max_epochs=1, batches_per_generation=batches, lookahead=lookahead
+    )
 
     def generations(sign):
         ledger = Ledger.open(tmp_path / f"{sign}.jsonl")
@@ -215,4 +218,4 @@ def test_score_that_cannot_rank(tmp_path, scores):
 
 def test_children_that_do_not_fit_the_population():
     with pytest.raises(ConfigError, match="do not fit a population of 6"):
-        dataclasses.replace(SMALL, mutations=5)
+        Evolution(Budget(TOY), dataclasses.replace(SMALL, mutations=5))

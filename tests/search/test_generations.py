@@ -1,4 +1,4 @@
-"""What is told of each generation."""
+"""The description of each generation."""
 
 from itertools import combinations
 
@@ -6,17 +6,18 @@ import numpy as np
 import pytest
 from cost_tables import TOY
 
+from nasgait.config.schema import SearchConfig
 from nasgait.core.errors import DataError
 from nasgait.search.budget import Budget
-from nasgait.search.evolution import Evolution, EvolutionConfig
+from nasgait.search.evolution import Evolution
 from nasgait.search.generations import Generations, diversity, read_generations
-from nasgait.search.hypervolume import Coverage
-from nasgait.search.ledger import Entry, Ledger
+from nasgait.search.hypervolume import RelativeHypervolume
+from nasgait.search.ledger import Ledger, LedgerEntry
 from nasgait.search.state import Generation, SearchState, search
 
 
-def entry(choices, rate, generation=0):
-    return Entry(choices, generation, {"map": rate, **TOY.total(choices)})
+def entry(choices, score, generation=0):
+    return LedgerEntry(choices, generation, {"map": score, **TOY.total(choices)})
 
 
 FIRST = (entry((0, 0, 0, 0), 10.0), entry((0, 1, 0, 2), 20.0), entry((0, 1, 1, 2), 60.0))
@@ -24,7 +25,7 @@ SECOND = (entry((0, 2, 2, 2), 40.0, 1),)
 
 
 def evolution(*objectives):
-    return Evolution(Budget(TOY), EvolutionConfig(objectives=objectives))
+    return Evolution(Budget(TOY), SearchConfig(objectives=objectives))
 
 
 def test_lines_by_hand(tmp_path):
@@ -52,7 +53,7 @@ def test_lines_by_hand(tmp_path):
 def test_hypervolume_is_of_all_so_far(tmp_path):
     search = evolution("map", "macs")
     records = Generations(tmp_path / "g.jsonl", search)
-    share = Coverage(search).share
+    share = RelativeHypervolume(search).share
     assert records.add(Generation(0, FIRST))["hypervolume"] == share(FIRST)
     assert records.add(Generation(1, SECOND))["hypervolume"] == share([*FIRST, *SECOND])
 
@@ -71,7 +72,7 @@ def test_diversity_is_the_mean_over_pairs():
 
 def test_share_of_new_counts_what_had_been_bred(tmp_path):
     """27 architectures: the more are bred, the more often breeding proposes one of them."""
-    config = EvolutionConfig(population=9, top_k=3, mutations=4, crossovers=4, max_epochs=2)
+    config = SearchConfig(population=9, top_k=3, mutations=4, crossovers=4, max_epochs=2)
     records = Generations(tmp_path / "g.jsonl", Evolution(Budget(TOY), config))
     state = SearchState(records._evolution, Ledger.open(tmp_path / "l.jsonl"))
     state.follow(records.add)

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymoo.indicators.hv import HV
 
+from nasgait.config.schema import SearchConfig
 from nasgait.search.budget import Budget
-from nasgait.search.evolution import Evolution, EvolutionConfig
-from nasgait.search.hypervolume import Coverage, hypervolume
-from nasgait.search.ledger import Entry
+from nasgait.search.evolution import Evolution
+from nasgait.search.hypervolume import RelativeHypervolume, hypervolume
+from nasgait.search.ledger import LedgerEntry
 
 
 @settings(max_examples=200, deadline=None)
@@ -51,8 +52,8 @@ def test_at_the_reference_counts_for_nothing():
 
 
 def coverage(limits, names):
-    config = EvolutionConfig(objectives=names)
-    return Coverage(Evolution(Budget(TOY, limits), config))
+    config = SearchConfig(objectives=names)
+    return RelativeHypervolume(Evolution(Budget(TOY, limits), config))
 
 
 def test_reference_is_no_rate_at_the_limit_or_the_largest_cost():
@@ -63,8 +64,8 @@ def test_reference_is_no_rate_at_the_limit_or_the_largest_cost():
 
 def test_share_of_all_that_could_be_wanted():
     share = coverage({"macs": 200}, ("map", "macs")).share
-    assert share([Entry((0,), 0, {"map": 100.0, "macs": 0})]) == 1
-    half = [Entry((0,), 0, {"map": 50.0, "macs": 100})]
+    assert share([LedgerEntry((0,), 0, {"map": 100.0, "macs": 0})]) == 1
+    half = [LedgerEntry((0,), 0, {"map": 50.0, "macs": 100})]
     assert share(half) == 0.25
-    assert share([*half, Entry((1,), 0, {"map": 75.0, "macs": 200})]) == 0.25
-    assert share([*half, Entry((1,), 0, {"map": 75.0, "macs": 150})]) == 0.25 + 0.25**2
+    assert share([*half, LedgerEntry((1,), 0, {"map": 75.0, "macs": 200})]) == 0.25
+    assert share([*half, LedgerEntry((1,), 0, {"map": 75.0, "macs": 150})]) == 0.25 + 0.25**2

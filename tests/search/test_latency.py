@@ -7,22 +7,23 @@ from itertools import pairwise
 import pytest
 from cost_tables import TOY, all_architectures
 
+from nasgait.config.schema import SearchConfig
 from nasgait.core.errors import BudgetError, DataError
 from nasgait.search.budget import Budget, Costs
-from nasgait.search.evolution import Evolution, EvolutionConfig
-from nasgait.search.hypervolume import Coverage
+from nasgait.search.evolution import Evolution
+from nasgait.search.hypervolume import RelativeHypervolume
 from nasgait.search.latency import Latencies
 from nasgait.search.ledger import Ledger, read_ledger
 from nasgait.search.state import SearchState, search
 
-SMALL = EvolutionConfig(
+SMALL = SearchConfig(
     population=6, top_k=3, mutations=2, crossovers=3, mutation_prob=0.3, max_epochs=2
 )
 HERE = {"device": "cpu", "threads": 2, "frames": 30}
 
 
 class Clock:
-    """Measures a latency that no table tells: slow when neighbours differ."""
+    """Measures a latency that no table has: slow when neighbours differ."""
 
     def __init__(self, jitter=0.0):
         self.calls = []
@@ -69,12 +70,12 @@ def test_holds_beside_exact_budgets(tmp_path):
     assert {e.choices for e in result.ranking} == both
 
 
-@pytest.mark.parametrize("proposals", [1, 4])
-def test_each_is_measured_once_and_resumed_alike(tmp_path, proposals):
+@pytest.mark.parametrize("candidates", [1, 4])
+def test_each_is_measured_once_and_resumed_alike(tmp_path, candidates):
     """Measurements that drift would breed another search if they were made again."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     whole.mkdir(), broken.mkdir()
-    changes = {"objectives": ("map", "latency"), "proposals": proposals}
+    changes = {"objectives": ("map", "latency"), "candidates": candidates}
     clock = Clock(jitter=1e-4)
     expected = run(whole, clock, 0.016, **changes)
     assert len(clock.calls) == len(set(clock.calls))
@@ -129,9 +130,15 @@ def test_without_a_limit_it_is_an_objective_alone(tmp_path):
 
 def test_reference_is_the_limit_or_that_of_most_macs(tmp_path):
     names = ("map", "latency")
-    assert Coverage(evolution(tmp_path, Clock(), 0.5, objectives=names)).reference == (0, 0.5)
+    assert RelativeHypervolume(evolution(tmp_path, Clock(), 0.5, objectives=names)).reference == (
+        0,
+        0.5,
+    )
     most = seconds((0, 2, 2, 2))
-    assert Coverage(evolution(tmp_path, Clock(), objectives=names)).reference == (0, most)
+    assert RelativeHypervolume(evolution(tmp_path, Clock(), objectives=names)).reference == (
+        0,
+        most,
+    )
 
 
 @pytest.mark.parametrize("change", [{"device": "gpu"}, {"threads": 1}, {"frames": 16}])

@@ -5,11 +5,13 @@ import json
 import pytest
 
 from nasgait.core.errors import DataError
-from nasgait.search.ledger import Entry, Ledger, read_ledger
+from nasgait.search.ledger import Ledger, LedgerEntry, read_ledger
 
 
 def entry(choices, generation=0, score=0.1 + 0.2):
-    return Entry(choices, generation, {"map": score, "rank1": 50.0, "macs": 7, "params": 3}, 1.25)
+    return LedgerEntry(
+        choices, generation, {"map": score, "rank1": 50.0, "macs": 7, "params": 3}, 1.25
+    )
 
 
 def test_lines_come_back_exactly(tmp_path):
@@ -78,5 +80,5 @@ def test_repeated_line_is_named(tmp_path):
     path = tmp_path / "ledger.jsonl"
     Ledger.open(path).append(entry((1, 2)))
     path.write_text(path.read_text() * 2)
-    with pytest.raises(DataError, match=r"ledger\.jsonl:2: 1-2 is there twice"):
+    with pytest.raises(DataError, match=r"ledger\.jsonl:2: 1-2 appears twice"):
         Ledger.open(path)

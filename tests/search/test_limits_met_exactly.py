@@ -9,15 +9,15 @@ from cost_tables import TOY, all_architectures
 
 from nasgait.config.schema import SearchConfig
 from nasgait.core.errors import BudgetError
-from nasgait.search.breeding import Children
+from nasgait.search.breeding import Offspring
 from nasgait.search.budget import Budget
-from nasgait.search.evolution import Evolution, EvolutionConfig
+from nasgait.search.evolution import Evolution
 from nasgait.search.ledger import Ledger
 from nasgait.search.state import SearchState, search
 from search_spaces import load_space
 from search_spaces.configured import budget_of
 
-SMALL = EvolutionConfig(
+SMALL = SearchConfig(
     population=6, top_k=3, mutations=2, crossovers=3, mutation_prob=0.4, max_epochs=8
 )
 SIZES = {"macs": sorted({10 * a + 20 * b + 40 * (3 - a - b) + 105 for a in range(4)
@@ -75,7 +75,7 @@ def test_a_child_at_the_limit_is_admitted_and_one_beyond_is_not():
         budget = Budget(TOY, {name: limit})
         at = next(c for c in all_architectures(TOY) if total(c, name) == limit)
         beyond = [c for c in all_architectures(TOY) if total(c, name) > limit]
-        children = Children(budget, None, set(), np.random.default_rng(0))
+        children = Offspring(budget, None, set(), np.random.default_rng(0))
         assert children.add(lambda at=at: at) is None and children.choices == [at]
         if beyond and len(within(name, limit)) > 1:
             dear = min(beyond, key=lambda c: total(c, name))

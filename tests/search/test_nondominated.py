@@ -42,7 +42,7 @@ def test_crowding_equals_pymoos(vectors):
 
 
 def test_crowding_by_hand():
-    # Ranges are 10 and 5; the third is the lonelier of the inner two.
+    # Ranges are 10 and 5; the third is the less crowded of the inner two.
     front = [(0, 5), (1, 4), (4, 2), (10, 0)]
     expected = [np.inf, 4 / 10 + 3 / 5, 9 / 10 + 4 / 5, np.inf]
     np.testing.assert_allclose(crowding(front), expected)

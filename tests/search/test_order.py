@@ -7,13 +7,14 @@ from cost_tables import TOY, all_architectures
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nasgait.config.schema import SearchConfig
 from nasgait.search.budget import Budget
-from nasgait.search.evolution import Evolution, EvolutionConfig
+from nasgait.search.evolution import Evolution
 from nasgait.search.generations import Generations
 from nasgait.search.ledger import Ledger, read_ledger
 from nasgait.search.state import SearchState, search
 
-SMALL = EvolutionConfig(
+SMALL = SearchConfig(
     population=6, top_k=3, mutations=2, crossovers=3, mutation_prob=0.3, max_epochs=3
 )
 SCORES = {
@@ -34,10 +35,10 @@ def score_all(architectures):
 def test_neither_order_nor_kills_matter(tmp_path_factory, data):
     config = dataclasses.replace(
         SMALL,
-        broods=data.draw(st.integers(1, 7), "broods"),
-        ahead=data.draw(st.integers(1, 5), "ahead"),
+        batches_per_generation=data.draw(st.integers(1, 7), "batches"),
+        lookahead=data.draw(st.integers(1, 5), "lookahead"),
         objectives=data.draw(st.sampled_from(OBJECTIVES), "objectives"),
-        proposals=data.draw(st.sampled_from([1, 4]), "proposals"),
+        candidates=data.draw(st.sampled_from([1, 4]), "candidates"),
     )
     limits = data.draw(st.sampled_from([{}, {"macs": 190}]), "limits")
     evolution = Evolution(Budget(TOY, limits), config, data.draw(st.integers(0, 99), "seed"))
@@ -77,8 +78,8 @@ def test_neither_order_nor_kills_matter(tmp_path_factory, data):
 def test_removed_lines_are_scored_again_alone(tmp_path_factory, data):
     config = dataclasses.replace(
         SMALL,
-        broods=data.draw(st.integers(1, 7), "broods"),
-        ahead=data.draw(st.integers(1, 5), "ahead"),
+        batches_per_generation=data.draw(st.integers(1, 7), "batches"),
+        lookahead=data.draw(st.integers(1, 5), "lookahead"),
     )
     evolution = Evolution(Budget(TOY), config, data.draw(st.integers(0, 99), "seed"))
     path = tmp_path_factory.mktemp("removed") / "ledger.jsonl"
@@ -100,18 +101,20 @@ def test_removed_lines_are_scored_again_alone(tmp_path_factory, data):
 
 @settings(max_examples=100, deadline=None)
 @given(st.integers(1, 6), st.integers(1, 5), st.integers(0, 9), st.randoms())
-def test_a_brood_waits_for_those_far_enough_before_it_alone(broods, ahead, seed, random):
-    """Whatever is scored, exactly the random broods and those whose parents are scored are bred."""
-    config = dataclasses.replace(SMALL, broods=broods, ahead=ahead, max_epochs=2)
+def test_a_batch_waits_for_those_far_enough_before_it_alone(batches, lookahead, seed, random):
+    """Exactly the random batches and those whose parents are scored are bred."""
+    config = dataclasses.replace(
+        SMALL, batches_per_generation=batches, lookahead=lookahead, max_epochs=2
+    )
     evolution = Evolution(Budget(TOY), config, seed)
     state = SearchState(evolution, Forgetful())
-    shares = [len(range(share, 6, broods)) for share in range(broods)] * 3
+    shares = [len(range(share, 6, batches)) for share in range(batches)] * 3
     done = set()
     while not state.done:
         complete = 0
         while complete < len(shares) and sum(shares[: complete + 1]) <= _leading(state, done):
             complete += 1
-        bred = min(len(shares), max(broods, complete + ahead))
+        bred = min(len(shares), max(batches, complete + lookahead))
         # An empty share is scored once it is bred, and so counts as complete above.
         assert len(done) + len(state.ready()) == sum(shares[:bred])
         choices = random.choice(state.ready())
@@ -121,7 +124,7 @@ def test_a_brood_waits_for_those_far_enough_before_it_alone(broods, ahead, seed,
 
 def _leading(state, done):
     """How many architectures are scored with all that were bred before them."""
-    order = list(state._home)
+    order = list(state._batch_of)
     return next((i for i, choices in enumerate(order) if choices not in done), len(order))
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nasgait.core.errors import DataError
-from nasgait.search.ledger import Entry
+from nasgait.search.ledger import LedgerEntry
 from nasgait.search.pareto import minima, pareto, read_pareto, write_pareto
 
 points = st.lists(st.tuples(*[st.integers(0, 6)] * 3), max_size=40)
@@ -25,7 +25,7 @@ def test_minima_by_definition(vectors):
 @given(points)
 def test_front_by_definition(vectors):
     entries = [
-        Entry((number,), 0, {"map": score, "macs": macs, "params": params})
+        LedgerEntry((number,), 0, {"map": score, "macs": macs, "params": params})
         for number, (score, macs, params) in enumerate(vectors)
     ]
 
@@ -44,9 +44,9 @@ def test_front_by_definition(vectors):
 
 def test_file_round_trip(tmp_path):
     entries = [
-        Entry((0, 1), 0, {"map": 50.5, "macs": 10, "params": 5}, seconds=3.0),
-        Entry((1, 1), 2, {"map": 60.0, "macs": 20, "params": 5}, seconds=4.0),
-        Entry((1, 0), 1, {"map": 40.0, "macs": 30, "params": 9}, seconds=5.0),
+        LedgerEntry((0, 1), 0, {"map": 50.5, "macs": 10, "params": 5}, seconds=3.0),
+        LedgerEntry((1, 1), 2, {"map": 60.0, "macs": 20, "params": 5}, seconds=4.0),
+        LedgerEntry((1, 0), 1, {"map": 40.0, "macs": 30, "params": 9}, seconds=5.0),
     ]
     path = tmp_path / "pareto.json"
     write_pareto(path, entries, ["map"], ["macs", "params"])

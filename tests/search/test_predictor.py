@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nasgait.config.objectives import Objectives
+from nasgait.config.schema import SearchConfig
 from nasgait.search.budget import Budget, Costs
-from nasgait.search.evolution import Evolution, EvolutionConfig
+from nasgait.search.evolution import Evolution
 from nasgait.search.latency import Latencies
-from nasgait.search.ledger import Entry, Ledger
-from nasgait.search.predictor import STRENGTHS, Forecast, Ridge, best_ridge, indicators
+from nasgait.search.ledger import Ledger, LedgerEntry
+from nasgait.search.predictor import STRENGTHS, Predictor, Ridge, best_ridge, indicators
 from nasgait.search.state import SearchState, search
 
 SIZES = (1, 3, 2, 4)
@@ -89,31 +90,31 @@ def test_pairs_are_taken_where_neighbours_interact():
     assert not best_ridge(list(map(tuple, some)), noisy, (5,) * 6)._pairs
 
 
-def forecast(rates, *objectives):
-    scored = [Entry(c, 0, {"map": rate, **TOY.total(c)}) for c, rate in rates.items()]
-    return Forecast(scored, Objectives(objectives), TOY.choices, TOY.total)
+def predictor(scores, *objectives):
+    scored = [LedgerEntry(c, 0, {"map": score, **TOY.total(c)}) for c, score in scores.items()]
+    return Predictor(scored, Objectives(objectives), TOY.choices, TOY.total)
 
 
 def test_one_objective_orders_by_the_guess():
-    rates = {c: 10.0 * c[1] - 3 * c[3] for c in all_architectures(TOY)[::2]}
+    scores = {c: 10.0 * c[1] - 3 * c[3] for c in all_architectures(TOY)[::2]}
     children = [(0, 0, 0, 2), (0, 2, 1, 0), (0, 1, 1, 1)]
-    best = forecast(rates, "map").best_first(children)
+    best = predictor(scores, "map").best_first(children)
     assert best == [children[1], children[2], children[0]]
 
 
 def test_what_extends_the_front_comes_before_what_it_dominates():
     """Only the second choice counts, so the front takes the cheapest of all others."""
-    rates = {c: 10.0 * c[1] for c in all_architectures(TOY) if c[2:] != (0, 0)}
-    cheaper_than_scored, same_rate_but_dearer, worse = (0, 1, 0, 0), (0, 1, 1, 1), (0, 0, 2, 2)
-    best = forecast(rates, "map", "macs").best_first(
-        [worse, same_rate_but_dearer, cheaper_than_scored]
+    scores = {c: 10.0 * c[1] for c in all_architectures(TOY) if c[2:] != (0, 0)}
+    cheaper_than_scored, same_score_but_dearer, worse = (0, 1, 0, 0), (0, 1, 1, 1), (0, 0, 2, 2)
+    best = predictor(scores, "map", "macs").best_first(
+        [worse, same_score_but_dearer, cheaper_than_scored]
     )
-    assert best == [cheaper_than_scored, same_rate_but_dearer, worse]
+    assert best == [cheaper_than_scored, same_score_but_dearer, worse]
 
 
 def test_equal_guesses_keep_the_order_given():
     children = all_architectures(TOY)[::-1]
-    equal = forecast(dict.fromkeys(children[:5], 7.0), "map")
+    equal = predictor(dict.fromkeys(children[:5], 7.0), "map")
     assert equal.best_first(children) == children
 
 
@@ -123,7 +124,7 @@ def scores_of(seed):
 
 
 def searched(folder, costs, score, seed=0, measure=None, **changes):
-    config = EvolutionConfig(
+    config = SearchConfig(
         population=10, top_k=4, mutations=4, crossovers=4, mutation_prob=0.2, **changes
     )
     state = SearchState(
@@ -136,11 +137,11 @@ def test_the_same_budget_finds_more_with_it(tmp_path):
     gains = []
     for seed in range(10):
         found = []
-        for proposals in (1, 8):
-            folder = tmp_path / str(proposals)
+        for candidates in (1, 8):
+            folder = tmp_path / str(candidates)
             folder.mkdir(exist_ok=True)
             result = searched(folder, LARGE, scores_of(seed), seed, max_epochs=4,
-                              proposals=proposals)  # fmt: skip
+                              candidates=candidates)  # fmt: skip
             assert len(result.ranking) == 50
             found.append(result.best.values["map"])
         gains.append(found[1] - found[0])
@@ -152,7 +153,7 @@ def test_nothing_is_kept_out_for_good(tmp_path):
     """Scores that mean nothing mislead it; all that is affordable is scored in the end."""
     rng = np.random.default_rng(0)
     scores = {choices: float(rng.normal()) for choices in all_architectures(TOY)}
-    result = searched(tmp_path, TOY, scores.__getitem__, max_epochs=9, proposals=8)
+    result = searched(tmp_path, TOY, scores.__getitem__, max_epochs=9, candidates=8)
     assert {entry.choices for entry in result.ranking} == set(scores)
     assert "all 27 architectures" in result.ended_early
 
@@ -168,17 +169,17 @@ def test_only_the_chosen_are_measured(tmp_path):
     measure = Latencies(tmp_path / "latency.jsonl", slow, {"device": "cpu"}, limit=0.015)
     objectives = ("map", "latency")
     result = searched(tmp_path, LARGE, scores_of(0), measure=measure, max_epochs=5,
-                      proposals=8, objectives=objectives)  # fmt: skip
+                      candidates=8, objectives=objectives)  # fmt: skip
     assert all(entry.values["latency"] == 0.01 for entry in result.ranking)
     refused = [choices for choices in measured if choices[0] == 4]
     assert len(measured) == len(result.ranking) + len(refused)
 
 
-def test_one_proposal_is_the_search_without(tmp_path):
-    config = EvolutionConfig(population=6, top_k=3, mutations=3, crossovers=3, max_epochs=2)
+def test_one_candidate_is_the_search_without(tmp_path):
+    config = SearchConfig(population=6, top_k=3, mutations=3, crossovers=3, max_epochs=2)
     plain = Evolution(Budget(TOY), config)
-    led = Evolution(Budget(TOY), dataclasses.replace(config, proposals=3))
-    few = [Entry(c, 0, {"map": 1.0, **TOY.total(c)}) for c in all_architectures(TOY)[:5]]
-    assert plain._screen([*few, *few]) is None
-    assert led._screen(few) is None  # fewer than a population
-    assert led.breed(1, few, set()) == plain.breed(1, few, set())
+    guided = Evolution(Budget(TOY), dataclasses.replace(config, candidates=3))
+    few = [LedgerEntry(c, 0, {"map": 1.0, **TOY.total(c)}) for c in all_architectures(TOY)[:5]]
+    assert plain._preselection([*few, *few]) is None
+    assert guided._preselection(few) is None  # fewer than a population
+    assert guided.breed(1, few, set()) == plain.breed(1, few, set())

@@ -5,13 +5,14 @@ import threading
 import pytest
 from cost_tables import TOY
 
+from nasgait.config.schema import SearchConfig
 from nasgait.core.errors import RunFailed
 from nasgait.search.budget import Budget
-from nasgait.search.evolution import Evolution, EvolutionConfig
+from nasgait.search.evolution import Evolution
 from nasgait.search.ledger import Ledger, read_ledger
 from nasgait.search.state import SearchState, search
 
-CONFIG = EvolutionConfig(population=6, top_k=3, mutations=2, crossovers=3, max_epochs=2)
+CONFIG = SearchConfig(population=6, top_k=3, mutations=2, crossovers=3, max_epochs=2)
 SECONDS = 10
 UNKNOWN = (0, 9, 9, 9)
 
@@ -74,7 +75,7 @@ def not_a_number(architectures):
         yield scored(choices, float("nan"))
 
 
-def no_rate(architectures):
+def no_metric(architectures):
     for choices in architectures:
         yield choices, {"rank5": 1.0}, 0.1
 
@@ -90,7 +91,7 @@ FAULTS = {
     one_that_nobody_bred: (RunFailed, "architecture 0-9-9-9 without being asked"),
     the_first_twice: (RunFailed, "once more"),
     not_a_number: (RunFailed, "expected finite numbers"),
-    no_rate: (RunFailed, "with 'map' among them"),
+    no_metric: (RunFailed, "with 'map' among them"),
     breaks: (OSError, "fell off the bus"),
 }
 

@@ -13,15 +13,15 @@ from pymoo.core.problem import Problem
 
 from nasgait.config.objectives import Objectives
 from nasgait.core.errors import ConfigError
-from nasgait.search.ledger import Entry
-from nasgait.search.selection import NSGA2, Pool, TopK
+from nasgait.search.ledger import LedgerEntry
+from nasgait.search.selection import NSGA2, MatingPool, TopK
 
 
 def entries(vectors):
     """An entry for each (macs, map), numbered by its only choice."""
     return [
-        Entry((number,), 0, {"macs": macs, "map": rate})
-        for number, (macs, rate) in enumerate(vectors)
+        LedgerEntry((number,), 0, {"macs": macs, "map": score})
+        for number, (macs, score) in enumerate(vectors)
     ]
 
 
@@ -36,8 +36,8 @@ def test_top_k_is_the_head_of_the_ranking():
     assert members(TopK(2).pool([])) == []
 
 
-def test_survivors_come_by_front_then_by_loneliness():
-    # The first front is 0, 1, 2, 3 (its ends 0 and 3 are lonely, 2 is lonelier than 1).
+def test_survivors_come_by_front_then_by_crowding_distance():
+    # The first front is 0, 1, 2, 3 (its ends 0 and 3 are infinitely far, 2 is less crowded than 1).
     ranking = entries([(9, 90.0), (8, 85.0), (5, 80.0), (1, 10.0), (9, 79.0), (2, 5.0)])
     objectives = Objectives(("map", "macs"))
     assert members(NSGA2(objectives, 6).pool(ranking))[:4] == [0, 3, 2, 1]
@@ -46,7 +46,7 @@ def test_survivors_come_by_front_then_by_loneliness():
 
 
 def test_survivors_equal_pymoos():
-    """By front and crowding distance: of equally lonely ones pymoo draws lots."""
+    """By front and crowding distance: pymoo draws lots among equally crowded ones."""
     objectives = Objectives(("map", "macs"))
     for seed in range(200):
         rng = np.random.default_rng(seed)
@@ -59,25 +59,25 @@ def test_survivors_equal_pymoos():
         np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
-def test_duels_are_won_by_the_better():
+def test_tournaments_are_won_by_the_better():
     rng = np.random.default_rng(0)
     names = tuple((number,) for number in range(4))
-    even = Counter(Pool(names).draw(rng) for _ in range(4000))
-    duels = Counter(Pool(names, contestants=2).draw(rng) for _ in range(6000))
+    even = Counter(MatingPool(names).draw(rng) for _ in range(4000))
+    tournaments = Counter(MatingPool(names, tournament_size=2).draw(rng) for _ in range(6000))
     assert all(abs(count - 1000) < 120 for count in even.values())
     # Of 6 pairs the best wins 3, the next 2, the third 1, the last none.
-    assert [round(duels[name] / 1000) for name in names] == [3, 2, 1, 0]
+    assert [round(tournaments[name] / 1000) for name in names] == [3, 2, 1, 0]
 
 
 def test_parents_differ_where_they_can():
     rng = np.random.default_rng(0)
-    pool = Pool(((0,), (1,)), contestants=2)
+    pool = MatingPool(((0,), (1,)), tournament_size=2)
     assert {pool.draw(rng, other_than=(0,)) for _ in range(20)} == {(1,)}
-    assert Pool(((0,),)).draw(rng, other_than=(0,)) == (0,)
+    assert MatingPool(((0,),)).draw(rng, other_than=(0,)) == (0,)
 
 
 @pytest.mark.parametrize(
-    ("names", "message"), [((), "none: need a rate"), (("macs",), "need a rate"),
+    ("names", "message"), [((), "none: need a metric"), (("macs",), "need a metric"),
                            (("map", "map"), "given twice")],
 )  # fmt: skip
 def test_objectives_that_cannot_be(names, message):
@@ -87,8 +87,8 @@ def test_objectives_that_cannot_be(names, message):
 
 def test_objectives_are_minimised():
     objectives = Objectives(("macs", "rank1", "map"))
-    assert (objectives.rate, objectives.costs) == ("rank1", ("macs",))
-    entry = Entry((0,), 0, {"map": 3.0, "rank1": 2.0, "macs": 7})
+    assert (objectives.metric, objectives.costs) == ("rank1", ("macs",))
+    entry = LedgerEntry((0,), 0, {"map": 3.0, "rank1": 2.0, "macs": 7})
     assert objectives.vectors([entry]) == [(7, -2.0, -3.0)]
 
 

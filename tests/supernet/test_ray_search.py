@@ -16,7 +16,7 @@ import pytest
 from nasgait.core.errors import DataError, RunFailed
 from nasgait.search.ledger import read_ledger
 from nasgait.training.output_dir import is_used
-from supernet.ray.coordinator import Mail, Score
+from supernet.ray.coordinator import Events, WorkerScore
 
 cluster_utils = pytest.importorskip("ray.cluster_utils")
 needs_proc = pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="looks into /proc")
@@ -78,7 +78,7 @@ def same_result(one, other):
     [
         ["search.objectives=[map]"],
         ["search.objectives=[map, macs]"],
-        ["search.objectives=[map, macs]", "search.proposals=4"],
+        ["search.objectives=[map, macs]", "search.candidates=4"],
     ],
 )
 def test_the_local_result(nasgait, words, address, tmp_path, goal):
@@ -102,7 +102,7 @@ def test_a_killed_worker_changes_nothing(nasgait, words, address, tmp_path):
     os.kill(int(found[1]), signal.SIGKILL)
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    assert "its process died; it is started again" in seen + err
+    assert "its process died; it is restarted" in seen + err
     same_result(tmp_path / "local", tmp_path / "ray")
 
 
@@ -118,8 +118,8 @@ def marked(mark):
     return found
 
 
-class Mailbox:
-    """What a watch asks of its coordinator, answered here; an answer that is an error is raised."""
+class FakeCoordinator:
+    """Answers what a callback asks of its coordinator; an answer that is an error is raised."""
 
     def __init__(self, **answers):
         self.answers = answers
@@ -142,7 +142,7 @@ class Recorder:
     def ready(self):
         return []
 
-    def record(self, choices, rates, seconds):
+    def record(self, choices, metrics, seconds):
         self.recorded.append(choices)
 
     def scored(self, seconds, peak_memory):
@@ -150,30 +150,32 @@ class Recorder:
 
 
 def watching(monkeypatch, **answers):
-    from supernet.ray.backend import Watch
+    from supernet.ray.backend import SearchCallback
 
     recorder = Recorder()
-    watch = Watch(recorder, None, recorder)
-    monkeypatch.setattr(watch, "_call", Mailbox(**answers))
-    return watch, recorder
+    callback = SearchCallback(recorder, None, recorder)
+    monkeypatch.setattr(callback, "_call", FakeCoordinator(**answers))
+    return callback, recorder
 
 
-@pytest.mark.parametrize("deaf", ["collect", "release"])
-def test_a_worker_that_dies_with_the_coordinator(monkeypatch, deaf):
-    answers = {"collect": Mail(), "release": 0} | {deaf: RunFailed("the coordinator died")}
-    if deaf == "collect":
-        answers["release"] = RunFailed("told once is enough")
-    watch, _ = watching(monkeypatch, **answers)
-    watch.on_trial_recover(0, [], SimpleNamespace(trial_id="a"))
-    watch.on_trial_error(0, [], SimpleNamespace(trial_id="b"))
-    assert watch.over and str(watch.error) == "the coordinator died"
+@pytest.mark.parametrize("failing", ["collect", "release"])
+def test_a_worker_that_dies_with_the_coordinator(monkeypatch, failing):
+    answers = {"collect": Events(), "release": 0} | {failing: RunFailed("the coordinator died")}
+    if failing == "collect":
+        answers["release"] = RunFailed("reported once is enough")
+    callback, _ = watching(monkeypatch, **answers)
+    callback.on_trial_recover(0, [], SimpleNamespace(trial_id="a"))
+    callback.on_trial_error(0, [], SimpleNamespace(trial_id="b"))
+    assert callback.done and str(callback.error) == "the coordinator died"
 
 
 def test_scores_that_come_with_a_refusal_are_recorded(monkeypatch):
-    mail = Mail([Score((0, 1), {"map": 1.0}, 1.0, 0)], refusals=[DataError("no store here")])
-    watch, recorder = watching(monkeypatch, collect=mail)
-    watch.on_step_end(0, [])
-    assert str(watch.error) == "no store here" and recorder.recorded == [(0, 1)]
+    events = Events(
+        [WorkerScore((0, 1), {"map": 1.0}, 1.0, 0)], refusals=[DataError("no store here")]
+    )
+    callback, recorder = watching(monkeypatch, collect=events)
+    callback.on_step_end(0, [])
+    assert str(callback.error) == "no store here" and recorder.recorded == [(0, 1)]
 
 
 def test_no_cluster_for_a_search_that_is_done(nasgait, words, tmp_path, monkeypatch):

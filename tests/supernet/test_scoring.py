@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles.recalibrate import recalibrate
 
 from nasgait.config.schema import CalibrationConfig, DataConfig, ExperimentConfig, SearchConfig
 from nasgait.core.errors import ConfigError
@@ -28,10 +29,10 @@ from search_spaces import load_space
 from search_spaces.space import SearchSpace
 from search_spaces.spec import HeadSpec, LayerSpec, SpaceSpec, StageSpec
 from supernet.network import slice_state
-from supernet.recalibrate import recalibrate
-from supernet.scoring.activation_cache import Memory
-from supernet.scoring.prefix_evaluator import Descent
-from supernet.scoring.scorer import Scorer, calibration_sequences, memory_plan
+from supernet.scoring import memory_plan
+from supernet.scoring.activation_cache import ActivationBudget
+from supernet.scoring.prefix_evaluator import PrefixEvaluator
+from supernet.scoring.scorer import Scorer, calibration_sequences
 from supernet.weights import Weights
 
 CPU = torch.device("cpu")
@@ -53,9 +54,9 @@ DEEP = SearchSpace(
 )
 """Stages of several layers, one of them without a shortcut."""
 
-FORCED = SearchSpace(
+FIXED = SearchSpace(
     SpaceSpec(
-        name="forced",
+        name="fixed",
         size=(16, 11),
         frames=6,
         blocks=("3x3x3", "1x1x1"),
@@ -66,7 +67,7 @@ FORCED = SearchSpace(
         ),
         head=HeadSpec((4, 2), 8),
     ),
-    "forced",
+    "fixed",
 )
 """No choice up to the middle of a stage."""
 
@@ -154,13 +155,13 @@ def test_fifty_together_are_each_alone(store):
     agree(embedded(scorer, chosen), plain)
     scored = list(scorer.score_all(chosen[::-1]))
     assert [choices for choices, _, _ in scored] == chosen
-    for choices, rates, seconds in scored:
+    for choices, metrics, seconds in scored:
         expected = leave_one_out(plain[choices], scorer.labels).metrics()
-        assert rates == {name: expected[name] for name in ("rank1", "map")} and seconds > 0
+        assert metrics == {name: expected[name] for name in ("rank1", "map")} and seconds > 0
 
 
 paths = {space: st.tuples(*[st.integers(0, n - 1) for n in space.choices])
-         for space in (DEEP, FORCED, load_space("nano"))}  # fmt: skip
+         for space in (DEEP, FIXED, load_space("nano"))}  # fmt: skip
 
 
 @settings(max_examples=25)
@@ -219,7 +220,7 @@ def test_nothing_to_score(store):
     assert list(scorer_of(load_space("nano"), store).score_all([])) == []
 
 
-@pytest.mark.parametrize("space", [FORCED, load_space("nano")], ids=lambda space: space.name)
+@pytest.mark.parametrize("space", [FIXED, load_space("nano")], ids=lambda space: space.name)
 def test_layers_without_a_choice_are_computed_once(space, store, monkeypatch):
     convolved, convolve = [], ConvBN.convolve
 
@@ -352,7 +353,7 @@ RANKS = textwrap.dedent(
     import sys
     import torch
     import torch.distributed as dist
-    sys.path.insert(0, sys.argv[2])
+    sys.path[:0] = sys.argv[2:]
     from test_scoring import measured
 
     dist.init_process_group("gloo")
@@ -373,15 +374,15 @@ def measured(rank, ranks):
     ]
     calibration, scored = ([partial(tuple, batch) for batch in part]
                            for part in (batches[rank:10:ranks], batches[10:]))  # fmt: skip
-    descent = Descent(network, calibration, scored, Memory(1e9), torch.float32)
-    return [found for _, found in descent.embeddings([(0, 1, 2, 1, 0, 2), (0, 1, 1, 2, 2, 0)])]
+    evaluator = PrefixEvaluator(network, calibration, scored, ActivationBudget(1e9), torch.float32)
+    return [found for _, found in evaluator.embeddings([(0, 1, 2, 1, 0, 2), (0, 1, 1, 2, 2, 0)])]
 
 
 def test_statistics_are_pooled_over_ranks(tmp_path):
     script = tmp_path / "ranks.py"
     script.write_text(RANKS)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command += [str(script), str(tmp_path), str(Path(__file__).parent)]
+    command += [str(script), str(tmp_path), *map(str, Path(__file__).parents[:2])]
     subprocess.run(command, check=True, capture_output=True)
     whole = measured(0, 1)
     assert len(whole) == 2

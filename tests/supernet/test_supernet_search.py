@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from nasgait.config.renamed import RENAMED
 from nasgait.core.errors import RunFailed
 from nasgait.search.generations import read_generations
 from nasgait.search.ledger import read_ledger
@@ -127,7 +128,9 @@ def test_neither_chunks_nor_their_size_change_anything(search, tmp_path):
 
 def test_several_objectives(search, tmp_path):
     out = tmp_path / "out"
-    code, stdout, err = search(out, "--json", "search.objectives=[macs, rank1]", "search.broods=3")
+    code, stdout, err = search(
+        out, "--json", "search.objectives=[macs, rank1]", "search.batches_per_generation=3"
+    )
     assert code == 0, err
     entries = read_ledger(out / "ledger.jsonl")
     assert len({e.key for e in entries}) == 4 * 3
@@ -139,7 +142,7 @@ def test_several_objectives(search, tmp_path):
     covered = [line["hypervolume"] for line in read_generations(out / "generations.jsonl")]
     assert len(covered) == 3 and 0 < covered[0] <= covered[1] <= covered[2] < 1
     code, _, err = search(out, "--resume", "search.objectives=[rank1]")
-    assert code == 2 and "another broods, objectives" in err
+    assert code == 2 and "another batches_per_generation, objectives" in err
 
 
 def test_latency_is_measured_once_and_limits(search, tmp_path, monkeypatch):
@@ -179,8 +182,8 @@ def test_scores_do_not_depend_on_what_was_scored_before(trained, tiny_store):
     parts = split(store, config.data.search_val, config.data.split_seed)
     scorer = Scorer(config, load_supernet(trained[1], "nano"), store, parts, torch.device("cpu"))
     a, b = (SPACE.parse(text).choices for text in ("0-1-2-3", "0-5-4-0"))
-    first, _, again = [rates for c in (a, b, a) for _, rates, _ in scorer.score_all([c])]
-    together = {choices: rates for choices, rates, _ in scorer.score_all([b, a])}
+    first, _, again = [metrics for c in (a, b, a) for _, metrics, _ in scorer.score_all([c])]
+    together = {choices: metrics for choices, metrics, _ in scorer.score_all([b, a])}
     assert first == again == together[a]
     test_identities = {store.sequences[i].label for i in parts.test}
     assert not test_identities & set(scorer.labels), "test identities are never scored"
@@ -230,7 +233,7 @@ def test_a_start_that_fails_claims_nothing(search, tmp_path):
     assert search(out, "--resume", "search.max_frames=4", "--max-epochs=0")[0] == 0
 
 
-def test_conditions_bind_from_the_first_score_on(search, tmp_path):
+def test_provenance_binds_from_the_first_score_on(search, tmp_path):
     out = tmp_path / "out"
     assert search(out, "--max-epochs=0")[0] == 0
     (out / "ledger.jsonl").write_text("")
@@ -262,6 +265,25 @@ def test_results_are_gone_while_a_search_is_extended(search, tmp_path, monkeypat
     monkeypatch.setattr("supernet.search.search", interrupted)
     assert search(out, "--resume")[0] == 1
     assert not (out / "best.yaml").exists() and not (out / "pareto.json").exists()
+
+
+def test_a_search_begun_with_old_keys_resumes(search, tmp_path):
+    old = {new.rpartition(".")[2]: old.rpartition(".")[2] for old, new in RENAMED.items()}
+    old = {new: old[new] for new in ("batches_per_generation", "lookahead", "candidates")}
+    out = tmp_path / "out"
+    assert search(out)[0] == 0
+    expected = scores(out), (out / "best.yaml").read_bytes()
+    note = json.loads((out / "scoring.json").read_text())
+    assert old.keys() <= note.keys()
+    before = {old.get(name, name): value for name, value in note.items()}
+    (out / "scoring.json").write_text(json.dumps(before))
+    lines = (out / "ledger.jsonl").read_text().splitlines(keepends=True)
+    (out / "ledger.jsonl").write_text("".join(lines[:5]))
+    code, _, err = search(out, "--resume", "search.lookahead=2")
+    assert code == 2 and "another lookahead;" in err
+    code, _, err = search(out, "--resume")
+    assert code == 0, err
+    assert (scores(out), (out / "best.yaml").read_bytes()) == expected
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "\x80"])

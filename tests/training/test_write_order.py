@@ -13,7 +13,7 @@ from power_cut import Disk, cuts
 from nasgait.core.files import write_atomically
 from nasgait.data.store import GaitStore, StoreWriter, check_store
 from nasgait.search.latency import Latencies
-from nasgait.search.ledger import Entry, Ledger
+from nasgait.search.ledger import Ledger, LedgerEntry
 from nasgait.search.pareto import read_pareto, write_pareto
 from nasgait.training.checkpoint import FORMAT, MANIFEST, Checkpoints, load_checkpoint
 from retrain.evaluate import Probes, read_probes, write_probes
@@ -35,7 +35,7 @@ def payload(step):
 
 
 def entry(number, score=1.0):
-    return Entry((0, number), 0, {"map": score, "macs": 7, "params": 3})
+    return LedgerEntry((0, number), 0, {"map": score, "macs": 7, "params": 3})
 
 
 # The order ---------------------------------------------------------------------------------------

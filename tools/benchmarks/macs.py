@@ -10,7 +10,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
-from nasgait.nn.blocks import ConvBN, JoiningConv
+from nasgait.nn.blocks import ConvBN, LTAConv
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def counted_macs() -> Iterator[list[int]]:
 
     with (
         patch.object(ConvBN, "convolve", counted(ConvBN.convolve, lambda c: c.conv.weight)),
-        patch.object(JoiningConv, "forward", counted(JoiningConv.forward, lambda c: c.weight)),
+        patch.object(LTAConv, "forward", counted(LTAConv.forward, lambda c: c.weight)),
     ):
         yield done
 

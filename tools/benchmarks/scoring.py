@@ -126,7 +126,7 @@ class Bench:
             else Weights(self.space.supernet().state_dict(), self.space, "")
         )
         self.architectures = population(self.space, args.archs)
-        indices = scored_sequences(self.store, self.split, None)
+        indices = scored_sequences(self.store.sequences, self.split, None)
         self.scored = [self.store[i] for i in indices]
         self.labels = [self.store.sequences[i].label for i in indices]
         self.drawn = calibration_sequences(

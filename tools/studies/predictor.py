@@ -21,15 +21,16 @@ import numpy as np
 from problems import MemoryLedger, ToyProblem, budgeted_table, toys
 
 from nasgait.config.load import load_config
+from nasgait.config.schema import SearchConfig
 from nasgait.search.budget import Budget, Choices
-from nasgait.search.evolution import Evolution, EvolutionConfig
+from nasgait.search.evolution import Evolution
 from nasgait.search.hypervolume import hypervolume
-from nasgait.search.ledger import Entry, read_ledger
+from nasgait.search.ledger import LedgerEntry, read_ledger
 from nasgait.search.state import SearchState, search
 from search_spaces import load_space
 from supernet.search import evolution_of
 
-Reached = Callable[[Sequence[Entry]], float]
+Reached = Callable[[Sequence[LedgerEntry]], float]
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,12 @@ class Problem:
 
     name: str
     budget: Budget
-    config: EvolutionConfig
+    config: SearchConfig
     score: Callable[[Choices], float]
     reached: Reached
 
 
-def best(entries: Sequence[Entry]) -> float:
+def best(entries: Sequence[LedgerEntry]) -> float:
     """The best score."""
     return max(entry.values["map"] for entry in entries)
 
@@ -52,12 +53,12 @@ def toy_problems(seed: int) -> list[Problem]:
     """Problems of several objectives: those of search.py, with the same population."""
 
     def problem(toy: ToyProblem) -> Problem:
-        config = EvolutionConfig(
+        config = SearchConfig(
             population=40, mutations=20, crossovers=20, mutation_prob=1 / len(toy.costs.layers),
             max_epochs=10, objectives=(*toy.metric_names, *toy.costs.names),
         )  # fmt: skip
 
-        def covered(entries: Sequence[Entry]) -> float:
+        def covered(entries: Sequence[LedgerEntry]) -> float:
             return toy.hypervolume_share([toy.vector(entry.choices) for entry in entries])
 
         return Problem(
@@ -73,7 +74,7 @@ def table_problems(seed: int) -> list[Problem]:
     for layers, choices, interaction in ((10, 8, 1.0), (20, 6, 1.0), (10, 8, 3.0)):
         name = f"{layers} layers of {choices}, pairs x{interaction:g}"
         budget, score = budgeted_table(seed, 0.05, layers, choices, interaction)
-        found.append(Problem(name, budget, EvolutionConfig(max_epochs=10), score, best))
+        found.append(Problem(name, budget, SearchConfig(max_epochs=10), score, best))
     return found
 
 
@@ -85,7 +86,7 @@ def scored_problems(ledger: Path) -> list[Problem]:
     budget, one = search_of_demo.budget, search_of_demo.config
     limit = budget.limits["macs"]
 
-    def covered(entries: Sequence[Entry]) -> float:
+    def covered(entries: Sequence[LedgerEntry]) -> float:
         vectors = [(-e.values["map"] / 100, e.values["macs"] / limit) for e in entries]
         return hypervolume(vectors, (0.0, 1.0))
 
@@ -97,16 +98,16 @@ def scored_problems(ledger: Path) -> list[Problem]:
     ]
 
 
-def searched(problem: Problem, seed: int, candidates: int) -> list[Entry]:
+def searched(problem: Problem, seed: int, candidates: int) -> list[LedgerEntry]:
     """Run a search; what it scores, in order."""
-    evolution = Evolution(problem.budget, replace(problem.config, proposals=candidates), seed)
+    evolution = Evolution(problem.budget, replace(problem.config, candidates=candidates), seed)
     state = SearchState(evolution, MemoryLedger(Path("none"), []))
     chunk = problem.config.population
     search(state, lambda some: [(c, {"map": problem.score(c)}, 0.0) for c in some], chunk)
     return state.ledger.entries
 
 
-def needed(entries: Sequence[Entry], target: float, reached: Reached) -> float:
+def needed(entries: Sequence[LedgerEntry], target: float, reached: Reached) -> float:
     """How many entries, from the first, reach the target; infinite where all do not."""
     enough = target - 1e-9 * abs(target)
     if reached(entries) < enough:

@@ -8,7 +8,7 @@ import numpy as np
 
 from nasgait.search.budget import Budget, Choices, Costs
 from nasgait.search.hypervolume import hypervolume
-from nasgait.search.ledger import Entry, Ledger
+from nasgait.search.ledger import Ledger, LedgerEntry
 
 UNIT = 10**9
 """Costs are whole numbers."""
@@ -120,6 +120,6 @@ def budgeted_table(
 class MemoryLedger(Ledger):
     """A ledger without a file."""
 
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: LedgerEntry) -> None:
         """Keep the entry in memory."""
         self._entries[entry.choices] = entry

@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 from problems import MemoryLedger, budgeted_table
 
+from nasgait.config.schema import SearchConfig
 from nasgait.search.budget import Budget, Choices
-from nasgait.search.evolution import Evolution, EvolutionConfig
-from nasgait.search.selection import Pool
+from nasgait.search.evolution import Evolution
+from nasgait.search.selection import MatingPool
 from nasgait.search.state import SearchState, search
 
 Attempt = Callable[[], Choices]
@@ -28,7 +29,9 @@ Attempt = Callable[[], Choices]
 class Repairing(Evolution):
     """The search, with children repaired where they exceed the budget."""
 
-    def _attempts(self, share: int, pool: Pool, rng: np.random.Generator) -> Iterator[Attempt]:
+    def _attempts(
+        self, share: int, pool: MatingPool, rng: np.random.Generator
+    ) -> Iterator[Attempt]:
         for attempt in super()._attempts(share, pool, rng):
             yield lambda attempt=attempt: repaired(attempt(), self.budget, rng)
 
@@ -53,7 +56,7 @@ def best_of(
     kind: type[Evolution], budget: Budget, score: Callable[[Choices], float], seed: int
 ) -> tuple[float, float]:
     """The best score of the first generation and of the whole search (550 evaluations)."""
-    config = EvolutionConfig(max_epochs=10, broods=1, ahead=1)
+    config = SearchConfig(max_epochs=10, batches_per_generation=1, lookahead=1)
     state = SearchState(kind(budget, config, seed), MemoryLedger(Path("none"), []))
     result = search(state, lambda chunk: [(c, {"map": score(c)}, 0.0) for c in chunk], 50)
     first = max(entry.values["map"] for entry in result.generations[0].entries)

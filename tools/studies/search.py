@@ -31,8 +31,9 @@ from pymoo.operators.repair.rounding import RoundingRepair
 from pymoo.operators.sampling.rnd import IntegerRandomSampling
 from pymoo.optimize import minimize
 
+from nasgait.config.schema import SearchConfig
 from nasgait.search.budget import Budget
-from nasgait.search.evolution import Evolution, EvolutionConfig
+from nasgait.search.evolution import Evolution
 from nasgait.search.state import SearchState, search
 
 
@@ -41,14 +42,15 @@ def run_ours(
     population: int,
     epochs: int,
     seed: int,
-    batches: int = EvolutionConfig.broods,
-    lookahead: int = EvolutionConfig.ahead,
+    batches: int = SearchConfig.batches_per_generation,
+    lookahead: int = SearchConfig.lookahead,
 ) -> float:
     """Run the search's NSGA-II; the hypervolume share that it reaches."""
     layers = len(toy.costs.layers)
-    config = EvolutionConfig(
+    config = SearchConfig(
         population=population, mutations=population // 2, crossovers=population // 2,
-        mutation_prob=1 / layers, max_epochs=epochs, broods=batches, ahead=lookahead,
+        mutation_prob=1 / layers, max_epochs=epochs,
+        batches_per_generation=batches, lookahead=lookahead,
         objectives=(*toy.metric_names, *toy.costs.names),
     )  # fmt: skip
     state = SearchState(Evolution(Budget(toy.costs), config, seed), MemoryLedger(Path("none"), []))

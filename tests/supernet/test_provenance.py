@@ -20,7 +20,7 @@ from nasgait.core.errors import CheckpointError
 from nasgait.data.split import split_as
 from nasgait.data.store import GaitStore
 from search_spaces import load_space
-from supernet.provenance import Conditions
+from supernet.provenance import Provenance
 from supernet.weights import Weights
 
 WEIGHTS = Weights({}, load_space("nano"), "a" * 64)
@@ -34,9 +34,9 @@ DECISIVE = {
     "mutations": 24,
     "crossovers": 24,
     "mutation_prob": 0.2,
-    "broods": 4,
-    "ahead": 2,
-    "proposals": 2,
+    "batches_per_generation": 4,
+    "lookahead": 2,
+    "candidates": 2,
     "max_macs": 1e9,
     "max_params": 1e9,
     "max_latency": 1.0,
@@ -69,12 +69,12 @@ def config(store):
 @pytest.fixture
 def begun(tmp_path, config, store):
     """A folder whose search was begun with ``config``."""
-    conditions(config, store).write(tmp_path)
+    provenance_of(config, store).write(tmp_path)
     return tmp_path
 
 
-def conditions(config, store, weights=WEIGHTS):
-    return Conditions.of(config, weights, store, split_as(store, config.data))
+def provenance_of(config, store, weights=WEIGHTS):
+    return Provenance.of(config, weights, store, split_as(store, config.data))
 
 
 def refused(begun, found) -> list[str]:
@@ -96,32 +96,32 @@ def test_every_key_of_the_search_is_told():
 def test_another_search(begun, config, store, name):
     other = replace(config, search=replace(config.search, **{name: DECISIVE[name]}))
     assert getattr(config.search, name) != DECISIVE[name]
-    assert refused(begun, conditions(other, store)) == [name]
+    assert refused(begun, provenance_of(other, store)) == [name]
 
 
 @pytest.mark.parametrize("calibration", [CalibrationConfig(0), CalibrationConfig(128, 9)])
 def test_every_part_of_the_calibration_counts(begun, config, store, calibration):
     other = replace(config, search=replace(config.search, calibration=calibration))
-    assert refused(begun, conditions(other, store)) == ["calibration"]
+    assert refused(begun, provenance_of(other, store)) == ["calibration"]
 
 
 @pytest.mark.parametrize("name", FREE)
 def test_the_same_search(begun, config, store, name, caplog):
     other = replace(config, search=replace(config.search, **{name: FREE[name]}))
     with caplog.at_level(logging.WARNING):
-        assert refused(begun, conditions(other, store)) == []
+        assert refused(begun, provenance_of(other, store)) == []
     assert caplog.text == ""
 
 
 def test_what_else_a_search_rests_on(begun, config, store):
-    assert refused(begun, conditions(config, store)) == []
-    assert refused(begun, conditions(replace(config, seed=1), store)) == ["seed"]
+    assert refused(begun, provenance_of(config, store)) == []
+    assert refused(begun, provenance_of(replace(config, seed=1), store)) == ["seed"]
     cosine = replace(config, evaluation=EvaluationConfig(metric="cos"))
-    assert refused(begun, conditions(cosine, store)) == ["metric"]
+    assert refused(begun, provenance_of(cosine, store)) == ["metric"]
     other = Weights({}, WEIGHTS.space, "b" * 64)
-    assert refused(begun, conditions(config, store, other)) == ["supernet"]
+    assert refused(begun, provenance_of(config, store, other)) == ["supernet"]
     both = replace(cosine, seed=2)
-    assert refused(begun, conditions(both, store, other)) == ["supernet", "seed", "metric"]
+    assert refused(begun, provenance_of(both, store, other)) == ["supernet", "seed", "metric"]
 
 
 def test_what_it_does_not_rest_on(begun, config, store, caplog):
@@ -137,14 +137,14 @@ def test_what_it_does_not_rest_on(begun, config, store, caplog):
         label_rate=0.5,
     )
     with caplog.at_level(logging.WARNING):
-        assert refused(begun, conditions(later, store)) == []
+        assert refused(begun, provenance_of(later, store)) == []
     assert caplog.text == ""
 
 
 @pytest.mark.parametrize("change", [{"split_seed": 1}, {"search_val": 3.0}, {"train_ids": 9}])
 def test_another_split(begun, config, store, change):
     other = replace(config, data=replace(config.data, **change))
-    assert refused(begun, conditions(other, store)) == ["data", "search_val"]
+    assert refused(begun, provenance_of(other, store)) == ["data", "search_val"]
 
 
 def test_another_store(begun, config, store, folder):
@@ -156,28 +156,28 @@ def test_another_store(begun, config, store, folder):
         "one less": crowd(folder / "less", without=["t03-02-000"], subset_of=marked),
     }
     for what, path in others.items():
-        found = conditions(config, GaitStore.open(path))
+        found = provenance_of(config, GaitStore.open(path))
         assert refused(begun, found) == ["data", "search_val"], what
     same = GaitStore.open(crowd(folder / "same", subset_of=marked))
-    assert refused(begun, conditions(config, same)) == []
+    assert refused(begun, provenance_of(config, same)) == []
 
 
 def test_other_training_sequences_alone(begun, config, store):
     """The same search-val sequences: those that calibrate are others."""
     parts = split_as(store, config.data)
     fewer = replace(parts, train=parts.train[1:])
-    assert refused(begun, Conditions.of(config, WEIGHTS, store, fewer)) == ["data"]
+    assert refused(begun, Provenance.of(config, WEIGHTS, store, fewer)) == ["data"]
     moved = replace(
         parts, train=[*parts.train, parts.search_val[0]], search_val=parts.search_val[1:]
     )
-    assert refused(begun, Conditions.of(config, WEIGHTS, store, moved)) == ["search_val"]
+    assert refused(begun, Provenance.of(config, WEIGHTS, store, moved)) == ["search_val"]
 
 
 @pytest.mark.parametrize("change", [{"threads": 2}, {"search": SearchConfig(**SLIGHT)}])
 def test_last_digits_are_warned_of(begun, config, store, change, caplog):
     other = replace(config, **change)
     with caplog.at_level(logging.WARNING):
-        assert refused(begun, conditions(other, store)) == []
+        assert refused(begun, provenance_of(other, store)) == []
     told = "threads 1, not 2" if "threads" in change else "memory 4000000000, not 3000000000"
     assert told in caplog.text and str(begun) in caplog.text
 
@@ -185,8 +185,8 @@ def test_last_digits_are_warned_of(begun, config, store, change, caplog):
 def test_threads_are_those_of_each_scorer(config, store):
     """Three threads for three workers: one each, as a search in this process with one."""
     on_ray = SearchConfig(backend="ray", ray=RayConfig(workers=3))
-    shared = conditions(replace(config, threads=3, search=on_ray), store)
-    assert shared == conditions(config, store)
+    shared = provenance_of(replace(config, threads=3, search=on_ray), store)
+    assert shared == provenance_of(config, store)
 
 
 @pytest.mark.parametrize("name", ["supernet", "data", "search_val", "seed", "population"])
@@ -195,4 +195,4 @@ def test_a_note_that_lacks_something_is_of_another_search(begun, config, store, 
     told = json.loads(note.read_text())
     del told[name]
     note.write_text(json.dumps(told))
-    assert refused(begun, conditions(config, store)) == [name]
+    assert refused(begun, provenance_of(config, store)) == [name]

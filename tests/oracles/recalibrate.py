@@ -1,26 +1,23 @@
-"""Exact BatchNorm statistics for a path of the supernet.
+"""Exact BatchNorm statistics for a path of the supernet, by running the built subnet itself.
 
-Shared weights see the outputs of many different layers below, so the running
-statistics gathered in training fit none of the paths.  Here each BatchNorm of a
-chosen path gets the mean and variance of its own input, pooled over every valid
-position of all calibration batches (and ranks), layer by layer: the inputs of a
-layer have passed through layers that are already calibrated.
+Each BatchNorm of the path gets the mean and variance of its own input, pooled over every valid
+position of all calibration batches (and ranks), layer by layer: the inputs of a layer have passed
+through layers that are already calibrated.
 
-A batch is one thread.  All of them advance in lock step, one running at a time:
-at each BatchNorm they wait for one another, the moments are pooled, and each
-goes on with the pooled statistics.  So the result does not depend on how the
-calibration sequences are cut into batches, and any network built on
-``nasgait.nn.norm.BatchNorm`` can be calibrated without knowing of it.
+Each batch runs in a thread of its own.  The threads take turns, one at a time: at each BatchNorm
+they wait for one another, the moments are pooled, and each continues with the pooled statistics.
+So the result does not depend on how the calibration sequences are cut into batches.
 """
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 
-from nasgait.nn.norm import BatchNorm, Moments, pool, pool_ranks
+from nasgait.nn.norm import BatchNorm, Moments, moments, pool, pool_ranks
 
 
 def recalibrate(model: nn.Module, forwards: Sequence[Callable[[], object]]) -> None:
@@ -37,12 +34,25 @@ def recalibrate(model: nn.Module, forwards: Sequence[Callable[[], object]]) -> N
     model.eval()
     try:
         for norm in norms:
-            norm.calibrate = steps.exchange
+            norm.forward = partial(calibrating, norm, steps.exchange)
         steps.run(forwards)
     finally:
         for norm in norms:
-            norm.calibrate = None
+            del norm.forward
         model.train(training)
+
+
+def calibrating(
+    norm: BatchNorm,
+    exchange: Callable[[Moments], Moments],
+    x: Tensor,
+    valid: Tensor | None = None,
+) -> Tensor:
+    """Normalise x by what ``exchange`` gives for its moments; keep that as running statistics."""
+    found = exchange(moments(x.detach(), valid))
+    norm.running_mean.copy_(found.mean)
+    norm.running_var.copy_(found.m2 / found.count)
+    return norm.normalise(x, norm.running_mean, norm.running_var)
 
 
 class LockStep:
@@ -94,5 +104,5 @@ class LockStep:
                 self._barrier.abort()
 
     def _pool(self) -> None:
-        moments = pool([slot for slot in self._slots if slot is not None])
-        self._pooled = pool_ranks(moments, dist.get_world_size() if dist.is_initialized() else 1)
+        found = pool([slot for slot in self._slots if slot is not None])
+        self._pooled = pool_ranks(found, dist.get_world_size() if dist.is_initialized() else 1)
