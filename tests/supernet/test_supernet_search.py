@@ -262,7 +262,7 @@ def test_results_are_gone_while_a_search_is_extended(search, tmp_path, monkeypat
     def interrupted(*args):
         raise RunFailed("power cut")
 
-    monkeypatch.setattr("supernet.search.search", interrupted)
+    monkeypatch.setattr("supernet.search.evolve", interrupted)
     assert search(out, "--resume")[0] == 1
     assert not (out / "best.yaml").exists() and not (out / "pareto.json").exists()
 
