@@ -6,9 +6,11 @@ the residual backbone made it GaitBase.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from torch import Tensor
 
+from nasgait.baselines.variant import Variant
 from nasgait.nn.base import GaitNetwork, GaitOutput
 from nasgait.nn.heads import BNNecks, SeparateFCs
 from nasgait.nn.init import initialise
@@ -19,6 +21,7 @@ from nasgait.nn.temporal import check_lengths, pack
 CASIA_B = ("BC-64", "BC-64", "M", "BC-128", "BC-128", "M", "BC-256", "BC-256")
 GREW = ("BC-32", "BC-32", "M", "BC-64", "BC-64", "M", "BC-128", "BC-128", "BC-256", "BC-256")
 HID = (*CASIA_B, "M", "BC-512", "BC-512")
+NANO = ("BC-8", "BC-8", "M", "BC-24", "BC-24", "M", "BC-48", "BC-48")
 
 
 class PlainBaseline(GaitNetwork):
@@ -69,3 +72,22 @@ class PlainBaseline(GaitNetwork):
         x = packed_max(self.backbone(x), len(silhouettes), valid)
         embeddings = self.fcs(self.pooling(x))
         return GaitOutput(embeddings, None if self.neck is None else self.neck(embeddings))
+
+
+VARIANTS = {
+    "opengait-baseline": Variant(
+        PlainBaseline, "OpenGait's Baseline with plain convolutions as published for CASIA-B"
+    ),
+    "opengait-baseline-grew": Variant(
+        partial(PlainBaseline, layers=GREW, bins=(16,)),
+        "OpenGait's Baseline with plain convolutions as published for GREW",
+    ),
+    "opengait-baseline-hid": Variant(
+        partial(PlainBaseline, layers=HID, size=(128, 88)),
+        "OpenGait's Baseline with plain convolutions as published for HID: frames of 128 x 88",
+    ),
+    "opengait-baseline-nano": Variant(
+        partial(PlainBaseline, layers=NANO, size=(32, 22), bins=(8,), embedding=64, frames=16),
+        "OpenGait's plain Baseline narrowed to the cost of the nano space; not a published network",
+    ),
+}

@@ -5,10 +5,13 @@ arXiv:2303.03301; as built in OpenGait.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nasgait.baselines.reported import Reported
+from nasgait.baselines.variant import Variant
 from nasgait.core.errors import ConfigError
 from nasgait.nn.base import GaitNetwork, GaitOutput
 from nasgait.nn.blocks import Conv2d, Conv3d
@@ -169,3 +172,30 @@ class DeepGaitV2(GaitNetwork):
         logits = self.neck.classify(features)
         after = self.needs_neck and not self.training
         return GaitOutput(features if after else embeddings, logits)
+
+
+VARIANTS = {
+    "deepgaitv2": Variant(
+        DeepGaitV2, "DeepGaitV2 (2023), pseudo-3D, as published for CASIA-B and OU-MVLP"
+    ),
+    "deepgaitv2-grew": Variant(
+        partial(DeepGaitV2, layers=(1, 4, 4, 1)),
+        "DeepGaitV2, pseudo-3D, as published for GREW and Gait3D: 22 layers",
+        (Reported("Gait3D", 74.4),),
+    ),
+    "deepgaitv2-2d": Variant(
+        partial(DeepGaitV2, mode="2d", layers=(1, 4, 4, 1)),
+        "DeepGaitV2 of the published depth for GREW and Gait3D, frame by frame",
+    ),
+    "deepgaitv2-3d": Variant(
+        partial(DeepGaitV2, mode="3d", layers=(1, 4, 4, 1)),
+        "DeepGaitV2 of the published depth for GREW and Gait3D, 3-D convolutions",
+        (Reported("GREW", 79.4),),
+    ),
+    "deepgaitv2-nano": Variant(
+        partial(
+            DeepGaitV2, channels=(8, 16, 24, 32), size=(32, 22), bins=(8,), embedding=64, frames=16
+        ),
+        "DeepGaitV2 narrowed to the cost of the nano space; not a published network",
+    ),
+}

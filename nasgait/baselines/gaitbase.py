@@ -5,10 +5,13 @@ Better Practicality", CVPR 2023.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nasgait.baselines.reported import Reported, casia_b
+from nasgait.baselines.variant import Variant
 from nasgait.nn.base import GaitNetwork, GaitOutput
 from nasgait.nn.blocks import Conv2d
 from nasgait.nn.heads import BNNecks, SeparateFCs
@@ -82,3 +85,21 @@ class GaitBase(GaitNetwork):
             x = stage(x)
         embeddings = self.fcs(self.pooling(packed_max(x, len(silhouettes), valid)))
         return GaitOutput(embeddings, None if self.neck is None else self.neck(embeddings))
+
+
+VARIANTS = {
+    "gaitbase": Variant(
+        GaitBase,
+        "GaitBase (OpenGait, CVPR 2023) as published for CASIA-B, OU-MVLP, GREW, Gait3D",
+        (
+            *(Reported("GREW", 60.1), Reported("Gait3D", 64.6), Reported("OU-MVLP", 90.8)),
+            *casia_b(97.6, 94.0, 77.4),
+        ),
+    ),
+    "gaitbase-nano": Variant(
+        partial(
+            GaitBase, channels=(8, 16, 24, 32), size=(32, 22), bins=(8,), embedding=64, frames=16
+        ),
+        "GaitBase narrowed to the cost of the nano space; not a published network",
+    ),
+}

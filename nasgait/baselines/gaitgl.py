@@ -5,12 +5,15 @@ and Local Temporal Aggregation", ICCV 2021; as built in OpenGait.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nasgait.baselines.reported import Reported, casia_b
+from nasgait.baselines.variant import Variant
 from nasgait.nn.base import GaitNetwork, GaitOutput
 from nasgait.nn.blocks import Conv3d, TemporalAggregation
 from nasgait.nn.heads import BNNecks, SeparateFCs
@@ -143,3 +146,24 @@ class GaitGL(GaitNetwork):
         if self.norm is not None:
             embeddings = self.norm(embeddings)
         return GaitOutput(embeddings, None if self.neck is None else self.neck(embeddings))
+
+
+VARIANTS = {
+    "gaitgl": Variant(
+        GaitGL, "GaitGL (ICCV 2021) as published for CASIA-B", casia_b(97.4, 94.5, 83.8)
+    ),
+    "gaitgl-grew": Variant(
+        partial(GaitGL, channels=(32, 64, 128, 256), layers=2, strips=2),
+        "GaitGL as published for OU-MVLP and GREW: twice as deep, local strips four times as high",
+        (Reported("GREW", 41.5), Reported("OU-MVLP", 89.9)),
+    ),
+    "gaitgl-grew-bnneck": Variant(
+        partial(GaitGL, channels=(32, 64, 128, 256), layers=2, strips=2, bnneck=True),
+        "GaitGL as published for GREW with OpenGait's BNNeck",
+        (Reported("GREW", 51.7),),
+    ),
+    "gaitgl-nano": Variant(
+        partial(GaitGL, channels=(8, 12, 16, 24), strips=4, size=(32, 22), parts=32, frames=16),
+        "GaitGL narrowed to the cost of the nano space; not a published network",
+    ),
+}

@@ -5,9 +5,12 @@ Recognition", CVPR 2020; as built in OpenGait.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from torch import Tensor
 
+from nasgait.baselines.reported import Reported, casia_b
+from nasgait.baselines.variant import Variant
 from nasgait.nn.base import GaitNetwork, GaitOutput
 from nasgait.nn.heads import BNNecks, SeparateFCs
 from nasgait.nn.init import initialise
@@ -21,6 +24,7 @@ GREW = (
     *("BC-32", "BC-32", "M", "BC-64", "BC-64", "M"),
     *("FC-128-3", "FC-128-3", "FC-256-3", "FC-256-3"),
 )
+NANO = ("BC-8", "BC-8", "M", "FC-24-2", "FC-24-2", "M", "FC-48-2", "FC-48-2")
 
 
 class GaitPart(GaitNetwork):
@@ -72,3 +76,19 @@ class GaitPart(GaitNetwork):
         )
         embeddings = self.fcs(self.motion(strips, valid))
         return GaitOutput(embeddings, None if self.neck is None else self.neck(embeddings))
+
+
+VARIANTS = {
+    "gaitpart": Variant(
+        GaitPart, "GaitPart (CVPR 2020) as published for CASIA-B", casia_b(96.1, 90.7, 78.7)
+    ),
+    "gaitpart-grew": Variant(
+        partial(GaitPart, layers=GREW, embedding=256),
+        "GaitPart as published for OU-MVLP and GREW: a stage more, twice as wide",
+        (Reported("GREW", 47.6), Reported("OU-MVLP", 88.6)),
+    ),
+    "gaitpart-nano": Variant(
+        partial(GaitPart, layers=NANO, size=(32, 22), bins=(8,), embedding=64, frames=16),
+        "GaitPart narrowed to the cost of the nano space; not a published network",
+    ),
+}

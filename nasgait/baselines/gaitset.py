@@ -5,10 +5,13 @@ Recognition", AAAI 2019; as built in OpenGait.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from nasgait.baselines.reported import Reported, casia_b
+from nasgait.baselines.variant import Variant
 from nasgait.nn.base import GaitNetwork, GaitOutput
 from nasgait.nn.blocks import SetBlock
 from nasgait.nn.heads import BNNecks, SeparateFCs
@@ -84,3 +87,21 @@ class GaitSet(GaitNetwork):
         if self.needs_neck and isinstance(self.neck, BNNecks) and not self.training:
             embeddings = self.neck.normalised(embeddings)
         return GaitOutput(embeddings, logits)
+
+
+VARIANTS = {
+    "gaitset": Variant(
+        GaitSet, "GaitSet (AAAI 2019) as published for CASIA-B", casia_b(95.8, 90.0, 75.4)
+    ),
+    "gaitset-grew": Variant(
+        partial(GaitSet, channels=(64, 128, 256)),
+        "GaitSet as published for OU-MVLP and GREW: twice as wide",
+        (Reported("GREW", 48.4), Reported("OU-MVLP", 87.2)),
+    ),
+    "gaitset-nano": Variant(
+        partial(
+            GaitSet, channels=(8, 16, 48), size=(32, 22), bins=(8, 4, 2, 1), embedding=64, frames=16
+        ),
+        "GaitSet narrowed to the cost of the nano space; not a published network",
+    ),
+}

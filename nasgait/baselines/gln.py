@@ -5,11 +5,14 @@ Representations for Gait Recognition", ECCV 2020; as built in OpenGait.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nasgait.baselines.reported import casia_b
+from nasgait.baselines.variant import Variant
 from nasgait.nn.base import GaitNetwork, GaitOutput
 from nasgait.nn.blocks import Conv2d, SetBlock
 from nasgait.nn.heads import SeparateFCs
@@ -132,3 +135,30 @@ class GLN(GaitNetwork):
             below = F.interpolate(maps[depth + 1], size=size, mode="nearest")
             maps[depth] = below + maps[depth]
         return maps
+
+
+VARIANTS = {
+    "gln": Variant(
+        GLN,
+        "GLN (ECCV 2020) as published for CASIA-B: frames of 128 x 88",
+        # Those of the first phase, without the compact block.
+        casia_b(96.4, 93.1, 81.0),
+    ),
+    "gln-64x44": Variant(
+        partial(GLN, size=(64, 44)), "GLN with the published layers on frames of 64 x 44"
+    ),
+    "gln-nano": Variant(
+        partial(
+            GLN,
+            channels=(8, 16, 32),
+            lateral=32,
+            size=(32, 22),
+            bins=(8, 4, 2, 1),
+            embedding=64,
+            compact=64,
+            dropout=0.5,
+            frames=16,
+        ),
+        "GLN narrowed to the cost of the nano space; not a published network",
+    ),
+}

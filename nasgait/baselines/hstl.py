@@ -5,12 +5,14 @@ Recognition", ICCV 2023; as published by its authors, whose code needs repair to
 """
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nasgait.baselines.variant import Variant
 from nasgait.nn.base import GaitNetwork, GaitOutput
 from nasgait.nn.blocks import Conv2d, Conv3d
 from nasgait.nn.heads import SeparateFCs
@@ -230,3 +232,39 @@ class HSTL(GaitNetwork):
                 x, valid = self.aggregation(x, valid)
                 maps.append(temporal_max(x, valid))
         return maps
+
+
+VARIANTS = {
+    "hstl": Variant(HSTL, "HSTL (ICCV 2023) as published for CASIA-B"),
+    "hstl-oumvlp": Variant(
+        partial(
+            HSTL,
+            stem=(32, 32),
+            stages=((64, 64), (128, 128), (256, 256)),
+            regions=((4, 24, 4), (4, 4, 12, 8, 4), (4, 4, 12, 4, 4, 4)),
+            pool=True,
+        ),
+        "HSTL as published for OU-MVLP: a stage more, at half the resolution",
+    ),
+    "hstl-gait3d": Variant(
+        partial(
+            HSTL,
+            stem=(32, 32),
+            stages=((64, 64), (128, 128), (256, 256)),
+            regions=((20, 12), (4, 16, 8, 4), (4, 4, 12, 8, 4)),
+            pool=True,
+        ),
+        "HSTL as published for Gait3D: that of OU-MVLP with other regions",
+    ),
+    "hstl-nano": Variant(
+        partial(
+            HSTL,
+            stem=(4,),
+            stages=((8, 8), (12, 24)),
+            regions=((20, 12), (4, 16, 8, 4)),
+            size=(32, 22),
+            frames=16,
+        ),
+        "HSTL narrowed to the cost of the nano space; not a published network",
+    ),
+}

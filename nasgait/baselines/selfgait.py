@@ -6,11 +6,13 @@ repository.  The pre-training itself is in ``nasgait.nn.byol``.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Self
 
 import torch
 from torch import Tensor
 
+from nasgait.baselines.variant import Variant
 from nasgait.nn.base import GaitNetwork, GaitOutput
 from nasgait.nn.blocks import SetBlock
 from nasgait.nn.heads import BNNecks, SeparateFCs
@@ -103,3 +105,23 @@ class SelfGait(GaitNetwork):
         target = super().momentum_target()
         target.motion = None
         return target
+
+
+VARIANTS = {
+    "selfgait": Variant(
+        SelfGait,
+        "SelfGait (ICASSP 2021) as published for CASIA-B and OU-MVLP; see nasgait pretrain",
+    ),
+    "selfgait-nano": Variant(
+        partial(
+            SelfGait,
+            channels=(8, 16, 48),
+            size=(32, 22),
+            bins=(1, 2, 4, 8),
+            embedding=64,
+            spare=False,
+            frames=16,
+        ),
+        "SelfGait narrowed to the cost of the nano space; not a published network",
+    ),
+}
