@@ -11,9 +11,8 @@ from functools import partial
 from torch import Tensor
 
 from nasgait.baselines.variant import Variant
-from nasgait.nn.base import GaitNetwork, GaitOutput
-from nasgait.nn.heads import BNNecks, SeparateFCs
-from nasgait.nn.init import initialise
+from nasgait.nn.base import GaitOutput
+from nasgait.nn.heads import PartNetwork
 from nasgait.nn.plain_backbone import PlainBackbone
 from nasgait.nn.pooling import HorizontalPyramid, packed_max
 from nasgait.nn.temporal import check_lengths, pack
@@ -24,7 +23,7 @@ HID = (*CASIA_B, "M", "BC-512", "BC-512")
 NANO = ("BC-8", "BC-8", "M", "BC-24", "BC-24", "M", "BC-48", "BC-48")
 
 
-class PlainBaseline(GaitNetwork):
+class PlainBaseline(PartNetwork):
     """Plain convolutions on frames, a maximum over time, strips, one linear map for each.
 
     The embedding [n, embedding, sum(bins)] is what the linear maps give, before the neck.
@@ -32,12 +31,10 @@ class PlainBaseline(GaitNetwork):
     Args:
         layers: of the backbone, as ``nasgait.nn.plain_backbone.parse_layers`` reads them.
         size: height and width of the input.
+        frames: of a sequence, when costs are stated.
         bins: strips of the horizontal pyramid.
-        embedding: channels of each part.
-        normalise_fcs: weights of the linear maps are scaled to length 1.
-        cosine, joint_norm: of the neck, as for ``nasgait.nn.heads.BNNecks``.
-        num_classes: identities; no neck and no logits without.
-        frames: frames of a sequence when costs are stated.
+        embedding, normalise_fcs, cosine, joint_norm, num_classes: of the head, see
+            :meth:`~nasgait.nn.heads.PartNetwork.add_head`.
 
     Raises:
         ConfigError: a layer that is none.
@@ -47,31 +44,33 @@ class PlainBaseline(GaitNetwork):
         self,
         layers: Sequence[str] = CASIA_B,
         size: tuple[int, int] = (64, 44),
+        frames: int = 30,
         bins: Sequence[int] = (16, 8, 4, 2, 1),
         embedding: int = 256,
         normalise_fcs: bool = False,
         cosine: bool = True,
         joint_norm: bool = True,
         num_classes: int | None = None,
-        frames: int = 30,
     ) -> None:
         super().__init__()
         self.size, self.frames = size, frames
-        parts = sum(bins)
         self.backbone = PlainBackbone(layers)
         self.pooling = HorizontalPyramid(bins)
-        self.fcs = SeparateFCs(parts, self.backbone.channels, embedding, normalise_fcs)
-        initialise(self)
-        self.neck = (
-            BNNecks(parts, embedding, num_classes, cosine, joint_norm) if num_classes else None
+        self.add_head(
+            sum(bins),
+            self.backbone.channels,
+            embedding,
+            num_classes,
+            normalise_fcs,
+            cosine,
+            joint_norm,
         )
 
     def forward(self, silhouettes: Tensor, lengths: Tensor | None = None) -> GaitOutput:
         """Embed silhouettes [n, s, h, w] in 0..1 with ``lengths`` int64 [n] real frames."""
         x, valid = pack(silhouettes, check_lengths(silhouettes, lengths))
         x = packed_max(self.backbone(x), len(silhouettes), valid)
-        embeddings = self.fcs(self.pooling(x))
-        return GaitOutput(embeddings, None if self.neck is None else self.neck(embeddings))
+        return self.output(self.fcs(self.pooling(x)))
 
 
 VARIANTS = {

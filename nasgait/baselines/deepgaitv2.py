@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from nasgait.baselines.reported import Reported
 from nasgait.baselines.variant import Variant
 from nasgait.core.errors import ConfigError
-from nasgait.nn.base import GaitNetwork, GaitOutput
+from nasgait.nn.base import GaitOutput
 from nasgait.nn.blocks import Conv2d, Conv3d
-from nasgait.nn.heads import BNNecks, SeparateFCs
-from nasgait.nn.init import initialise
+from nasgait.nn.heads import PartNetwork
 from nasgait.nn.norm import BatchNorm
 from nasgait.nn.pooling import HorizontalPyramid, packed_max
 from nasgait.nn.residual import BasicBlock
@@ -97,7 +96,7 @@ BLOCKS: dict[str, type[nn.Module]] = {"2d": Block2d, "3d": Block3d, "p3d": Block
 """By mode.  The first stage is 2-D in all modes."""
 
 
-class DeepGaitV2(GaitNetwork):
+class DeepGaitV2(PartNetwork):
     """A residual network of four stages, a maximum over time, strips.
 
     The embedding [n, embedding, sum(bins)] is what the separate linear maps give, before
@@ -108,13 +107,13 @@ class DeepGaitV2(GaitNetwork):
         channels: of the four stages; the first convolution has those of the first.
         layers: residual blocks in each stage.
         size: height and width of the input.
+        frames: of a sequence, when costs are stated.
         bins: strips of the horizontal pyramid.
         embedding: channels of each part; by default those of the third stage, as published.
         after_neck: in evaluation the embedding is what the neck classifies, normalised to
             length 1 (``use_emb2`` in OpenGait); without classes it is the one before, which
             triplets are taken from either way.
         num_classes: identities; no neck and no logits without.
-        frames: frames of a sequence when costs are stated.
 
     Raises:
         ConfigError: another mode, or numbers for more or fewer than four stages.
@@ -126,11 +125,11 @@ class DeepGaitV2(GaitNetwork):
         channels: Sequence[int] = (64, 128, 256, 512),
         layers: Sequence[int] = (1, 1, 1, 1),
         size: tuple[int, int] = (64, 44),
+        frames: int = 30,
         bins: Sequence[int] = (16,),
         embedding: int | None = None,
         after_neck: bool = False,
         num_classes: int | None = None,
-        frames: int = 30,
     ) -> None:
         super().__init__()
         if mode not in BLOCKS:
@@ -151,11 +150,8 @@ class DeepGaitV2(GaitNetwork):
             )
             width = planes
         self.stages = nn.ModuleList(stages)
-        parts, embedding = sum(bins), embedding or channels[2]
         self.pooling = HorizontalPyramid(bins)
-        self.fcs = SeparateFCs(parts, width, embedding)
-        initialise(self)
-        self.neck = BNNecks(parts, embedding, num_classes) if num_classes else None
+        self.add_head(sum(bins), width, embedding or channels[2], num_classes)
 
     def forward(self, silhouettes: Tensor, lengths: Tensor | None = None) -> GaitOutput:
         """Embed silhouettes [n, s, h, w] in 0..1 with ``lengths`` int64 [n] real frames."""
@@ -165,13 +161,10 @@ class DeepGaitV2(GaitNetwork):
         for stage in self.stages:
             for block in stage.children():
                 x = block(x, clips)
-        embeddings = self.fcs(self.pooling(packed_max(x, len(silhouettes), valid)))
-        if not isinstance(self.neck, BNNecks):
-            return GaitOutput(embeddings, None)
-        features = self.neck.features(embeddings)
-        logits = self.neck.classify(features)
-        after = self.needs_neck and not self.training
-        return GaitOutput(features if after else embeddings, logits)
+        output = self.output(self.fcs(self.pooling(packed_max(x, len(silhouettes), valid))))
+        if self.needs_neck and self.neck is not None and not self.training:
+            return output._replace(embeddings=self.neck.features(output.embeddings))
+        return output
 
 
 VARIANTS = {

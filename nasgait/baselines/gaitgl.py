@@ -83,11 +83,11 @@ class GaitGL(GaitNetwork):
         layers: convolutions before the aggregation, and in each stage.
         strips: of each local convolution; half the height must be a multiple of it.
         size: height and width of the input.
+        frames: of a sequence, when costs are stated.
         parts: of the embedding; the height must be a multiple of it.
         bnneck: the BNNeck instead of the original head.
         cosine, joint_norm: of the BNNeck, see :class:`~nasgait.nn.heads.BNNecks`.
         num_classes: identities; no classifier and no logits without.
-        frames: frames of a sequence when costs are stated.
 
     Raises:
         ValueError: a height that cannot be divided so.
@@ -99,12 +99,12 @@ class GaitGL(GaitNetwork):
         layers: int = 1,
         strips: int = 8,
         size: tuple[int, int] = (64, 44),
+        frames: int = 30,
         parts: int = 64,
         bnneck: bool = False,
         cosine: bool = True,
         joint_norm: bool = True,
         num_classes: int | None = None,
-        frames: int = 30,
     ) -> None:
         super().__init__()
         if size[0] % (2 * strips) or size[0] % parts:
@@ -145,7 +145,7 @@ class GaitGL(GaitNetwork):
         embeddings = self.fcs(self.pooling(torch.cat(maps, dim=2)))
         if self.norm is not None:
             embeddings = self.norm(embeddings)
-        return GaitOutput(embeddings, None if self.neck is None else self.neck(embeddings))
+        return self.output(embeddings)
 
 
 VARIANTS = {

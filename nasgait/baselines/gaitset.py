@@ -12,27 +12,25 @@ from torch import Tensor
 
 from nasgait.baselines.reported import Reported, casia_b
 from nasgait.baselines.variant import Variant
-from nasgait.nn.base import GaitNetwork, GaitOutput
+from nasgait.nn.base import GaitOutput
 from nasgait.nn.blocks import SetBlock
-from nasgait.nn.heads import BNNecks, SeparateFCs
-from nasgait.nn.init import initialise
+from nasgait.nn.heads import PartNetwork
 from nasgait.nn.pooling import HorizontalPyramid, packed_max
 from nasgait.nn.temporal import check_lengths, pack
 
 
-class GaitSet(GaitNetwork):
+class GaitSet(PartNetwork):
     """Frames one by one, a maximum over the set, and a second branch on set-level maps.
 
     Args:
         channels: of the three blocks.
         size: height and width of the input; a quarter of the height must be a
             multiple of each of ``bins``.
+        frames: of a sequence, when costs are stated.
         bins: strips of the horizontal pyramid; each branch gives sum(bins) parts.
-        embedding: channels of each part.
-        normalise_fcs: weights of the linear maps are scaled to length 1.
+        embedding, normalise_fcs: of the head, see :meth:`~nasgait.nn.heads.PartNetwork.add_head`.
         num_classes: identities; the published network has no classifier, so
             this adds the BNNeck of OpenGait's other networks.
-        frames: frames of a sequence when costs are stated.
         activation: ``leaky-relu`` as published, or ``relu``.
         initial: how convolutions start: ``xavier`` as published, ``kaiming``, or ``normal``
             with standard deviation 0.001.
@@ -48,11 +46,11 @@ class GaitSet(GaitNetwork):
         self,
         channels: Sequence[int] = (32, 64, 128),
         size: tuple[int, int] = (64, 44),
+        frames: int = 30,
         bins: Sequence[int] = (16, 8, 4, 2, 1),
         embedding: int = 256,
         normalise_fcs: bool = False,
         num_classes: int | None = None,
-        frames: int = 30,
         activation: str = "leaky-relu",
         initial: str = "xavier",
         after_neck: bool = False,
@@ -66,11 +64,17 @@ class GaitSet(GaitNetwork):
         self.block3 = SetBlock(second, third, 3, pool=False, activation=activation)
         self.global2 = SetBlock(first, second, 3, pool=True, activation=activation)
         self.global3 = SetBlock(second, third, 3, pool=False, activation=activation)
-        parts = 2 * sum(bins)
         self.pooling = HorizontalPyramid(bins)
-        self.fcs = SeparateFCs(parts, third, embedding, normalise_fcs)
-        initialise(self, initial)
-        self.neck = BNNecks(parts, embedding, num_classes, bias=neck_bias) if num_classes else None
+        parts = 2 * sum(bins)
+        self.add_head(
+            parts,
+            third,
+            embedding,
+            num_classes,
+            normalise_fcs,
+            neck_bias=neck_bias,
+            initial=initial,
+        )
 
     def forward(self, silhouettes: Tensor, lengths: Tensor | None = None) -> GaitOutput:
         """Embed silhouettes [n, s, h, w] in 0..1 with ``lengths`` int64 [n] real frames."""
@@ -82,11 +86,10 @@ class GaitSet(GaitNetwork):
         level = self.global3(level + packed_max(x, n, valid))
         frames = packed_max(self.block3(x), n, valid)
         strips = torch.cat([self.pooling(frames), self.pooling(level + frames)], dim=-1)
-        embeddings = self.fcs(strips)
-        logits = None if self.neck is None else self.neck(embeddings)
-        if self.needs_neck and isinstance(self.neck, BNNecks) and not self.training:
-            embeddings = self.neck.normalised(embeddings)
-        return GaitOutput(embeddings, logits)
+        output = self.output(self.fcs(strips))
+        if self.needs_neck and self.neck is not None and not self.training:
+            return output._replace(embeddings=self.neck.normalised(output.embeddings))
+        return output
 
 
 VARIANTS = {

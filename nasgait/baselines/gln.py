@@ -65,13 +65,13 @@ class GLN(GaitNetwork):
         channels: of the three stages.
         lateral: channels of the joined maps.
         size: height and width of the input; 128 x 88 as published.
+        frames: of a sequence, when costs are stated.
         bins: strips of the horizontal pyramid at each depth.
         embedding: channels of each part.
         compact: length of the vector in the compact block.
         dropout: in the compact block.
         normalise_fcs: weights of the linear maps are scaled to length 1.
         num_classes: identities; no compact block and no logits without.
-        frames: frames of a sequence when costs are stated.
     """
 
     def __init__(
@@ -79,13 +79,13 @@ class GLN(GaitNetwork):
         channels: Sequence[int] = (32, 64, 128),
         lateral: int = 256,
         size: tuple[int, int] = (128, 88),
+        frames: int = 30,
         bins: Sequence[int] = (16, 8, 4, 2, 1),
         embedding: int = 256,
         compact: int = 256,
         dropout: float = 0.9,
         normalise_fcs: bool = False,
         num_classes: int | None = None,
-        frames: int = 30,
     ) -> None:
         super().__init__()
         self.size, self.frames = size, frames
@@ -111,7 +111,7 @@ class GLN(GaitNetwork):
         maps = self._joined(self._levels(x, len(silhouettes), valid))
         strips = [self.pooling(smooth(x)) for smooth, x in zip(self.smooth, maps, strict=True)]
         embeddings = self.fcs(torch.cat(strips, dim=-1))
-        return GaitOutput(embeddings, None if self.neck is None else self.neck(embeddings))
+        return self.output(embeddings)
 
     def _levels(self, x: Tensor, n: int, valid: Tensor | None) -> list[Tensor]:
         """Maximum over frames and set-level map, side by side, at each depth: [n, 2c, h, w]."""

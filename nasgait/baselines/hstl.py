@@ -164,8 +164,8 @@ class HSTL(GaitNetwork):
         pool: 2x2 maximum between the first convolutions and the first stage.
         size: height and width of the input; the regions of each stage must add up to the
             height, or half of it with ``pool``.
+        frames: of a sequence, when costs are stated.
         num_classes: identities; no classifier and no logits without.
-        frames: frames of a sequence when costs are stated.
 
     Raises:
         ValueError: regions that do not add up to the height.
@@ -178,8 +178,8 @@ class HSTL(GaitNetwork):
         regions: Sequence[Sequence[int]] = ((40, 24), (8, 32, 16, 8)),
         pool: bool = False,
         size: tuple[int, int] = (64, 44),
-        num_classes: int | None = None,
         frames: int = 30,
+        num_classes: int | None = None,
     ) -> None:
         super().__init__()
         self.size, self.frames, self.pool = size, frames, pool
@@ -216,7 +216,7 @@ class HSTL(GaitNetwork):
         maps = self._maps(silhouettes[:, None], valid_mask(lengths, silhouettes.shape[1]))
         levels = [pool(level) for pool, level in zip(self.pools, maps, strict=True)]
         embeddings = self.norm(self.fcs(torch.cat([*levels, self.rows(maps[-1])], dim=-1)))
-        return GaitOutput(embeddings, None if self.neck is None else self.neck(embeddings))
+        return self.output(embeddings)
 
     def _maps(self, x: Tensor, valid: Tensor | None) -> list[Tensor]:
         """The maximum over time of each level, [n, c, h, w], from x [n, 1, s, h, w]."""

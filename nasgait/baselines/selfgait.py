@@ -34,6 +34,7 @@ class SelfGait(GaitNetwork):
         channels: of the three pairs of convolutions.
         size: height and width of the input; a quarter of the height must be a
             multiple of each of ``bins``.
+        frames: of a sequence, when costs are stated.
         bins: strips of the horizontal pyramid.
         squeeze: narrowing of the micro-motion attention.
         embedding: channels of each part.
@@ -41,19 +42,18 @@ class SelfGait(GaitNetwork):
             every published checkpoint contains; it is never trained.
         num_classes: identities; the published network has no classifier, so this adds
             the BNNeck of OpenGait's other networks.
-        frames: frames of a sequence when costs are stated.
     """
 
     def __init__(
         self,
         channels: Sequence[int] = (32, 64, 128),
         size: tuple[int, int] = (64, 44),
+        frames: int = 30,
         bins: Sequence[int] = (1, 2, 4, 8, 16),
         squeeze: int = 4,
         embedding: int = 128,
         spare: bool = True,
         num_classes: int | None = None,
-        frames: int = 30,
     ) -> None:
         super().__init__()
         self.size, self.frames = size, frames
@@ -83,7 +83,7 @@ class SelfGait(GaitNetwork):
                 strips = strips.masked_fill(~valid[:, :, None, None], -torch.inf)
             strips = strips.max(1).values
         embeddings = self.fcs(strips)
-        return GaitOutput(embeddings, None if self.neck is None else self.neck(embeddings))
+        return self.output(embeddings)
 
     def encode(
         self, silhouettes: Tensor, lengths: Tensor | None = None

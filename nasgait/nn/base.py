@@ -31,6 +31,10 @@ class GaitNetwork(nn.Module):
     needs_neck = False
     """Whether its embeddings are taken behind the neck, so that it must be trained with one."""
 
+    def output(self, embeddings: Tensor) -> GaitOutput:
+        """The embeddings [n, c, p] with the neck's logits, or None where it has no neck."""
+        return GaitOutput(embeddings, None if self.neck is None else self.neck(embeddings))
+
     def momentum_target(self) -> Self:
         """A copy without neck, to be this network's moving average in ``nasgait.nn.byol``."""
         twin = copy.deepcopy(self)

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nasgait.nn.base import GaitNetwork
+from nasgait.nn.init import initialise
 from nasgait.nn.norm import BatchNorm
 
 
@@ -46,8 +48,8 @@ class BNNecks(nn.Module):
     Args:
         parts: p; channels: c; classes: number of identities.
         cosine: normalise; plain inner products without.
-        joint: one BatchNorm for all parts; one for each, which does the same under
-            other names in the state dict, without.
+        joint_norm: one BatchNorm for all parts; without, one for each, which does the same
+            under other names in the state dict.
         bias: without, the bias of the BatchNorm stays 0 (Luo et al., "Bag of Tricks and a
             Strong Baseline for Deep Person Re-identification", CVPRW 2019).
     """
@@ -58,7 +60,7 @@ class BNNecks(nn.Module):
         channels: int,
         classes: int,
         cosine: bool = True,
-        joint: bool = True,
+        joint_norm: bool = True,
         bias: bool = True,
     ) -> None:
         super().__init__()
@@ -67,7 +69,7 @@ class BNNecks(nn.Module):
         nn.init.xavier_uniform_(self.fc_bin)
         self.norm: nn.Module = (
             BatchNorm(channels * parts)
-            if joint
+            if joint_norm
             else nn.ModuleList(BatchNorm(channels) for _ in range(parts))
         )
         if not bias:
@@ -101,6 +103,44 @@ class BNNecks(nn.Module):
             if self.cosine:
                 weight = F.normalize(weight, dim=1)
             return features.permute(2, 0, 1).matmul(weight).permute(1, 2, 0)
+
+
+class PartNetwork(GaitNetwork):
+    """A network that ends in OpenGait's head: a linear map for each part, then the BNNeck."""
+
+    fcs: SeparateFCs
+    neck: BNNecks | None
+
+    def add_head(
+        self,
+        parts: int,
+        channels: int,
+        embedding: int,
+        num_classes: int | None,
+        normalise_fcs: bool = False,
+        cosine: bool = True,
+        joint_norm: bool = True,
+        neck_bias: bool = True,
+        initial: str = "xavier",
+    ) -> None:
+        """Add the linear maps, draw the weights of the layers so far, then add the neck.
+
+        The last step of a constructor, always in this order: a seed then gives the same weights.
+
+        Args:
+            parts: how many there are.
+            channels: of each part before its linear map.
+            embedding: channels of each part after it.
+            num_classes: identities; no neck and no logits without.
+            normalise_fcs: scale the weights of the linear maps to length 1.
+            cosine, joint_norm, neck_bias: of the neck, see :class:`BNNecks`.
+            initial: how convolutions start, one of :data:`nasgait.nn.init.CONVOLUTIONS`.
+        """
+        self.fcs = SeparateFCs(parts, channels, embedding, normalise_fcs)
+        initialise(self, initial)
+        self.neck = None
+        if num_classes:
+            self.neck = BNNecks(parts, embedding, num_classes, cosine, joint_norm, neck_bias)
 
 
 def _wide(x: Tensor) -> Tensor:
