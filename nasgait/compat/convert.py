@@ -8,16 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
-from nasgait.compat import opengait, selfgait, sposgait
-from nasgait.compat.published import (
-    Config,
-    Published,
-    State,
-    frame_size,
-    load_weights,
-    section,
-    unwrapped,
-)
+from nasgait.compat import keys, opengait, selfgait, sposgait
+from nasgait.compat.keys import Config, State
+from nasgait.compat.published import Published, load_weights, unwrapped
 from nasgait.config.load import dump_config, validate
 from nasgait.core.errors import CheckpointError, ConfigError
 from nasgait.core.files import write_atomically
@@ -70,7 +63,7 @@ def convert(
     else:
         state = unwrapped(weights(saved, checkpoint))
         published = opengait.read(config, state, variant)
-        name, model = section(config, "model_cfg")["model"], published.build()
+        name, model = keys.section(config, "model_cfg")["model"], published.build()
         load_weights(model, state, published.rules)
     if variant is not None and not str(published.model).startswith("hstl"):
         raise ConfigError("--variant: only HSTL's networks come in variants; leave it out")
@@ -122,12 +115,12 @@ def searched(
     config: Config, published: Published, arch: Sequence[int] | None, out: Path
 ) -> tuple[dict[str, Any], Converted]:
     """What a checkpoint says of a supernet, or of one of its paths."""
-    settings = section(config, "model_cfg")
+    settings = keys.section(config, "model_cfg")
     limits = settings.get("choice_max_num")
     if not isinstance(limits, Sequence):
         raise ConfigError("model_cfg.choice_max_num: missing; it says how many blocks a layer had")
     path = arch if arch is not None else (config.get("retrain") or {}).get("search_network")
-    space = known_space(sposgait.space(settings, limits, frame_size(config)), out)
+    space = known_space(sposgait.space(settings, limits, keys.frame_size(config)), out)
     named = {"space": space.source, "space_sha256": space.sha256}
     if path is None:
         return {"kind": "supernet", **named}, Converted("supernet", space.name, space.source)

@@ -4,19 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from nasgait.baselines.deepgaitv2 import BLOCKS
-from nasgait.compat.published import (
-    NECK,
-    Config,
-    Published,
-    State,
-    flag,
-    frame_size,
-    identities,
-    naturals,
-    need,
-    one_channel,
-    section,
-)
+from nasgait.compat import keys
+from nasgait.compat.keys import Config, State
+from nasgait.compat.published import NECK, Published
 from nasgait.core.errors import CheckpointError, ConfigError
 
 STAGES = 4
@@ -24,27 +14,30 @@ STAGES = 4
 
 def published(config: Config, state: State, variant: str | None = None) -> Published:
     """``model_cfg``: Backbone (mode, in_channels, layers, channels), SeparateBNNecks, use_emb2."""
-    settings = section(config, "model_cfg")
-    mode = need(settings, "Backbone", "mode")
+    settings = keys.section(config, "model_cfg")
+    mode = keys.need(settings, "Backbone", "mode")
     if not isinstance(mode, str) or mode not in BLOCKS:
         raise ConfigError(f"model_cfg.Backbone.mode: {mode!r}; known are {', '.join(BLOCKS)}")
-    num_classes, after_neck = identities(settings, state), flag(settings, False, "use_emb2")
+    num_classes, after_neck = (
+        keys.identities(settings, state),
+        keys.flag(settings, False, "use_emb2"),
+    )
     if after_neck and num_classes is None:
         raise CheckpointError(
             "model_cfg.use_emb2: takes the embedding behind the BNNecks, but the weights have "
             "none; give the checkpoint that has them, or use_emb2: false"
         )
-    need(settings, "Backbone", "in_channels")
-    one_channel(settings, "Backbone", "in_channels")
+    keys.need(settings, "Backbone", "in_channels")
+    keys.one_channel(settings, "Backbone", "in_channels")
     return Published(
         rules=rules(mode),
         num_classes=num_classes,
         model="deepgaitv2",
         settings={
             "mode": mode,
-            "channels": naturals(settings, "Backbone", "channels", count=STAGES),
+            "channels": keys.naturals(settings, "Backbone", "channels", count=STAGES),
             "layers": depths(settings),
-            "size": frame_size(config),
+            "size": keys.frame_size(config),
             "after_neck": after_neck,
         },
     )
@@ -52,7 +45,7 @@ def published(config: Config, state: State, variant: str | None = None) -> Publi
 
 def depths(settings: Mapping[str, Any]) -> tuple[int, ...]:
     """Blocks of each stage; the published network has one also where its config says 0."""
-    found = need(settings, "Backbone", "layers")
+    found = keys.need(settings, "Backbone", "layers")
     listed = isinstance(found, list | tuple) and len(found) == STAGES
     if not listed or not all(type(count) is int and count >= 0 for count in found):
         raise ConfigError(f"model_cfg.Backbone.layers: {found!r}; give {STAGES} counts")

@@ -3,20 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from nasgait.compat.published import (
-    NECK,
-    Config,
-    Published,
-    State,
-    embedding_channels,
-    flag,
-    frame_size,
-    identities,
-    naturals,
-    need,
-    one_channel,
-    section,
-)
+from nasgait.compat import keys
+from nasgait.compat.keys import Config, State
+from nasgait.compat.published import NECK, Published
 from nasgait.core.errors import ConfigError
 
 STAGES = 4
@@ -34,13 +23,13 @@ RULES = (
 
 def published(config: Config, state: State, variant: str | None = None) -> Published:
     """``model_cfg``: backbone_cfg, bin_num, SeparateFCs, SeparateBNNecks."""
-    settings = section(config, "model_cfg")
-    one_channel(settings, "backbone_cfg", "in_channel")
-    block = need(settings, "backbone_cfg", "block")
+    settings = keys.section(config, "model_cfg")
+    keys.one_channel(settings, "backbone_cfg", "in_channel")
+    block = keys.need(settings, "backbone_cfg", "block")
     if block != "BasicBlock":
         raise ConfigError(f"model_cfg.backbone_cfg.block: {block!r}; known is BasicBlock")
     bins, channels, layers = (
-        naturals(settings, "bin_num"),
+        keys.naturals(settings, "bin_num"),
         stages(settings, "channels"),
         depths(settings),
     )
@@ -48,19 +37,19 @@ def published(config: Config, state: State, variant: str | None = None) -> Publi
     width = [channels[0], *(c for c, count in zip(channels, layers, strict=True) if count)][-1]
     return Published(
         rules=RULES,
-        num_classes=identities(settings, state),
+        num_classes=keys.identities(settings, state),
         model="gaitbase",
         settings={
             "channels": channels,
             "layers": layers,
             "strides": stages(settings, "strides"),
-            "maxpool": flag(settings, True, "backbone_cfg", "maxpool"),
-            "size": frame_size(config),
+            "maxpool": keys.flag(settings, True, "backbone_cfg", "maxpool"),
+            "size": keys.frame_size(config),
             "bins": bins,
-            "embedding": embedding_channels(settings, width, sum(bins)),
-            "normalise_fcs": flag(settings, False, "SeparateFCs", "norm"),
-            "cosine": flag(settings, True, "SeparateBNNecks", "norm"),
-            "joint_norm": flag(settings, True, "SeparateBNNecks", "parallel_BN1d"),
+            "embedding": keys.embedding_channels(settings, width, sum(bins)),
+            "normalise_fcs": keys.flag(settings, False, "SeparateFCs", "norm"),
+            "cosine": keys.flag(settings, True, "SeparateBNNecks", "norm"),
+            "joint_norm": keys.flag(settings, True, "SeparateBNNecks", "parallel_BN1d"),
         },
     )
 
@@ -69,7 +58,7 @@ def stages(settings: Mapping[str, Any], key: str) -> tuple[int, ...]:
     """Four positive integers of ``backbone_cfg``, or the published default."""
     if key not in settings["backbone_cfg"]:
         return DEFAULTS[key]
-    return naturals(settings, "backbone_cfg", key, count=STAGES)
+    return keys.naturals(settings, "backbone_cfg", key, count=STAGES)
 
 
 def depths(settings: Mapping[str, Any]) -> tuple[int, ...]:

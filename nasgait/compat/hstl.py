@@ -8,8 +8,10 @@ is not read here.
 from dataclasses import dataclass
 from typing import Any
 
+from nasgait.compat import keys
 from nasgait.compat.gaitgl import EMBEDDING, LINEAR, linear
-from nasgait.compat.published import Config, Published, State, naturals, section
+from nasgait.compat.keys import Config, State
+from nasgait.compat.published import Published
 from nasgait.core.errors import ConfigError
 
 
@@ -56,7 +58,7 @@ RULES = (
 
 def published(config: Config, state: State, variant: str | None = None) -> Published:
     """``model_cfg``: channels, class_num; ``variant`` decides, or the class without one."""
-    settings = section(config, "model_cfg")
+    settings = keys.section(config, "model_cfg")
     if variant is None:
         variant = next(name for name, v in VARIANTS.items() if v.cls == settings["model"])
     if variant not in VARIANTS:
@@ -66,7 +68,7 @@ def published(config: Config, state: State, variant: str | None = None) -> Publi
         rules=RULES,
         num_classes=linear(settings, state),
         model=layout.model,
-        settings=layers(variant, naturals(settings, "channels", count=layout.channels)),
+        settings=layers(variant, keys.naturals(settings, "channels", count=layout.channels)),
     )
 
 

@@ -12,7 +12,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from nasgait.baselines.selfgait import SelfGait
-from nasgait.compat.published import Published, Rules, State, load_weights, unwrapped
+from nasgait.compat.keys import State
+from nasgait.compat.published import Published, Rules, load_weights, unwrapped
 from nasgait.core.errors import CheckpointError, ConfigError
 from nasgait.nn.byol import BYOL
 

@@ -7,21 +7,9 @@ A published checkpoint holds all six blocks of every layer, also of those that
 from collections.abc import Sequence
 from typing import Any
 
-from nasgait.compat.published import (
-    NECK,
-    Config,
-    Published,
-    Rules,
-    State,
-    classes,
-    embedding_channels,
-    flag,
-    frame_size,
-    identities,
-    natural,
-    naturals,
-    section,
-)
+from nasgait.compat import keys
+from nasgait.compat.keys import Config, State
+from nasgait.compat.published import NECK, Published, Rules
 from nasgait.core.errors import ConfigError
 from nasgait.nn.blocks import SPOSGAIT_BLOCKS
 
@@ -42,13 +30,13 @@ HEAD: Rules = ((r"HPP\.p", "pooling.p"), (r"Head0\.fc_bin", "fcs.fc_bin"), *NECK
 def published(config: Config, state: State, variant: str | None = None) -> Published:
     """``model_cfg``: channels, bin_num, SeparateFCs, SeparateBNNecks; the supernet of all six
     blocks."""
-    settings = section(config, "model_cfg")
+    settings = keys.section(config, "model_cfg")
     every = [len(SPOSGAIT_BLOCKS)] * layers(settings["model"])
     return Published(
         rules=(*layer_rules(settings["model"]), *HEAD),
         # A supernet that triplets alone trained has no neck, whatever its config says.
-        num_classes=identities(settings, state) if classes(state) else None,
-        space=space(settings, every, frame_size(config)),
+        num_classes=keys.identities(settings, state) if keys.classes(state) else None,
+        space=space(settings, every, keys.frame_size(config)),
     )
 
 
@@ -60,7 +48,7 @@ def space(settings: Config, choices: Sequence[int], size: tuple[int, int] = SIZE
     stages = STAGES[settings["model"]]
     short = settings["model"] == "SPOSGait_small"
     # The last two stages share their channels.
-    channels = naturals(settings, "channels", count=len(stages) - 1)
+    channels = keys.naturals(settings, "channels", count=len(stages) - 1)
     left = iter(choices)
     described = []
     for i, names in enumerate(stages):
@@ -88,21 +76,21 @@ def space(settings: Config, choices: Sequence[int], size: tuple[int, int] = SIZE
 
 def head(settings: Config, channels: int) -> dict[str, Any]:
     """From ``channels`` to embeddings and logits; ConfigError when its keys contradict that."""
-    bins = naturals(settings, "bin_num")
-    embedding = embedding_channels(settings, channels, sum(bins))
+    bins = keys.naturals(settings, "bin_num")
+    embedding = keys.embedding_channels(settings, channels, sum(bins))
     described = {
         "bins": list(bins),
         "channels": embedding,
-        "normalise_fcs": flag(settings, False, "SeparateFCs", "norm"),
+        "normalise_fcs": keys.flag(settings, False, "SeparateFCs", "norm"),
     }
     if NECKS not in settings:
         return described
     for key, wanted in (("in_channels", embedding), ("parts_num", sum(bins))):
-        if natural(settings, NECKS, key) != wanted:
+        if keys.natural(settings, NECKS, key) != wanted:
             raise ConfigError(f"model_cfg.{NECKS}.{key}: must be {wanted}, as before it")
     return described | {
-        "cosine": flag(settings, True, NECKS, "norm"),
-        "joint_norm": flag(settings, True, NECKS, "parallel_BN1d"),
+        "cosine": keys.flag(settings, True, NECKS, "norm"),
+        "joint_norm": keys.flag(settings, True, NECKS, "parallel_BN1d"),
     }
 
 
