@@ -25,9 +25,7 @@ def plain(config: Config, state: State) -> Published:
     settings = keys.section(config, "model_cfg")
     bins, convs = keys.naturals(settings, "bin_num"), backbone(settings)
     embedding = keys.embedding_channels(settings, channels(convs), sum(bins))
-    for key, wanted in (("in_channels", embedding), ("parts_num", sum(bins))):
-        if keys.natural(settings, "SeparateBNNecks", key) != wanted:
-            raise ConfigError(f"model_cfg.SeparateBNNecks.{key}: must be {wanted}, as before it")
+    keys.check_neck(settings, embedding, sum(bins))
     return Published(
         rules=(*backbone_rules(convs), (r"FCs\.fc_bin", "fcs.fc_bin"), *NECK),
         num_classes=keys.identities(settings, state),
@@ -38,8 +36,7 @@ def plain(config: Config, state: State) -> Published:
             "bins": bins,
             "embedding": embedding,
             "normalise_fcs": keys.flag(settings, False, "SeparateFCs", "norm"),
-            "cosine": keys.flag(settings, True, "SeparateBNNecks", "norm"),
-            "joint_norm": keys.flag(settings, True, "SeparateBNNecks", "parallel_BN1d"),
+            **keys.neck(settings),
         },
     )
 

@@ -1,8 +1,5 @@
 """OpenGait's DeepGaitV2."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from nasgait.baselines.deepgaitv2 import BLOCKS
 from nasgait.compat import keys
 from nasgait.compat.keys import Config, State
@@ -18,10 +15,8 @@ def published(config: Config, state: State, variant: str | None = None) -> Publi
     mode = keys.need(settings, "Backbone", "mode")
     if not isinstance(mode, str) or mode not in BLOCKS:
         raise ConfigError(f"model_cfg.Backbone.mode: {mode!r}; known are {', '.join(BLOCKS)}")
-    num_classes, after_neck = (
-        keys.identities(settings, state),
-        keys.flag(settings, False, "use_emb2"),
-    )
+    num_classes = keys.identities(settings, state)
+    after_neck = keys.flag(settings, False, "use_emb2")
     if after_neck and num_classes is None:
         raise CheckpointError(
             "model_cfg.use_emb2: takes the embedding behind the BNNecks, but the weights have "
@@ -29,6 +24,7 @@ def published(config: Config, state: State, variant: str | None = None) -> Publi
         )
     keys.need(settings, "Backbone", "in_channels")
     keys.one_channel(settings, "Backbone", "in_channels")
+    layers = keys.depths(keys.need(settings, "Backbone", "layers"), "Backbone.layers", STAGES)
     return Published(
         rules=rules(mode),
         num_classes=num_classes,
@@ -36,20 +32,12 @@ def published(config: Config, state: State, variant: str | None = None) -> Publi
         settings={
             "mode": mode,
             "channels": keys.naturals(settings, "Backbone", "channels", count=STAGES),
-            "layers": depths(settings),
+            # The published network has a block also where its config says 0.
+            "layers": tuple(max(1, count) for count in layers),
             "size": keys.frame_size(config),
             "after_neck": after_neck,
         },
     )
-
-
-def depths(settings: Mapping[str, Any]) -> tuple[int, ...]:
-    """Blocks of each stage; the published network has one also where its config says 0."""
-    found = keys.need(settings, "Backbone", "layers")
-    listed = isinstance(found, list | tuple) and len(found) == STAGES
-    if not listed or not all(type(count) is int and count >= 0 for count in found):
-        raise ConfigError(f"model_cfg.Backbone.layers: {found!r}; give {STAGES} counts")
-    return tuple(max(1, count) for count in found)
 
 
 def rules(mode: str) -> list[tuple[str, str]]:

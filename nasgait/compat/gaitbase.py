@@ -28,11 +28,10 @@ def published(config: Config, state: State, variant: str | None = None) -> Publi
     block = keys.need(settings, "backbone_cfg", "block")
     if block != "BasicBlock":
         raise ConfigError(f"model_cfg.backbone_cfg.block: {block!r}; known is BasicBlock")
-    bins, channels, layers = (
-        keys.naturals(settings, "bin_num"),
-        stages(settings, "channels"),
-        depths(settings),
-    )
+    bins, channels = keys.naturals(settings, "bin_num"), stages(settings, "channels")
+    # A stage of 0 blocks is left out.
+    given = settings["backbone_cfg"].get("layers", DEFAULTS["layers"])
+    layers = keys.depths(given, "backbone_cfg.layers", STAGES)
     # A stage without blocks leaves the channels as they are.
     width = [channels[0], *(c for c, count in zip(channels, layers, strict=True) if count)][-1]
     return Published(
@@ -48,8 +47,7 @@ def published(config: Config, state: State, variant: str | None = None) -> Publi
             "bins": bins,
             "embedding": keys.embedding_channels(settings, width, sum(bins)),
             "normalise_fcs": keys.flag(settings, False, "SeparateFCs", "norm"),
-            "cosine": keys.flag(settings, True, "SeparateBNNecks", "norm"),
-            "joint_norm": keys.flag(settings, True, "SeparateBNNecks", "parallel_BN1d"),
+            **keys.neck(settings),
         },
     )
 
@@ -59,12 +57,3 @@ def stages(settings: Mapping[str, Any], key: str) -> tuple[int, ...]:
     if key not in settings["backbone_cfg"]:
         return DEFAULTS[key]
     return keys.naturals(settings, "backbone_cfg", key, count=STAGES)
-
-
-def depths(settings: Mapping[str, Any]) -> tuple[int, ...]:
-    """``backbone_cfg.layers``, where 0 leaves a stage out; ConfigError for anything else."""
-    found = settings["backbone_cfg"].get("layers", DEFAULTS["layers"])
-    listed = isinstance(found, list | tuple) and len(found) == STAGES
-    if not listed or not all(type(count) is int and count >= 0 for count in found):
-        raise ConfigError(f"model_cfg.backbone_cfg.layers: {found!r}; give {STAGES} counts")
-    return tuple(found)

@@ -1,7 +1,5 @@
 """OpenGait's GaitGL."""
 
-from typing import Any
-
 from nasgait.compat import keys
 from nasgait.compat.keys import Config, State
 from nasgait.compat.published import NECK, Published, Rules
@@ -31,16 +29,19 @@ def published(config: Config, state: State, variant: str | None = None) -> Publi
     deep = data["dataset_name"] in DEEP
     channels = keys.naturals(settings, "channels", count=4 if deep else 3)
     bnneck = "SeparateBNNecks" in settings
+    num_classes = keys.identities(settings, state) if bnneck else linear(settings, state)
+    if bnneck:
+        keys.check_neck(settings, channels[-1], PARTS)
     return Published(
         rules=(*trunk(deep), *EMBEDDING, *(NECK if bnneck else LINEAR)),
-        num_classes=keys.identities(settings, state) if bnneck else linear(settings, state),
+        num_classes=num_classes,
         model="gaitgl-grew" if deep else "gaitgl",
         settings={
             # The last two stages of the CASIA-B layout are equally wide.
             "channels": channels if deep else (*channels, channels[-1]),
             "size": keys.frame_size(config),
             "bnneck": bnneck,
-            **(neck(settings, channels[-1]) if bnneck else {}),
+            **(keys.neck(settings) if bnneck else {}),
         },
     )
 
@@ -48,17 +49,6 @@ def published(config: Config, state: State, variant: str | None = None) -> Publi
 def linear(settings: Config, state: State) -> int | None:
     """Identities of the linear classifier; None for weights without one."""
     return keys.identities(settings, state, "Head1.fc_bin", ("class_num",))
-
-
-def neck(settings: Config, channels: int) -> dict[str, Any]:
-    """The switches of SeparateBNNecks; ConfigError when it is made for other features."""
-    for key, wanted in (("in_channels", channels), ("parts_num", PARTS)):
-        if keys.natural(settings, "SeparateBNNecks", key) != wanted:
-            raise ConfigError(f"model_cfg.SeparateBNNecks.{key}: must be {wanted}, as before it")
-    return {
-        "cosine": keys.flag(settings, True, "SeparateBNNecks", "norm"),
-        "joint_norm": keys.flag(settings, True, "SeparateBNNecks", "parallel_BN1d"),
-    }
 
 
 def trunk(deep: bool) -> list[tuple[str, str]]:

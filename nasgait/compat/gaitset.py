@@ -3,7 +3,6 @@
 from nasgait.compat import keys
 from nasgait.compat.keys import Config, State
 from nasgait.compat.published import NECK, Published
-from nasgait.core.errors import ConfigError
 
 RULES = (
     (r"set_block(\d)\.forward_block\.0\.conv\.", r"block\1.conv1."),
@@ -18,16 +17,14 @@ RULES = (
 def published(config: Config, state: State, variant: str | None = None) -> Published:
     """``model_cfg``: in_channels, bin_num, SeparateFCs."""
     settings = keys.section(config, "model_cfg")
-    one, *channels = keys.naturals(settings, "in_channels", count=4)
-    if one != 1:
-        raise ConfigError(f"model_cfg.in_channels: begins with {one}; silhouettes are one channel")
+    channels = keys.after_silhouettes(settings)
     bins = keys.naturals(settings, "bin_num")
     return Published(
         rules=RULES,
         num_classes=keys.classes(state),
         model="gaitset",
         settings={
-            "channels": tuple(channels),
+            "channels": channels,
             "size": keys.frame_size(config),
             "bins": bins,
             # Strips of frames and strips of the set.

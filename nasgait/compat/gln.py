@@ -31,9 +31,7 @@ def published(config: Config, state: State, variant: str | None = None) -> Publi
     """``model_cfg``: in_channels, lateral_dim, hidden_dim, bin_num, SeparateFCs,
     Lateral_pretraining; for phase 2 also dropout and class_num."""
     settings = keys.section(config, "model_cfg")
-    one, *channels = keys.naturals(settings, "in_channels", count=4)
-    if one != 1:
-        raise ConfigError(f"model_cfg.in_channels: begins with {one}; silhouettes are one channel")
+    channels = keys.after_silhouettes(settings)
     lateral = keys.natural(settings, "lateral_dim")
     embedding = keys.embedding_channels(settings, lateral, DEPTHS * sum(BINS))
     keys.need(settings, "Lateral_pretraining")
@@ -50,7 +48,7 @@ def published(config: Config, state: State, variant: str | None = None) -> Publi
         num_classes=None if first else keys.natural(settings, "class_num"),
         model="gln",
         settings={
-            "channels": tuple(channels),
+            "channels": channels,
             "lateral": lateral,
             "size": keys.frame_size(config),
             "embedding": embedding,

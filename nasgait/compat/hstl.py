@@ -16,7 +16,7 @@ from nasgait.core.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Variant:
+class Layout:
     """How one of the three differs."""
 
     cls: str
@@ -27,10 +27,10 @@ class Variant:
     """Length of ``model_cfg.channels``."""
 
 
-VARIANTS = {
-    "casia-b": Variant("HSTL", "hstl", 3),
-    "oumvlp": Variant("HSTL_OU", "hstl-oumvlp", 4),
-    "gait3d": Variant("HSTL_Gait3D", "hstl-gait3d", 4),
+LAYOUTS = {
+    "casia-b": Layout("HSTL", "hstl", 3),
+    "oumvlp": Layout("HSTL_OU", "hstl-oumvlp", 4),
+    "gait3d": Layout("HSTL_Gait3D", "hstl-gait3d", 4),
 }
 
 RULES = (
@@ -60,10 +60,10 @@ def published(config: Config, state: State, variant: str | None = None) -> Publi
     """``model_cfg``: channels, class_num; ``variant`` decides, or the class without one."""
     settings = keys.section(config, "model_cfg")
     if variant is None:
-        variant = next(name for name, v in VARIANTS.items() if v.cls == settings["model"])
-    if variant not in VARIANTS:
-        raise ConfigError(f"variant: {variant!r}; HSTL's are {', '.join(VARIANTS)}")
-    layout = VARIANTS[variant]
+        variant = next(name for name, v in LAYOUTS.items() if v.cls == settings["model"])
+    if variant not in LAYOUTS:
+        raise ConfigError(f"variant: {variant!r}; HSTL's are {', '.join(LAYOUTS)}")
+    layout = LAYOUTS[variant]
     return Published(
         rules=RULES,
         num_classes=linear(settings, state),

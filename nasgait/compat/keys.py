@@ -87,6 +87,41 @@ def embedding_channels(settings: Mapping[str, Any], channels: int, parts: int) -
     return natural(settings, "SeparateFCs", "out_channels")
 
 
+def neck(settings: Mapping[str, Any]) -> dict[str, bool]:
+    """The switches of SeparateBNNecks, as the networks here call them."""
+    return {
+        "cosine": flag(settings, True, "SeparateBNNecks", "norm"),
+        "joint_norm": flag(settings, True, "SeparateBNNecks", "parallel_BN1d"),
+    }
+
+
+def check_neck(settings: Mapping[str, Any], embedding: int, parts: int) -> None:
+    """Raise ConfigError when SeparateBNNecks are made for other features than these."""
+    for key, wanted in (("in_channels", embedding), ("parts_num", parts)):
+        if natural(settings, "SeparateBNNecks", key) != wanted:
+            raise ConfigError(
+                f"model_cfg.SeparateBNNecks.{key}: must be {wanted}, as the layers before it give"
+            )
+
+
+def after_silhouettes(settings: Mapping[str, Any]) -> tuple[int, ...]:
+    """``in_channels`` behind its first, the one channel of silhouettes; ConfigError for others."""
+    first, *channels = naturals(settings, "in_channels", count=4)
+    if first != 1:
+        raise ConfigError(
+            f"model_cfg.in_channels: begins with {first}; silhouettes are one channel"
+        )
+    return tuple(channels)
+
+
+def depths(found: Any, path: str, stages: int) -> tuple[int, ...]:
+    """The blocks of each stage, 0 or more, that stood at ``path``; ConfigError for others."""
+    listed = isinstance(found, list | tuple) and len(found) == stages
+    if not listed or not all(type(count) is int and count >= 0 for count in found):
+        raise ConfigError(f"model_cfg.{path}: {found!r}; give {stages} counts")
+    return tuple(found)
+
+
 def frame_size(config: Config) -> tuple[int, int]:
     """Height and width of the silhouettes: 64 x 44, or what ``evaluator_cfg.transform`` cuts.
 

@@ -10,11 +10,9 @@ from typing import Any
 from nasgait.compat import keys
 from nasgait.compat.keys import Config, State
 from nasgait.compat.published import NECK, Published, Rules
-from nasgait.core.errors import ConfigError
 from nasgait.nn.blocks import SPOSGAIT_BLOCKS
 
 SIZE, FRAMES = (64, 44), 30
-NECKS = "SeparateBNNecks"
 
 STAGES = {
     "SPOSGait_small": ("00", "20", "30", "40"),
@@ -83,15 +81,10 @@ def head(settings: Config, channels: int) -> dict[str, Any]:
         "channels": embedding,
         "normalise_fcs": keys.flag(settings, False, "SeparateFCs", "norm"),
     }
-    if NECKS not in settings:
+    if "SeparateBNNecks" not in settings:
         return described
-    for key, wanted in (("in_channels", embedding), ("parts_num", sum(bins))):
-        if keys.natural(settings, NECKS, key) != wanted:
-            raise ConfigError(f"model_cfg.{NECKS}.{key}: must be {wanted}, as before it")
-    return described | {
-        "cosine": keys.flag(settings, True, NECKS, "norm"),
-        "joint_norm": keys.flag(settings, True, NECKS, "parallel_BN1d"),
-    }
+    keys.check_neck(settings, embedding, sum(bins))
+    return described | keys.neck(settings)
 
 
 def layer(channels: int, first: bool, choices: int) -> dict[str, Any]:
