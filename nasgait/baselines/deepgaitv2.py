@@ -66,8 +66,8 @@ class Block3d(nn.Module):
 
     def forward(self, x: Tensor, clips: Clips) -> Tensor:
         """Map frames x [f, c, h, w] to [f, channels, h / stride, w / stride]."""
-        y = F.relu_(self.bn1(clips.convolved(self.conv1, x)))
-        y = self.bn2(clips.convolved(self.conv2, y))
+        y = F.relu_(self.bn1(clips.convolve(self.conv1, x)))
+        y = self.bn2(clips.convolve(self.conv2, y))
         return F.relu_(y + (x if self.downsample is None else self.downsample(x)))
 
 
@@ -87,7 +87,7 @@ class BlockP3d(nn.Module):
     def forward(self, x: Tensor, clips: Clips) -> Tensor:
         """Map frames x [f, c, h, w] to [f, channels, h / stride, w / stride]."""
         y = F.relu_(self.bn1(self.conv1(x)))
-        y = F.relu_(y + self.temporal_bn(clips.convolved(self.temporal, y)))
+        y = F.relu_(y + self.temporal_bn(clips.convolve(self.temporal, y)))
         y = self.bn2(self.conv2(y))
         return F.relu_(y + (x if self.downsample is None else self.downsample(x)))
 

@@ -152,15 +152,15 @@ class ChoiceBlock(nn.Module):
         return F.relu_(x) if self.relu or i < len(self.convs) - 1 else x
 
 
-class JoiningConv(nn.Conv3d):
-    """Convolution that joins frames by threes, without bias or padding."""
+class StridedTemporalConv(nn.Conv3d):
+    """3x1x1 convolution with stride 3 in time, without bias or padding."""
 
     def __init__(self, channels: int) -> None:
         kernel = (LTA_STRIDE, 1, 1)
         super().__init__(channels, channels, kernel, stride=kernel, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve x [n, c, s, h, w] to [n, c, s // 3, h, w], in the type of x."""
+        """Convolve x [n, c, s, h, w] to [n, c, s // 3, h, w], of the type of x."""
         weight = self.weight.to(x.dtype)
         if x.is_cuda:
             return self._conv_forward(x, weight, None)
@@ -177,8 +177,8 @@ class TemporalAggregation(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = JoiningConv(channels)
+        self.conv = StridedTemporalConv(channels)
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Map x [n, c, s, h, w] to [n, c, s // 3, h, w], and its mask likewise."""
+        """Map x [n, c, s, h, w] to [n, c, s // 3, h, w], and its mask [n, 1, s, 1, 1] likewise."""
         return F.leaky_relu_(self.conv(x)), valid_after_lta(valid)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from nasgait.nn.base import GaitNetwork
 from nasgait.nn.norm import BatchNorm
-from nasgait.nn.pairwise import widen
+from nasgait.nn.precision import no_autocast, widen
 
 Cosine = Literal["parts", "channels"]
 """Along what the cosine of two projections [n, c, p] is taken."""
@@ -22,7 +22,7 @@ HeadNorm = Literal["shared", "parts"]
 """Whether all parts share the BatchNorm of a projector or predictor, or each has its own."""
 
 
-class Agreement(NamedTuple):
+class BYOLOutput(NamedTuple):
     """What the online side predicts, and what the target side says; all [n, c, p]."""
 
     predictions: tuple[Tensor, Tensor]
@@ -48,7 +48,7 @@ class ProjectionHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x [n, in, p] to [n, out, p], in float32 or wider as heads do."""
-        with torch.autocast(x.device.type, enabled=False):
+        with no_autocast(x):
             y = self.expand(widen(x))
             normal = self.norm(y.flatten(1)).view_as(y) if self.parts > 1 else self.norm(y)
             z: Tensor = self.contract(F.relu_(normal))
@@ -58,7 +58,7 @@ class ProjectionHead(nn.Module):
 class BYOL(nn.Module):
     """An online network that learns to predict its own moving average.
 
-    The target's weights are no parameters of the optimizer: :meth:`follow` moves them
+    The target's weights are no parameters of the optimizer: :meth:`update_target` moves them
     after each of its steps.  Its BatchNorm statistics come from its own forwards, in
     training mode like the online network's, as published.
 
@@ -66,7 +66,7 @@ class BYOL(nn.Module):
         online: the network to train, without neck.
         hidden: middle width of projectors and predictor.
         projection: their output width.
-        momentum: share of the target that :meth:`follow` keeps.
+        momentum: share of the target that :meth:`update_target` keeps.
         norm: BatchNorm of projectors and predictor: ``shared`` by all parts, as in SelfGait, or
             one for each of the ``parts``.  Where a network maps each part by itself, parts
             differ far more than sequences do, and what a shared norm leaves to predict is
@@ -91,7 +91,7 @@ class BYOL(nn.Module):
         self.target = online.momentum_target().requires_grad_(False)
         self.target_projector = copy.deepcopy(self.projector).requires_grad_(False)
 
-    def forward(self, silhouettes: Tensor, lengths: Tensor | None = None) -> Agreement:
+    def forward(self, silhouettes: Tensor, lengths: Tensor | None = None) -> BYOLOutput:
         """Predict each view of a sequence from the other.
 
         Args:
@@ -103,8 +103,8 @@ class BYOL(nn.Module):
         views = [(silhouettes[i::2], None if lengths is None else lengths[i::2]) for i in range(2)]
         first, second = (self.predict(*view) for view in views)
         with torch.no_grad():
-            of_first, of_second = (self.aim(*view) for view in views)
-        return Agreement((first, second), (of_second, of_first))
+            of_first, of_second = (self.project_target(*view) for view in views)
+        return BYOLOutput((first, second), (of_second, of_first))
 
     def predict(self, silhouettes: Tensor, lengths: Tensor | None = None) -> Tensor:
         """The online side: view [n, s, h, w] to [n, c, p]."""
@@ -112,13 +112,13 @@ class BYOL(nn.Module):
         prediction: Tensor = self.predictor(self.projector(embeddings))
         return prediction
 
-    def aim(self, silhouettes: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def project_target(self, silhouettes: Tensor, lengths: Tensor | None = None) -> Tensor:
         """The target side: view [n, s, h, w] to [n, c, p]."""
         projection: Tensor = self.target_projector(self.target(silhouettes, lengths).embeddings)
         return projection
 
     @torch.no_grad()
-    def follow(self) -> None:
+    def update_target(self) -> None:
         """Move the target's weights towards the online ones; after each optimizer step."""
         for online, target in (
             (self.online, self.target),
@@ -150,7 +150,7 @@ class RegressionLoss:
     def __init__(self, cosine: Cosine = "parts") -> None:
         self.cosine: Cosine = cosine
 
-    def __call__(self, output: Agreement, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, output: BYOLOutput, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the scalar to minimise and the figures; ``labels`` are not looked at."""
         terms = [
             regression_loss(prediction, target, self.cosine)

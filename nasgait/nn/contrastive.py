@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nasgait.nn.pairwise import itself, pairwise, widen
+from nasgait.nn.pairwise import pairwise, self_pairs
+from nasgait.nn.precision import no_autocast, widen
 
 BASE_TEMPERATURE = 0.07
 """Temperature of the paper, at which :func:`supervised_contrastive` has factor 1."""
@@ -28,9 +29,9 @@ def supervised_contrastive(embeddings: Tensor, labels: Tensor, temperature: floa
         labels: int [n].
         temperature: of the softmax over the other samples.
     """
-    with torch.autocast(embeddings.device.type, enabled=False):
+    with no_autocast(embeddings):
         x = widen(embeddings).permute(2, 0, 1)
-        losses = _anchors(x @ x.transpose(1, 2) / temperature, labels)
+        losses = _anchor_losses(x @ x.transpose(1, 2) / temperature, labels)
         return temperature / BASE_TEMPERATURE * losses.mean(1)
 
 
@@ -47,16 +48,16 @@ def distance_contrastive(embeddings: Tensor, labels: Tensor, temperature: float)
         labels: int [n].
         temperature: of the softmax over the other samples.
     """
-    with torch.autocast(embeddings.device.type, enabled=False):
+    with no_autocast(embeddings):
         x = F.normalize(widen(embeddings).permute(2, 0, 1), dim=2)
-        losses = _anchors(-pairwise(x) / temperature, labels)
+        losses = _anchor_losses(-pairwise(x) / temperature, labels)
         above = losses > 0
         return (losses * above).sum(1) / above.sum(1).clamp(min=1)
 
 
-def _anchors(similarity: Tensor, labels: Tensor) -> Tensor:
+def _anchor_losses(similarity: Tensor, labels: Tensor) -> Tensor:
     """Loss of each anchor [p, n] from similarities [p, n, n]; 0 without a positive."""
-    alone = itself(len(labels), labels.device)
+    alone = self_pairs(len(labels), labels.device)
     positive = (labels[:, None] == labels[None, :]) & ~alone
     # The smallest number rather than minus infinity: a lone sample has no others.
     others = similarity.masked_fill(alone, torch.finfo(similarity.dtype).min)

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-from nasgait.nn.pairwise import widen
+from nasgait.nn.precision import widen
 
 
 def gather(embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,8 +4,6 @@ Heads compute in float32 or wider even under autocast: they are a thousandth of
 a network's work, and their outputs are what distances and losses are made of.
 """
 
-from contextlib import AbstractContextManager, nullcontext
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,6 +11,7 @@ from torch import Tensor, nn
 from nasgait.nn.base import GaitNetwork
 from nasgait.nn.init import initialise
 from nasgait.nn.norm import BatchNorm
+from nasgait.nn.precision import no_autocast, widen
 
 
 class SeparateFCs(nn.Module):
@@ -33,8 +32,8 @@ class SeparateFCs(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x [n, in, p] to [n, out, p]."""
-        with _full_precision(x):
-            x, weight = _wide(x), _wide(self.fc_bin)
+        with no_autocast(x):
+            x, weight = widen(x), widen(self.fc_bin)
             if self.normalise:
                 weight = F.normalize(weight, dim=1)
             return x.permute(2, 0, 1).matmul(weight).permute(1, 2, 0)
@@ -88,8 +87,8 @@ class BNNecks(nn.Module):
 
     def normalised(self, x: Tensor) -> Tensor:
         """What leaves the BatchNorm, [n, c, p] as x."""
-        with _full_precision(x):
-            x = _wide(x)
+        with no_autocast(x):
+            x = widen(x)
             if isinstance(self.norm, nn.ModuleList):
                 parts = [norm(part) for norm, part in zip(self.norm, x.unbind(2), strict=True)]
                 return torch.stack(parts, dim=2)
@@ -98,8 +97,8 @@ class BNNecks(nn.Module):
 
     def classify(self, features: Tensor) -> Tensor:
         """Logits [n, classes, p] of what :meth:`features` returned."""
-        with _full_precision(features):
-            weight = _wide(self.fc_bin)
+        with no_autocast(features):
+            weight = widen(self.fc_bin)
             if self.cosine:
                 weight = F.normalize(weight, dim=1)
             return features.permute(2, 0, 1).matmul(weight).permute(1, 2, 0)
@@ -141,15 +140,3 @@ class PartNetwork(GaitNetwork):
         self.neck = None
         if num_classes:
             self.neck = BNNecks(parts, embedding, num_classes, cosine, joint_norm, neck_bias)
-
-
-def _wide(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
-def _full_precision(x: Tensor) -> AbstractContextManager[None]:
-    """Autocast off, on devices that have it (``meta`` has not)."""
-    kind = x.device.type
-    if torch.amp.is_autocast_available(kind):
-        return torch.autocast(kind, enabled=False)
-    return nullcontext()

@@ -17,7 +17,8 @@ from nasgait.core.errors import ConfigError
 from nasgait.nn.base import GaitOutput
 from nasgait.nn.contrastive import distance_contrastive, supervised_contrastive
 from nasgait.nn.gather import gather
-from nasgait.nn.pairwise import pairwise, widen
+from nasgait.nn.pairwise import pairwise
+from nasgait.nn.precision import no_autocast, widen
 
 
 class TripletResult(NamedTuple):
@@ -45,7 +46,7 @@ def triplet_loss(embeddings: Tensor, labels: Tensor, margin: float) -> TripletRe
         labels: int [n].
         margin: wanted gap between the distances of negative and positive pairs.
     """
-    with torch.autocast(embeddings.device.type, enabled=False):
+    with no_autocast(embeddings):
         distance = pairwise(widen(embeddings).permute(2, 0, 1))
         same = labels[:, None] == labels[None, :]
         anchor, positive = same.nonzero(as_tuple=True)
@@ -71,7 +72,7 @@ def cross_entropy(
         The loss of each part [p], and the share of right answers over samples
         and parts.
     """
-    with torch.autocast(logits.device.type, enabled=False):
+    with no_autocast(logits):
         logits = widen(logits)
         targets = labels[:, None].expand(-1, logits.shape[2])
         losses = F.cross_entropy(

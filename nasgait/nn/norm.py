@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from nasgait.nn.precision import wide_dtype
 from nasgait.nn.temporal import hide
 
 
@@ -51,7 +52,7 @@ def moments(x: Tensor, valid: Tensor | None = None) -> Moments:
     count = x.numel() // channels
     grouped, groups = _regroup(x)
     # Wide running statistics make the kernel accumulate half precision in float32.
-    unused = x.new_zeros(groups * channels, dtype=_wide(x))
+    unused = x.new_zeros(groups * channels, dtype=wide_dtype(x))
     mean, var = torch.batch_norm_update_stats(grouped, unused, unused.clone(), 0.0)
     means, variances = mean.view(groups, -1).double(), var.view(groups, -1).double()
     mean = means.mean(0)
@@ -194,7 +195,7 @@ def _gradient_sums(dy: Tensor, x: Tensor, mean: Tensor, invstd: Tensor) -> tuple
     if groups > 1:
         gradient = torch.empty_like(x).copy_(dy) if dy.stride() != x.stride() else dy
         gradient = _regroup(gradient)[0]
-    wide = _wide(x)
+    wide = wide_dtype(x)
     mean, invstd = (value.to(wide).repeat(groups) for value in (mean, invstd))
     _, along, across = torch.ops.aten.native_batch_norm_backward(
         gradient,
@@ -225,10 +226,6 @@ def _regroup(x: Tensor) -> tuple[Tensor, int]:
     if x.dim() < 3 or x.is_contiguous() or not rows.is_contiguous() or groups == 1:
         return x, 1
     return rows.view(1, count // groups, 1, -1).permute(0, 3, 1, 2), groups
-
-
-def _wide(x: Tensor) -> torch.dtype:
-    return torch.promote_types(x.dtype, torch.float32)
 
 
 def pool_ranks(own: Moments, ranks: int) -> Moments:

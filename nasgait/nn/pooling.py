@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nasgait.core.errors import ConfigError
+from nasgait.nn.precision import widen
 from nasgait.nn.temporal import unpack
 
 
@@ -105,7 +106,7 @@ class GeMPyramid(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x [n, c, h, w] to [n, c, sum of bins]."""
-        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        x = widen(x)
         p = self.p.to(x.dtype)
         powers = x.clamp(min=self.eps).pow(p)
         rows = powers.mean(-1)
@@ -135,7 +136,7 @@ class GeMRegions(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x [n, c, h, w] to [n, c, regions]."""
-        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        x = widen(x)
         exponents = [p.to(x.dtype) for p in self.p]
         of_rows = [p.expand(rows) for p, rows in zip(exponents, self.heights, strict=True)]
         rows = x.clamp(min=self.eps).pow(torch.cat(of_rows)[:, None]).mean(-1)

@@ -28,7 +28,7 @@ def test_convolutions_over_a_pack_see_each_sequence_alone(lengths, stride):
     batch = torch.rand(3, max(lengths), 6, 4, dtype=torch.float64)
     frames, valid = pack(batch, None if len(set(lengths)) == 1 else torch.tensor(lengths))
     frames = torch.cat([frames, -frames], dim=1)
-    found = Clips.of(3, valid).convolved(conv, frames)
+    found = Clips.of(3, valid).convolve(conv, frames)
     alone = [conv(clip.transpose(0, 1)[None])[0].transpose(0, 1) for clip in frames.split(lengths)]
     torch.testing.assert_close(found, torch.cat(alone))
 
