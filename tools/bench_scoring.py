@@ -46,7 +46,7 @@ from nasgait.data.writer import StoreWriter
 from nasgait.evaluation.protocols import leave_one_out
 from nasgait.evaluation.statistics import kendall
 from nasgait.kernels.convolution import Conv3d
-from nasgait.nn.blocks import ConvBN, StridedTemporalConv
+from nasgait.nn.blocks import ConvBN, LTAConv
 from nasgait.nn.norm import BatchNorm
 from search_spaces import load_space
 from search_spaces.network import ChoiceNetwork, ChoiceUnit, Clip
@@ -244,7 +244,7 @@ def counted_macs() -> Iterator[list[int]]:
 
     with (
         patch.object(ConvBN, "convolve", counted(ConvBN.convolve, lambda c: c.conv.weight)),
-        patch.object(StridedTemporalConv, "forward", counted(StridedTemporalConv.forward, lambda c: c.weight)),
+        patch.object(LTAConv, "forward", counted(LTAConv.forward, lambda c: c.weight)),
     ):
         yield done
 

@@ -152,7 +152,7 @@ class ChoiceBlock(nn.Module):
         return F.relu_(x) if self.relu or i < len(self.convs) - 1 else x
 
 
-class StridedTemporalConv(nn.Conv3d):
+class LTAConv(nn.Conv3d):
     """3x1x1 convolution with stride 3 in time, without bias or padding."""
 
     def __init__(self, channels: int) -> None:
@@ -177,7 +177,7 @@ class TemporalAggregation(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = StridedTemporalConv(channels)
+        self.conv = LTAConv(channels)
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Map x [n, c, s, h, w] to [n, c, s // 3, h, w], and its mask [n, 1, s, 1, 1] likewise."""

@@ -1,7 +1,7 @@
 """Heads on part features [n, c, p]: one linear map for each part, and the BNNeck.
 
-Heads compute in float32 or wider even under autocast: they are a thousandth of
-a network's work, and their outputs are what distances and losses are made of.
+Heads compute in float32 or wider even under autocast: they are a thousandth of a network's
+work, and distances and losses depend on their outputs.
 """
 
 import torch
@@ -15,7 +15,7 @@ from nasgait.nn.precision import no_autocast, widen
 
 
 class SeparateFCs(nn.Module):
-    """A linear map without bias of its own for each part.
+    """One linear map without bias for each part.
 
     Args:
         parts: p; in_channels, out_channels: of each map.
@@ -46,11 +46,11 @@ class BNNecks(nn.Module):
 
     Args:
         parts: p; channels: c; classes: number of identities.
-        cosine: normalise; plain inner products without.
+        cosine: normalise both; without, logits are plain inner products.
         joint_norm: one BatchNorm for all parts; without, one for each, which does the same
             under other names in the state dict.
-        bias: without, the bias of the BatchNorm stays 0 (Luo et al., "Bag of Tricks and a
-            Strong Baseline for Deep Person Re-identification", CVPRW 2019).
+        bias: train the bias of the BatchNorm; without, it stays 0 (Luo et al., "Bag of Tricks
+            and a Strong Baseline for Deep Person Re-identification", CVPRW 2019).
     """
 
     def __init__(
@@ -81,12 +81,12 @@ class BNNecks(nn.Module):
         return self.classify(self.features(x))
 
     def features(self, x: Tensor) -> Tensor:
-        """What is classified: x [n, c, p] normalised over the batch, then to length 1."""
+        """The classifier's input: x [n, c, p] after BatchNorm, with ``cosine`` of length 1."""
         normal = self.normalised(x)
         return F.normalize(normal, dim=1) if self.cosine else normal
 
     def normalised(self, x: Tensor) -> Tensor:
-        """What leaves the BatchNorm, [n, c, p] as x."""
+        """x [n, c, p] after BatchNorm."""
         with no_autocast(x):
             x = widen(x)
             if isinstance(self.norm, nn.ModuleList):
