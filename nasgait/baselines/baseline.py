@@ -26,18 +26,17 @@ NANO = ("BC-8", "BC-8", "M", "BC-24", "BC-24", "M", "BC-48", "BC-48")
 class PlainBaseline(PartNetwork):
     """Plain convolutions on frames, a maximum over time, strips, one linear map for each.
 
-    The embedding [n, embedding, sum(bins)] is what the linear maps give, before the neck.
+    The embedding [n, embedding, sum(bins)] is the output of the linear maps, before the neck.
 
     Args:
-        layers: of the backbone, as ``nasgait.nn.plain_backbone.parse_layers`` reads them.
+        layers: of the backbone, see :func:`~nasgait.nn.plain_backbone.parse_layers`.
         size: height and width of the input.
         frames: of a sequence, when costs are stated.
         bins: strips of the horizontal pyramid.
         embedding, normalise_fcs, cosine, joint_norm, num_classes: of the head, see
             :meth:`~nasgait.nn.heads.PartNetwork.add_head`.
 
-    Raises:
-        ConfigError: a layer that is none.
+    Raises ConfigError for a layer of another form.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""DeepGaitV2: deep residual networks on frames, on clips, or on both by turns.
+"""DeepGaitV2: deep residual networks in 2-D, 3-D or pseudo-3-D.
 
 Fan, Hou, Huang, Yu: "Exploring Deep Models for Practical Gait Recognition",
 arXiv:2303.03301; as built in OpenGait.
@@ -22,7 +22,7 @@ from nasgait.nn.residual import BasicBlock
 from nasgait.nn.temporal import Clips, check_lengths, pack
 
 STRIDES = (1, 2, 2, 1)
-"""In height and width, of the first block of each stage."""
+"""Of the first block of each stage, in height and width."""
 
 
 class Block2d(BasicBlock):
@@ -42,12 +42,12 @@ class PixelConv3d(nn.Conv3d):
     def forward(self, x: Tensor) -> Tensor:
         """Map frames x [f, c, h, w] to [f, channels, h / stride, w / stride]."""
         _, step, _ = self.stride
-        # Taking the pixels first avoids a fault of oneDNN: see nasgait.nn.blocks.Conv2d.
+        # Picking the pixels first avoids a bug of oneDNN: see nasgait.kernels.convolution.Conv2d.
         return F.conv2d(x[:, :, ::step, ::step], self.weight[:, :, 0])
 
 
 def shortcut3d(in_channels: int, channels: int, stride: int) -> nn.Sequential | None:
-    """None where the input can be added as it is."""
+    """1x1x1 convolution and BatchNorm; None where the input can be added as it is."""
     if stride == 1 and in_channels == channels:
         return None
     return nn.Sequential(PixelConv3d(in_channels, channels, stride), BatchNorm(channels))
@@ -99,24 +99,23 @@ BLOCKS: dict[str, type[nn.Module]] = {"2d": Block2d, "3d": Block3d, "p3d": Block
 class DeepGaitV2(PartNetwork):
     """A residual network of four stages, a maximum over time, strips.
 
-    The embedding [n, embedding, sum(bins)] is what the separate linear maps give, before
-    the neck.
+    The embedding [n, embedding, sum(bins)] is the output of the linear maps, before the neck.
 
     Args:
-        mode: ``2d``, ``3d`` or ``p3d``, the blocks of the last three stages.
-        channels: of the four stages; the first convolution has those of the first.
+        mode: ``2d``, ``3d`` or ``p3d``: the blocks of the last three stages.
+        channels: of the four stages; the first convolution has the same as the first stage.
         layers: residual blocks in each stage.
         size: height and width of the input.
         frames: of a sequence, when costs are stated.
         bins: strips of the horizontal pyramid.
         embedding: channels of each part; by default those of the third stage, as published.
-        after_neck: in evaluation the embedding is what the neck classifies, normalised to
-            length 1 (``use_emb2`` in OpenGait); without classes it is the one before, which
-            triplets are taken from either way.
+        after_neck: in evaluation take the embedding from the neck, normalised to length 1
+            (``use_emb2`` in OpenGait).  Without classes, and for triplets, it is always the one
+            before the neck.
         num_classes: identities; no neck and no logits without.
 
     Raises:
-        ConfigError: another mode, or numbers for more or fewer than four stages.
+        ConfigError: an unknown mode, or ``channels`` or ``layers`` not for four stages.
     """
 
     def __init__(

@@ -26,10 +26,9 @@ class GaitBase(PartNetwork):
 
     Args:
         channels: of the first convolution (first entry) and the four stages.
-        layers: residual blocks in each stage; 0 leaves the stage out, and with
-            it the change of channels.
+        layers: residual blocks in each stage; 0 leaves out the stage and its change of channels.
         strides: of the first block of each stage.
-        maxpool: 3x3 maximum with stride 2 after the first convolution.
+        maxpool: 3x3 max pooling with stride 2 after the first convolution.
         size: height and width of the input.
         frames: of a sequence, when costs are stated.
         bins: strips of the horizontal pyramid.

@@ -26,11 +26,11 @@ KERNEL = (3, 3, 3)
 
 
 class GLConv(nn.Module):
-    """A convolution of the whole map beside one shared by its strips, LeakyReLU after both.
+    """A convolution of the whole map and one that all its strips share, each with LeakyReLU.
 
     Args:
         in_channels, channels: of both convolutions.
-        strips: equal strips of the height, each with zeros around it.
+        strips: equal strips of the height, each zero-padded.
     """
 
     def __init__(self, in_channels: int, channels: int, strips: int) -> None:
@@ -43,8 +43,8 @@ class GLConv(nn.Module):
         """The whole and the local map [n, channels, s, h, w] of x [n, c, s, h, w]."""
         x = hide(x, valid)
         whole = F.leaky_relu_(self.whole(x))
-        local = F.leaky_relu_(self.local(fold(x, self.strips)))
-        return whole, unfold(local, self.strips)
+        local = F.leaky_relu_(self.local(strips_to_batch(x, self.strips)))
+        return whole, batch_to_strips(local, self.strips)
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Map x [n, c, s, h, w] to the sum of both maps; ``valid`` is bool [n, 1, s, 1, 1]."""
@@ -52,45 +52,45 @@ class GLConv(nn.Module):
         return whole + local
 
 
-def fold(x: Tensor, strips: int) -> Tensor:
-    """Strips of the height as sequences of their own: [n, c, s, h, w] to [n * k, c, s, h / k, w].
+def strips_to_batch(x: Tensor, strips: int) -> Tensor:
+    """Strips of the height as separate sequences: [n, c, s, h, w] to [n * k, c, s, h / k, w].
 
-    Channels come out innermost in memory, which is how the convolutions are fast.
+    The result is channels-last in memory, which makes the convolutions fast.
     """
     rows = x.movedim(1, -1).unflatten(2, (strips, -1))
     return rows.transpose(1, 2).flatten(0, 1).movedim(-1, 1)
 
 
-def unfold(x: Tensor, strips: int) -> Tensor:
-    """Undo :func:`fold`: [n * k, c, s, h / k, w] to [n, c, s, h, w]."""
+def batch_to_strips(x: Tensor, strips: int) -> Tensor:
+    """Undo :func:`strips_to_batch`: [n * k, c, s, h / k, w] to [n, c, s, h, w]."""
     rows = x.movedim(1, -1).unflatten(0, (-1, strips))
     return rows.transpose(1, 2).flatten(2, 3).movedim(-1, 1)
 
 
 class GaitGL(GaitNetwork):
-    """3-D convolutions, local temporal aggregation, then global and local ones side by side.
+    """3-D convolutions, local temporal aggregation, then global and local convolutions in parallel.
 
-    Sequences below three frames are repeated.  After the first convolutions the frames
-    are joined by threes; three stages of :class:`GLConv` follow, a 2x2 maximum after the
-    first.  The two maps of the last one are put one above the other, so that the maximum
-    over time has as many rows as the input, and generalised means of these are the parts.
+    Sequences below three frames are repeated.  After the first convolutions each three frames
+    become one; three stages of :class:`GLConv` follow, with 2x2 max pooling after the first.
+    The two maps of the last one are stacked along the height, so that the maximum over time
+    has as many rows as the input; generalised means of these are the parts.
 
-    The embedding is the output of a BatchNorm on the part features (the original head,
-    whose classifier is linear), or what would enter OpenGait's BNNeck.
+    With the original head, whose classifier is linear, the embedding is the output of a BatchNorm
+    on the part features.  With OpenGait's BNNeck it is the neck's input.
 
     Args:
         channels: of the first convolutions and the three stages.
-        layers: convolutions before the aggregation, and in each stage.
+        layers: convolutions before the aggregation and in each stage.
         strips: of each local convolution; half the height must be a multiple of it.
         size: height and width of the input.
         frames: of a sequence, when costs are stated.
         parts: of the embedding; the height must be a multiple of it.
-        bnneck: the BNNeck instead of the original head.
+        bnneck: use OpenGait's BNNeck instead of the original head.
         cosine, joint_norm: of the BNNeck, see :class:`~nasgait.nn.heads.BNNecks`.
         num_classes: identities; no classifier and no logits without.
 
     Raises:
-        ValueError: a height that cannot be divided so.
+        ValueError: a height that ``strips`` or ``parts`` do not divide.
     """
 
     def __init__(

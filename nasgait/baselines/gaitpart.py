@@ -1,4 +1,4 @@
-"""GaitPart: parts of the body, each with a model of its own short movements.
+"""GaitPart: each part of the body has its own model of short movements.
 
 Fan, Peng, Cao, Liu, Hou, Chi, Huang, Li, He: "GaitPart: Temporal Part-Based Model for Gait
 Recognition", CVPR 2020; as built in OpenGait.
@@ -29,10 +29,10 @@ NANO = ("BC-8", "BC-8", "M", "FC-24-2", "FC-24-2", "M", "FC-48-2", "FC-48-2")
 class GaitPart(PartNetwork):
     """Focal convolutions on frames, strips of each frame, micro-motion capture over time.
 
-    The embedding [n, embedding, sum(bins)] is what a linear map for each part gives.
+    The embedding [n, embedding, sum(bins)] is the output of one linear map for each part.
 
     Args:
-        layers: of the backbone, as ``nasgait.nn.plain_backbone.parse_layers`` reads them.
+        layers: as for OpenGait's Baseline, see :func:`~nasgait.nn.plain_backbone.parse_layers`.
         size: height and width of the input.
         frames: of a sequence, when costs are stated.
         bins: strips of the horizontal pyramid.
@@ -41,7 +41,7 @@ class GaitPart(PartNetwork):
             this adds the BNNeck of OpenGait's other networks.
 
     Raises:
-        ConfigError: a layer that is none.
+        ConfigError: ``layers`` has a layer of another form.
     """
 
     def __init__(

@@ -20,23 +20,23 @@ from nasgait.nn.temporal import check_lengths, pack
 
 
 class GaitSet(PartNetwork):
-    """Frames one by one, a maximum over the set, and a second branch on set-level maps.
+    """Convolutions on frames, a maximum over the set, and a second branch on set-level maps.
 
     Args:
         channels: of the three blocks.
         size: height and width of the input; a quarter of the height must be a
             multiple of each of ``bins``.
         frames: of a sequence, when costs are stated.
-        bins: strips of the horizontal pyramid; each branch gives sum(bins) parts.
+        bins: strips of the horizontal pyramid; each of the two branches has sum(bins) parts.
         embedding, normalise_fcs: of the head, see :meth:`~nasgait.nn.heads.PartNetwork.add_head`.
         num_classes: identities; the published network has no classifier, so
             this adds the BNNeck of OpenGait's other networks.
         activation: ``leaky-relu`` as published, or ``relu``.
         initial: how convolutions start: ``xavier`` as published, ``kaiming``, or ``normal``
             with standard deviation 0.001.
-        after_neck: in evaluation the embedding is what leaves the neck's BatchNorm; training
-            takes triplets before it either way (Luo et al., CVPRW 2019).
-        neck_bias: without, the bias of the neck's BatchNorm stays 0.
+        after_neck: in evaluation take the embedding after the neck's BatchNorm; in training
+            triplets use the one before it either way (Luo et al., CVPRW 2019).
+        neck_bias: train the bias of the neck's BatchNorm; without, it stays 0.
 
     Raises:
         ConfigError: an ``activation`` or ``initial`` that is not among these.

@@ -38,7 +38,7 @@ VARIANTS: dict[str, Variant] = {
 
 
 def names() -> list[str]:
-    """The names that :func:`build` knows."""
+    """The names that :func:`build` takes."""
     return list(VARIANTS)
 
 
@@ -48,10 +48,10 @@ def build(name: str, num_classes: int | None = None, **settings: Any) -> GaitNet
     Args:
         name: one of :func:`names`.
         num_classes: identities of the classifier; no neck and no logits without.
-        settings: arguments of the network that replace those of the entry.
+        settings: arguments of the network, in place of the variant's.
 
     Raises:
-        ConfigError: an unknown name or setting, or a setting the network cannot be built with.
+        ConfigError: an unknown name or setting, or settings that the network cannot be built with.
     """
     if name not in VARIANTS:
         close = difflib.get_close_matches(name, names(), n=1)
@@ -81,7 +81,7 @@ def build(name: str, num_classes: int | None = None, **settings: Any) -> GaitNet
 
 
 def _try_out(make: Callable[[], GaitNetwork]) -> None:
-    """Embed one sequence on the meta device: some settings do not go together until then."""
+    """Embed one sequence on the meta device, since some settings only fail in the forward pass."""
     with torch.device("meta"), torch.no_grad():
         network = make().eval()
         network(torch.zeros(1, network.frames, *network.size))

@@ -1,7 +1,6 @@
-"""What others have published: rank-1 figures of hand-designed networks, searched architectures.
+"""Published results: rank-1 of hand-designed networks, and searched architectures.
 
-The figures were measured by their authors on people, not here: nasgait repeats them so that
-one's own have something to stand beside.
+Their authors measured them on real people; nasgait only repeats them, for comparison with your own.
 """
 
 from dataclasses import dataclass
@@ -14,11 +13,11 @@ class Reported:
     """A published result."""
 
     dataset: str
-    """Data set; of CASIA-B also the condition.  Identical views are excluded."""
+    """Data set; for CASIA-B with the condition.  Identical views are excluded."""
     rank1: float
     """Percent."""
     source: str = ZOO
-    """Where it stands."""
+    """Where it is stated."""
 
 
 def casia_b(normal: float, bag: float, coat: float) -> tuple[Reported, ...]:
@@ -38,13 +37,13 @@ class Searched:
     """A published architecture."""
 
     arch: str
-    """In print."""
+    """Its printed form."""
     dataset: str
-    """That its published training is for."""
+    """Data set of its published training."""
     reported: tuple[Reported, ...] = ()
-    """Its rank-1 figures, where :attr:`source` states any."""
+    """Its rank-1, where :attr:`source` states any."""
     source: str = SPOSGAIT
-    """Where the architecture stands."""
+    """Where it is stated."""
 
 
 SEARCHED: dict[str, Searched] = {
@@ -55,4 +54,4 @@ SEARCHED: dict[str, Searched] = {
     "sposgait-large-oumvlp": Searched("sposgait-large-oumvlp:0-0-4-5-2-0-4-3-4-3", "OU-MVLP"),
     "sposgait-large-gait3d": Searched("sposgait-large-gait3d:0-0-4-5-2-0-4-3-4-3", "Gait3D"),
 }
-"""By the space; the large ones share their choices."""
+"""By search space; the large spaces share one architecture's choices."""

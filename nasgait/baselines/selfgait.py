@@ -1,4 +1,4 @@
-"""SelfGait: GaitSet's frame encoder, micro-motion capture, pre-trained without labels.
+"""SelfGait: GaitSet's frame encoder and micro-motion capture, pre-trained without labels.
 
 Liu, Zeng, Pu, Shan, He, Zhang: "SelfGait: A Spatiotemporal Representation Learning
 Method for Self-Supervised Gait Recognition", ICASSP 2021; as built in the authors'
@@ -25,10 +25,9 @@ from nasgait.nn.temporal import check_lengths, pack, unpack
 class SelfGait(GaitNetwork):
     """Strips of every frame, micro-motions of every strip, a maximum over time.
 
-    Input: silhouettes of 64 x 44.  Six convolutions encode each frame by itself; the
-    horizontal pyramid cuts its map into 31 strips, the parts; micro-motion capture runs
-    over the time of each part.  The embedding is a linear map of each part's maximum
-    over time, 128 channels.
+    Six convolutions encode each frame by itself, the horizontal pyramid cuts its map into
+    strips, the parts, and micro-motion capture runs over the frames of each part.  The embedding
+    is a linear map of each part's maximum over time.
 
     Args:
         channels: of the three pairs of convolutions.
@@ -36,10 +35,10 @@ class SelfGait(GaitNetwork):
             multiple of each of ``bins``.
         frames: of a sequence, when costs are stated.
         bins: strips of the horizontal pyramid.
-        squeeze: narrowing of the micro-motion attention.
+        squeeze: factor by which the micro-motion attention narrows the channels.
         embedding: channels of each part.
-        spare: hold the published frame encoder's ``fc_bin``, which no forward uses but
-            every published checkpoint contains; it is never trained.
+        spare: hold the published frame encoder's ``fc_bin``, which every published checkpoint
+            contains though no forward pass uses it; it is never trained.
         num_classes: identities; the published network has no classifier, so this adds
             the BNNeck of OpenGait's other networks.
     """
@@ -101,7 +100,7 @@ class SelfGait(GaitNetwork):
         return unpack(strips, valid), valid
 
     def momentum_target(self) -> Self:
-        """The target of pre-training: without micro-motion capture, as published."""
+        """The target of pre-training, without micro-motion capture, as published."""
         target = super().momentum_target()
         target.motion = None
         return target

@@ -154,7 +154,7 @@ class RegressionLoss:
         self.cosine: Cosine = cosine
 
     def __call__(self, output: BYOLOutput, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the scalar to minimise and the figures; ``labels`` are not looked at."""
+        """Return the scalar to minimise and the metrics to log; ``labels`` are ignored."""
         terms = [
             regression_loss(prediction, target, self.cosine)
             for prediction, target in zip(*output, strict=True)
