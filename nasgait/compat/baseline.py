@@ -11,7 +11,7 @@ from nasgait.nn.plain_backbone import ConvSpec, parse_layers
 
 
 def published(config: Config, state: State, variant: str | None = None) -> Published:
-    """``model_cfg.backbone_cfg.type`` tells which of the two it is."""
+    """Reads ``model_cfg.backbone_cfg.type``, which decides between the two."""
     kind = keys.need(keys.section(config, "model_cfg"), "backbone_cfg", "type")
     if kind == "ResNet9":
         return gaitbase.published(config, state, variant)
@@ -21,7 +21,7 @@ def published(config: Config, state: State, variant: str | None = None) -> Publi
 
 
 def plain(config: Config, state: State) -> Published:
-    """``model_cfg``: backbone_cfg, bin_num, SeparateFCs, SeparateBNNecks."""
+    """Reads ``model_cfg``: backbone_cfg, bin_num, SeparateFCs, SeparateBNNecks."""
     settings = keys.section(config, "model_cfg")
     bins, convs = keys.naturals(settings, "bin_num"), backbone(settings)
     embedding = keys.embedding_channels(settings, channels(convs), sum(bins))
@@ -42,7 +42,7 @@ def plain(config: Config, state: State) -> Published:
 
 
 def backbone(settings: Mapping[str, Any]) -> list[ConvSpec | None]:
-    """The layers of a ``backbone_cfg`` of type Plain; ConfigError when it is none."""
+    """The layers of a ``backbone_cfg`` of type Plain; ConfigError for other types."""
     kind, layers = (keys.need(settings, "backbone_cfg", key) for key in ("type", "layers_cfg"))
     keys.one_channel(settings, "backbone_cfg", "in_channels")
     if kind != "Plain":
@@ -56,7 +56,7 @@ def backbone(settings: Mapping[str, Any]) -> list[ConvSpec | None]:
 
 
 def channels(convs: list[ConvSpec | None]) -> int:
-    """Of the backbone's output."""
+    """Channels of the backbone's output."""
     return [spec.channels for spec in convs if spec is not None][-1]
 
 

@@ -1,4 +1,4 @@
-"""Published checkpoints as checkpoints of ours: ``nasgait convert``."""
+"""Converts published checkpoints to ours: ``nasgait convert``."""
 
 import importlib
 from collections.abc import Mapping, Sequence
@@ -41,17 +41,17 @@ def convert(
 
     Args:
         config: the published YAML file as a dict.
-        checkpoint: the published file; a bare state dict does as well.  Of SelfGait's, which
-            hold a state dict for each part, the embedding network is kept.
+        checkpoint: the published file, or a bare state dict.  Of SelfGait's, which hold a state
+            dict for each part, only the embedding network is kept.
         out: file to write; a search space that does not come with nasgait is written
             beside it, as ``<out>.space.yaml``.
         variant: which HSTL it is.
-        arch: for SPOSGait, the path to keep; ``retrain.search_network`` of the config by
-            default, and without that the whole supernet.
+        arch: for SPOSGait, the path to keep; by default ``retrain.search_network`` of the
+            config, and without that the whole supernet.
 
     Raises:
-        ConfigError: a config that is not understood, or an ``out`` that exists.
-        CheckpointError: no checkpoint, or weights that do not fit the config.
+        ConfigError: a config that cannot be read, or an ``out`` that exists.
+        CheckpointError: no checkpoint, or weights that do not match the config.
     """
     out = Path(out)
     if out.exists():
@@ -93,14 +93,14 @@ def weights(saved: Mapping[str, Any], path: str | Path) -> State:
     strange = [name for name, value in found.items() if not isinstance(value, Tensor)]
     if strange:
         raise CheckpointError(
-            f"{path}: {strange[0]!r} is not a tensor; the weights must stand under 'model' or "
+            f"{path}: {strange[0]!r} is not a tensor; the weights must be under 'model' or "
             "make up the whole file"
         )
     return found
 
 
 def hand_designed(published: Published) -> dict[str, Any]:
-    """What a checkpoint says of a hand-designed network."""
+    """A checkpoint's entries for a hand-designed network."""
     return {
         "kind": "network",
         "arch": None,
@@ -114,7 +114,7 @@ def hand_designed(published: Published) -> dict[str, Any]:
 def searched(
     config: Config, published: Published, arch: Sequence[int] | None, out: Path
 ) -> tuple[dict[str, Any], Converted]:
-    """What a checkpoint says of a supernet, or of one of its paths."""
+    """A checkpoint's entries for a supernet or one of its paths, and what to report."""
     settings = keys.section(config, "model_cfg")
     limits = settings.get("choice_max_num")
     if not isinstance(limits, Sequence):
@@ -132,7 +132,7 @@ def searched(
 
 
 def known_space(described: dict[str, Any], out: Path) -> Any:
-    """The SearchSpace that comes with nasgait, or one written beside ``out``."""
+    """The SearchSpace from nasgait's own, or one written beside ``out``."""
     spec = validate(
         described, importlib.import_module("search_spaces.spec").SpaceSpec, "published space"
     )
@@ -149,10 +149,10 @@ def known_space(described: dict[str, Any], out: Path) -> Any:
 def kept(
     state: Mapping[str, Tensor], named: Mapping[str, Any], published: Published
 ) -> dict[str, Tensor]:
-    """The weights of the blocks that the space or the path leaves."""
+    """The weights of the blocks that the space or the path keeps."""
     space = importlib.import_module("search_spaces.space").load_space(named["space"])
     classes = published.num_classes
     model = space.build(space.parse(named["arch"]), classes) if named.get("arch") else None
     wanted = (model or space.supernet(classes)).state_dict()
-    # Cloned: a path must not drag the memory of the whole supernet into the file.
+    # Cloned, or a path would save the memory of the whole supernet with it.
     return {name: state[name].clone() for name in wanted}

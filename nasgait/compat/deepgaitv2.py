@@ -10,7 +10,7 @@ STAGES = 4
 
 
 def published(config: Config, state: State, variant: str | None = None) -> Published:
-    """``model_cfg``: Backbone (mode, in_channels, layers, channels), SeparateBNNecks, use_emb2."""
+    """Reads ``model_cfg``: Backbone, SeparateBNNecks, use_emb2."""
     settings = keys.section(config, "model_cfg")
     mode = keys.need(settings, "Backbone", "mode")
     if not isinstance(mode, str) or mode not in BLOCKS:
@@ -19,7 +19,7 @@ def published(config: Config, state: State, variant: str | None = None) -> Publi
     after_neck = keys.flag(settings, False, "use_emb2")
     if after_neck and num_classes is None:
         raise CheckpointError(
-            "model_cfg.use_emb2: takes the embedding behind the BNNecks, but the weights have "
+            "model_cfg.use_emb2: takes the embedding after the BNNecks, but the weights have "
             "none; give the checkpoint that has them, or use_emb2: false"
         )
     keys.need(settings, "Backbone", "in_channels")

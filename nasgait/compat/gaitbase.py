@@ -10,7 +10,7 @@ from nasgait.core.errors import ConfigError
 
 STAGES = 4
 DEFAULTS = {"channels": (32, 64, 128, 256), "layers": (1, 2, 2, 1), "strides": (1, 2, 2, 1)}
-"""What the published backbone takes where a key is left out."""
+"""Defaults of the published backbone."""
 
 RULES = (
     (r"Backbone\.forward_block\.conv1\.conv\.", "conv1."),
@@ -22,7 +22,7 @@ RULES = (
 
 
 def published(config: Config, state: State, variant: str | None = None) -> Published:
-    """``model_cfg``: backbone_cfg, bin_num, SeparateFCs, SeparateBNNecks."""
+    """Reads ``model_cfg``: backbone_cfg, bin_num, SeparateFCs, SeparateBNNecks."""
     settings = keys.section(config, "model_cfg")
     keys.one_channel(settings, "backbone_cfg", "in_channel")
     block = keys.need(settings, "backbone_cfg", "block")

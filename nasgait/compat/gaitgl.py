@@ -6,19 +6,18 @@ from nasgait.compat.published import NECK, Published, Rules
 from nasgait.core.errors import ConfigError
 
 DEEP = ("OUMVLP", "GREW")
-"""Data sets of the deeper layout, as ``data_cfg.dataset_name`` writes them; all others have
-that of CASIA-B."""
+"""Values of ``data_cfg.dataset_name`` with the deeper layout; all others have CASIA-B's."""
 
 PARTS = 64
-"""Of the embedding, whatever the layout."""
+"""Parts of the embedding, in both layouts."""
 
 EMBEDDING: Rules = ((r"HPP\.p", "pooling.p"), (r"Head0\.fc_bin", "fcs.fc_bin"))
 LINEAR: Rules = ((r"Bn\.", "norm."), (r"Head1\.fc_bin", "neck.fc_bin"))
-"""The original head; SeparateBNNecks stands in its place otherwise."""
+"""The original head; SeparateBNNecks may replace it."""
 
 
 def published(config: Config, state: State, variant: str | None = None) -> Published:
-    """``data_cfg.dataset_name``; ``model_cfg``: channels, class_num, SeparateBNNecks."""
+    """Reads ``data_cfg.dataset_name``; ``model_cfg``: channels, class_num, SeparateBNNecks."""
     settings = keys.section(config, "model_cfg")
     data = keys.section(config, "data_cfg")
     if "dataset_name" not in data:

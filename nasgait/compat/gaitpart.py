@@ -14,7 +14,7 @@ MOTION = (
 
 
 def published(config: Config, state: State, variant: str | None = None) -> Published:
-    """``model_cfg``: backbone_cfg, bin_num, SeparateFCs."""
+    """Reads ``model_cfg``: backbone_cfg, bin_num, SeparateFCs."""
     settings = keys.section(config, "model_cfg")
     bins, convs = keys.naturals(settings, "bin_num"), backbone(settings)
     return Published(

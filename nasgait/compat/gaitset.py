@@ -15,7 +15,7 @@ RULES = (
 
 
 def published(config: Config, state: State, variant: str | None = None) -> Published:
-    """``model_cfg``: in_channels, bin_num, SeparateFCs."""
+    """Reads ``model_cfg``: in_channels, bin_num, SeparateFCs."""
     settings = keys.section(config, "model_cfg")
     channels = keys.after_silhouettes(settings)
     bins = keys.naturals(settings, "bin_num")

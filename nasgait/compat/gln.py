@@ -10,7 +10,7 @@ from nasgait.compat.published import Published
 from nasgait.core.errors import ConfigError
 
 BINS = (16, 8, 4, 2, 1)
-"""Of the published pyramid, whatever ``bin_num`` says."""
+"""Bins of the published pyramid, which ignores ``bin_num``."""
 
 RULES = (
     *((rf"sil_stage_{i}\.forward_block\.0\.conv\.", f"block{i + 1}.conv1.") for i in range(3)),
@@ -28,7 +28,7 @@ RULES = (
 
 
 def published(config: Config, state: State, variant: str | None = None) -> Published:
-    """``model_cfg``: in_channels, lateral_dim, hidden_dim, bin_num, SeparateFCs,
+    """Reads ``model_cfg``: in_channels, lateral_dim, hidden_dim, bin_num, SeparateFCs,
     Lateral_pretraining; for phase 2 also dropout and class_num."""
     settings = keys.section(config, "model_cfg")
     channels = keys.after_silhouettes(settings)
@@ -37,7 +37,7 @@ def published(config: Config, state: State, variant: str | None = None) -> Publi
     keys.need(settings, "Lateral_pretraining")
     first = keys.flag(settings, True, "Lateral_pretraining")
     compact, bins = keys.natural(settings, "hidden_dim"), keys.naturals(settings, "bin_num")
-    # These two shape the compact block alone.
+    # Both keys only shape the compact block.
     if not first and sum(bins) * compact != sum(BINS) * embedding:
         raise ConfigError(
             f"model_cfg.hidden_dim: {compact} with bin_num {list(bins)} does not fit the "

@@ -1,8 +1,7 @@
 """HSTL's three networks.
 
-Their published code does not run, and that for Gait3D builds its layers only when told
-that the data set is OU-MVLP, which its own config does not say; the name of the data set
-is not read here.
+Their published code does not run.  The one for Gait3D builds its layers only if the data set is
+called OU-MVLP, which its own config does not do; the data set's name is ignored here.
 """
 
 from dataclasses import dataclass
@@ -17,12 +16,12 @@ from nasgait.core.errors import ConfigError
 
 @dataclass(frozen=True)
 class Layout:
-    """How one of the three differs."""
+    """What one of the three networks is called, and the length of its list of channels."""
 
     cls: str
-    """Published class."""
+    """The published class."""
     model: str
-    """Here."""
+    """Its name in the registry."""
     channels: int
     """Length of ``model_cfg.channels``."""
 
@@ -57,7 +56,7 @@ RULES = (
 
 
 def published(config: Config, state: State, variant: str | None = None) -> Published:
-    """``model_cfg``: channels, class_num; ``variant`` decides, or the class without one."""
+    """Reads ``model_cfg``: channels, class_num; ``variant`` or else the class decides."""
     settings = keys.section(config, "model_cfg")
     if variant is None:
         variant = next(name for name, v in LAYOUTS.items() if v.cls == settings["model"])

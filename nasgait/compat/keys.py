@@ -14,10 +14,7 @@ State = Mapping[str, Tensor]
 
 
 def section(config: Config, key: str) -> Mapping[str, Any]:
-    """A section of a published config.
-
-    Raises ConfigError when it is missing or holds no keys.
-    """
+    """A section of a published config; ConfigError when it is missing or holds no keys."""
     found = config.get(key)
     if not isinstance(found, Mapping):
         raise ConfigError(f"{key}: the published config has no such section")
@@ -35,7 +32,7 @@ def need(settings: Mapping[str, Any], *path: str) -> Any:
 
 
 def natural(settings: Mapping[str, Any], *path: str) -> int:
-    """The positive integer at a path of keys below ``model_cfg``; ConfigError if it is none."""
+    """The positive integer at a path of keys below ``model_cfg``; ConfigError for others."""
     found = need(settings, *path)
     if not _is_natural(found):
         raise ConfigError(f"model_cfg.{'.'.join(path)}: {found!r}; give a positive integer")
@@ -43,7 +40,7 @@ def natural(settings: Mapping[str, Any], *path: str) -> int:
 
 
 def naturals(settings: Mapping[str, Any], *path: str, count: int | None = None) -> tuple[int, ...]:
-    """The list of (``count``) positive integers at a path; ConfigError if it is none."""
+    """The list of (``count``) positive integers at a path; ConfigError for others."""
     found = need(settings, *path)
     listed = isinstance(found, list | tuple) and len(found) > 0
     if not listed or count not in (None, len(found)) or not all(map(_is_natural, found)):
@@ -53,8 +50,7 @@ def naturals(settings: Mapping[str, Any], *path: str, count: int | None = None) 
 
 
 def flag(settings: Mapping[str, Any], default: bool, *path: str) -> bool:
-    """The switch at a path; ``default`` where its last key is left out, ConfigError if it is
-    neither true nor false."""
+    """The switch at a path, ``default`` where its last key is left out; ConfigError for others."""
     holder = need(settings, *path[:-1])
     found = holder.get(path[-1], default) if isinstance(holder, Mapping) else None
     if not isinstance(found, bool):
@@ -63,7 +59,7 @@ def flag(settings: Mapping[str, Any], default: bool, *path: str) -> bool:
 
 
 def one_channel(settings: Mapping[str, Any], *path: str) -> None:
-    """ConfigError when the published network takes other images than silhouettes."""
+    """Raise ConfigError when the published network takes images of several channels."""
     holder = need(settings, *path[:-1])
     if holder.get(path[-1], 1) != 1:
         raise ConfigError(
@@ -75,8 +71,8 @@ def one_channel(settings: Mapping[str, Any], *path: str) -> None:
 def embedding_channels(settings: Mapping[str, Any], channels: int, parts: int) -> int:
     """``SeparateFCs.out_channels``.
 
-    Raises ConfigError when its other keys say anything but the ``channels`` and ``parts`` that
-    the published network hands to it.
+    Raises ConfigError when its other keys differ from the ``channels`` and ``parts`` that the
+    layers before it give.
     """
     for key, wanted in (("in_channels", channels), ("parts_num", parts)):
         found = natural(settings, "SeparateFCs", key)
@@ -105,7 +101,7 @@ def check_neck(settings: Mapping[str, Any], embedding: int, parts: int) -> None:
 
 
 def after_silhouettes(settings: Mapping[str, Any]) -> tuple[int, ...]:
-    """``in_channels`` behind its first, the one channel of silhouettes; ConfigError for others."""
+    """``in_channels`` after its first, which must be the one channel of silhouettes."""
     first, *channels = naturals(settings, "in_channels", count=4)
     if first != 1:
         raise ConfigError(
@@ -115,7 +111,7 @@ def after_silhouettes(settings: Mapping[str, Any]) -> tuple[int, ...]:
 
 
 def depths(found: Any, path: str, stages: int) -> tuple[int, ...]:
-    """The blocks of each stage, 0 or more, that stood at ``path``; ConfigError for others."""
+    """The value at ``path`` as numbers of blocks, 0 or more for each stage."""
     listed = isinstance(found, list | tuple) and len(found) == stages
     if not listed or not all(type(count) is int and count >= 0 for count in found):
         raise ConfigError(f"model_cfg.{path}: {found!r}; give {stages} counts")
@@ -123,9 +119,9 @@ def depths(found: Any, path: str, stages: int) -> tuple[int, ...]:
 
 
 def frame_size(config: Config) -> tuple[int, int]:
-    """Height and width of the silhouettes: 64 x 44, or what ``evaluator_cfg.transform`` cuts.
+    """Height and width of the silhouettes after ``evaluator_cfg.transform``; 64 x 44 by default.
 
-    ``BaseSilCuttingTransform`` takes its ``cutting`` columns a side, or ten for each 64 of its
+    ``BaseSilCuttingTransform`` cuts ``cutting`` columns off each side, or ten for every 64 of
     ``img_w``.
     """
     evaluator = config.get("evaluator_cfg")
@@ -157,7 +153,7 @@ def identities(
 ) -> int | None:
     """Identities of the classifier; None for weights without one.
 
-    Raises ConfigError when the key is missing, CheckpointError when the weights have another
+    Raises ConfigError when the key is missing, and CheckpointError when the weights have another
     number of classes.
     """
     wanted, found = natural(settings, *path), classes(state, name)

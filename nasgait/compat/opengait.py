@@ -1,4 +1,4 @@
-"""Networks of OpenGait, SPOSGait and HSTL from their own configs and checkpoints."""
+"""Networks of OpenGait, SPOSGait and HSTL from published configs and checkpoints."""
 
 import difflib
 
@@ -48,8 +48,8 @@ def load(config: Config, state: State, variant: str | None = None) -> GaitNetwor
         supernet, called as ``model(silhouettes, lengths, arch=[...])``.
 
     Raises:
-        ConfigError: a network that is not known here, or a key that is missing.
-        CheckpointError: weights that do not fit the config.
+        ConfigError: an unknown network, or a missing or wrong key.
+        CheckpointError: weights that do not match the config.
     """
     state = unwrapped(state)
     published = read(config, state, variant)

@@ -1,4 +1,4 @@
-"""What a published config and checkpoint mean here, and weights under their new names."""
+"""A published network as it is built here, and its weights under our names."""
 
 import importlib
 import re
@@ -16,10 +16,10 @@ from nasgait.core.errors import CheckpointError
 from nasgait.nn.base import GaitNetwork
 
 Rules = Sequence[tuple[str, str]]
-"""Patterns for the beginning of a published name, each with what stands for it here."""
+"""Patterns for the beginning of a published name, each with its replacement here."""
 
 NECK: Rules = ((r"BNNecks\.bn1d\.", "neck.norm."), (r"BNNecks\.fc_bin", "neck.fc_bin"))
-"""SeparateBNNecks, the same in all networks that have it."""
+"""SeparateBNNecks, which have the same names in all networks."""
 
 _LISTED = 8
 """Names of each group that an error spells out."""
@@ -27,18 +27,18 @@ _LISTED = 8
 
 @dataclass(frozen=True)
 class Published:
-    """A published network: how it is built here, and how its weights are called."""
+    """How a published network is built here, and what its weights are called."""
 
     rules: Rules
-    """From published names to ours; the first that fits a name holds."""
+    """From published names to ours; the first pattern that matches a name counts."""
     num_classes: int | None
     """Identities of the classifier; None without one."""
     model: str | None = None
     """A hand-designed network of the registry."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Keyword arguments for it, where it differs from the registry's."""
+    """Keyword arguments for it, in place of the registry's."""
     space: Mapping[str, Any] | None = None
-    """For a supernet: its search space, as a YAML file would say it."""
+    """For a supernet: its search space, as a YAML file would have it."""
 
     def build(self) -> GaitNetwork:
         """The network, with fresh weights."""
@@ -52,11 +52,11 @@ class Published:
 
 
 Reader = Callable[[Config, State, str | None], Published]
-"""Reads (config, weights, variant) of one published class; ConfigError if it cannot be."""
+"""Reads (config, weights, variant) of one published class, or raises ConfigError."""
 
 
 def rename(state: State, rules: Rules) -> dict[str, Tensor]:
-    """The weights under our names; a name that no rule fits stays as it is."""
+    """The weights under our names; a name that no rule matches stays as it is."""
     compiled = [(re.compile(pattern), text) for pattern, text in rules]
     renamed = {}
     for name, value in state.items():
@@ -70,7 +70,7 @@ def rename(state: State, rules: Rules) -> dict[str, Tensor]:
 
 
 def published_name(name: str, rules: Rules) -> str:
-    """What a weight of ours is called in published files; its own name where no rule tells."""
+    """The published name of one of our weights; our own name where no rule leads to it."""
     for pattern, text in rules:
         groups = re.findall(r"\([^()]*\)", pattern)
         literals = re.split(r"\\(\d)", text)
@@ -85,20 +85,18 @@ def published_name(name: str, rules: Rules) -> str:
         for number, group in enumerate(groups, start=1):
             found = found.replace(group, match.groupdict().get(f"g{number}", group), 1)
         found += name[match.end() :]
-        # An earlier rule may take that name elsewhere; only one that leads here is told.
+        # An earlier rule may match that name, too; only a name that leads back here is right.
         if list(rename({found: torch.empty(0)}, rules)) == [name]:
             return found
     return name
 
 
 def load_weights(model: nn.Module, state: State, rules: Rules = ()) -> None:
-    """Load published weights, all of them, under our names.
-
-    Float64 weights make a float64 network.
+    """Load all published weights under our names; float64 weights make a float64 network.
 
     Raises:
-        CheckpointError: names or shapes do not fit; missing and unknown ones are listed,
-            grouped, with their shapes and published names.
+        CheckpointError: names or shapes do not match.  The message groups missing, unknown and
+            ill-shaped weights, with their published names and shapes.
     """
     ours = rename(unwrapped(state), rules)
     published = dict(zip(ours, unwrapped(state), strict=True))
@@ -127,7 +125,7 @@ def load_weights(model: nn.Module, state: State, rules: Rules = ()) -> None:
 
 
 def unwrapped(state: State) -> State:
-    """The weights without the ``module.`` that a saved DataParallel wrapper adds."""
+    """The weights without the prefix ``module.`` of a saved DataParallel wrapper."""
     if state and all(name.startswith("module.") for name in state):
         return {name.removeprefix("module."): value for name, value in state.items()}
     return state

@@ -82,10 +82,10 @@ class Conv3d(nn.Conv3d):
             keep_precision: use Winograd's way on a CPU only where it is as precise as the plain
                 convolution, given float32 inputs whose neighbours are alike.
         """
-        own_weight, own_bias = weight.to(dtype), None if bias is None else bias.to(dtype)
+        cast_weight, cast_bias = weight.to(dtype), None if bias is None else bias.to(dtype)
 
         def plain(x: Tensor) -> Tensor:
-            y: Tensor = self(x.to(dtype), own_weight, own_bias)
+            y: Tensor = self(x.to(dtype), cast_weight, cast_bias)
             return y.to(x.dtype)
 
         if weight.is_cuda or max(self.stride) > 1 or 3 not in self.kernel_size:
