@@ -73,7 +73,7 @@ def test_the_embedding_after_the_neck_is_what_is_classified():
     assert bare.needs_neck and bare(x).logits is None
 
 
-def test_a_network_judged_after_the_neck_is_trained(nasgait, tiny_config, tmp_path):
+def test_a_network_with_its_embedding_after_the_neck_is_trained(nasgait, tiny_config, tmp_path):
     """By retrain, which refuses to do so without a neck."""
     text = tiny_config.read_text()
     tiny_config.write_text(

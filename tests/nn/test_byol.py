@@ -45,10 +45,10 @@ def test_spread_tells_collapse(cosine):
     same = torch.rand(1, 6, 4).expand(50, 6, 4)
     apart = torch.randn(50, 6, 4)
     for targets, low, high in ((same, 0, 1e-3), (apart, 0.95, 1.0)):
-        _, figures = RegressionLoss(cosine)(
+        _, metrics = RegressionLoss(cosine)(
             BYOLOutput((apart,) * 2, (targets,) * 2), torch.zeros(50)
         )
-        assert low <= float(figures["spread"]) <= high
+        assert low <= float(metrics["spread"]) <= high
 
 
 def test_projection_shares_its_layers_over_parts():
@@ -84,10 +84,10 @@ def test_what_all_sequences_share_does_not_hide_how_they_differ():
     for norm in ("shared", "parts"):
         learner = BYOL(model, norm=norm)
         aims = learner.target_projector(embeddings)
-        _, figures = RegressionLoss("channels")(
+        _, metrics = RegressionLoss("channels")(
             BYOLOutput((aims,) * 2, (aims,) * 2), torch.zeros(32)
         )
-        spreads[norm] = float(figures["spread"])
+        spreads[norm] = float(metrics["spread"])
         apart = learner.target_projector(embeddings + 10 * torch.randn(1, 64, 30)) - aims
         assert (float(apart.detach().abs().max()) < 1e-3) == (norm == "parts")
     assert spreads["parts"] > 0.7 and spreads["shared"] < 0.2
