@@ -145,7 +145,7 @@ def build(inputs: PretrainInputs, world: World) -> Training[BYOL]:
     criterion = RegressionLoss(recipe.cosine)
     training = Training(learner, recipe, world, metadata=identity, criterion=criterion)
     # Only where the step was taken: a float16 step that overflows is left out.
-    training.optimizer.register_step_post_hook(lambda *_: learner.follow())
+    training.optimizer.register_step_post_hook(lambda *_: learner.update_target())
     broadcast(learner, world)
     return training
 

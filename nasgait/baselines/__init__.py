@@ -1,1 +1,1 @@
-"""Hand-designed networks to compare with, one file for each."""
+"""Hand-designed networks to compare with, one file each; the registry lists them."""

@@ -1,26 +1,28 @@
-"""DeepGaitV2: deep residual networks on frames, on clips, or on both by turns.
+"""DeepGaitV2: deep residual networks in 2-D, 3-D or pseudo-3-D.
 
 Fan, Hou, Huang, Yu: "Exploring Deep Models for Practical Gait Recognition",
 arXiv:2303.03301; as built in OpenGait.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nasgait.baselines.reported import Reported
+from nasgait.baselines.variant import Variant
 from nasgait.core.errors import ConfigError
-from nasgait.nn.base import GaitNetwork, GaitOutput
+from nasgait.nn.base import GaitOutput
 from nasgait.nn.blocks import Conv2d, Conv3d
-from nasgait.nn.heads import BNNecks, SeparateFCs
-from nasgait.nn.init import initialise
+from nasgait.nn.heads import PartNetwork
 from nasgait.nn.norm import BatchNorm
 from nasgait.nn.pooling import HorizontalPyramid, packed_max
 from nasgait.nn.residual import BasicBlock
 from nasgait.nn.temporal import Clips, check_lengths, pack
 
 STRIDES = (1, 2, 2, 1)
-"""In height and width, of the first block of each stage."""
+"""Of the first block of each stage, in height and width."""
 
 
 class Block2d(BasicBlock):
@@ -40,12 +42,12 @@ class PixelConv3d(nn.Conv3d):
     def forward(self, x: Tensor) -> Tensor:
         """Map frames x [f, c, h, w] to [f, channels, h / stride, w / stride]."""
         _, step, _ = self.stride
-        # Taking the pixels first avoids a fault of oneDNN: see nasgait.nn.blocks.Conv2d.
+        # Picking the pixels first avoids a bug of oneDNN: see nasgait.kernels.convolution.Conv2d.
         return F.conv2d(x[:, :, ::step, ::step], self.weight[:, :, 0])
 
 
 def shortcut3d(in_channels: int, channels: int, stride: int) -> nn.Sequential | None:
-    """None where the input can be added as it is."""
+    """1x1x1 convolution and BatchNorm; None where the input can be added as it is."""
     if stride == 1 and in_channels == channels:
         return None
     return nn.Sequential(PixelConv3d(in_channels, channels, stride), BatchNorm(channels))
@@ -64,8 +66,8 @@ class Block3d(nn.Module):
 
     def forward(self, x: Tensor, clips: Clips) -> Tensor:
         """Map frames x [f, c, h, w] to [f, channels, h / stride, w / stride]."""
-        y = F.relu_(self.bn1(clips.convolved(self.conv1, x)))
-        y = self.bn2(clips.convolved(self.conv2, y))
+        y = F.relu_(self.bn1(clips.convolve(self.conv1, x)))
+        y = self.bn2(clips.convolve(self.conv2, y))
         return F.relu_(y + (x if self.downsample is None else self.downsample(x)))
 
 
@@ -85,7 +87,7 @@ class BlockP3d(nn.Module):
     def forward(self, x: Tensor, clips: Clips) -> Tensor:
         """Map frames x [f, c, h, w] to [f, channels, h / stride, w / stride]."""
         y = F.relu_(self.bn1(self.conv1(x)))
-        y = F.relu_(y + self.temporal_bn(clips.convolved(self.temporal, y)))
+        y = F.relu_(y + self.temporal_bn(clips.convolve(self.temporal, y)))
         y = self.bn2(self.conv2(y))
         return F.relu_(y + (x if self.downsample is None else self.downsample(x)))
 
@@ -94,27 +96,26 @@ BLOCKS: dict[str, type[nn.Module]] = {"2d": Block2d, "3d": Block3d, "p3d": Block
 """By mode.  The first stage is 2-D in all modes."""
 
 
-class DeepGaitV2(GaitNetwork):
+class DeepGaitV2(PartNetwork):
     """A residual network of four stages, a maximum over time, strips.
 
-    The embedding [n, embedding, sum(bins)] is what the separate linear maps give, before
-    the neck.
+    The embedding [n, embedding, sum(bins)] is the output of the linear maps, before the neck.
 
     Args:
-        mode: ``2d``, ``3d`` or ``p3d``, the blocks of the last three stages.
-        channels: of the four stages; the first convolution has those of the first.
+        mode: ``2d``, ``3d`` or ``p3d``: the blocks of the last three stages.
+        channels: of the four stages; the first convolution has the same as the first stage.
         layers: residual blocks in each stage.
         size: height and width of the input.
+        frames: of a sequence, when costs are stated.
         bins: strips of the horizontal pyramid.
         embedding: channels of each part; by default those of the third stage, as published.
-        after_neck: in evaluation the embedding is what the neck classifies, normalised to
-            length 1 (``use_emb2`` in OpenGait); without classes it is the one before, which
-            triplets are taken from either way.
+        after_neck: in evaluation take the embedding from the neck, normalised to length 1
+            (``use_emb2`` in OpenGait).  Without classes, and for triplets, it is always the one
+            before the neck.
         num_classes: identities; no neck and no logits without.
-        frames: frames of a sequence when costs are stated.
 
     Raises:
-        ConfigError: another mode, or numbers for more or fewer than four stages.
+        ConfigError: an unknown mode, or ``channels`` or ``layers`` not for four stages.
     """
 
     def __init__(
@@ -123,11 +124,11 @@ class DeepGaitV2(GaitNetwork):
         channels: Sequence[int] = (64, 128, 256, 512),
         layers: Sequence[int] = (1, 1, 1, 1),
         size: tuple[int, int] = (64, 44),
+        frames: int = 30,
         bins: Sequence[int] = (16,),
         embedding: int | None = None,
         after_neck: bool = False,
         num_classes: int | None = None,
-        frames: int = 30,
     ) -> None:
         super().__init__()
         if mode not in BLOCKS:
@@ -148,11 +149,8 @@ class DeepGaitV2(GaitNetwork):
             )
             width = planes
         self.stages = nn.ModuleList(stages)
-        parts, embedding = sum(bins), embedding or channels[2]
         self.pooling = HorizontalPyramid(bins)
-        self.fcs = SeparateFCs(parts, width, embedding)
-        initialise(self)
-        self.neck = BNNecks(parts, embedding, num_classes) if num_classes else None
+        self.add_head(sum(bins), width, embedding or channels[2], num_classes)
 
     def forward(self, silhouettes: Tensor, lengths: Tensor | None = None) -> GaitOutput:
         """Embed silhouettes [n, s, h, w] in 0..1 with ``lengths`` int64 [n] real frames."""
@@ -162,10 +160,34 @@ class DeepGaitV2(GaitNetwork):
         for stage in self.stages:
             for block in stage.children():
                 x = block(x, clips)
-        embeddings = self.fcs(self.pooling(packed_max(x, len(silhouettes), valid)))
-        if not isinstance(self.neck, BNNecks):
-            return GaitOutput(embeddings, None)
-        features = self.neck.features(embeddings)
-        logits = self.neck.classify(features)
-        after = self.needs_neck and not self.training
-        return GaitOutput(features if after else embeddings, logits)
+        output = self.output(self.fcs(self.pooling(packed_max(x, len(silhouettes), valid))))
+        if self.needs_neck and self.neck is not None and not self.training:
+            return output._replace(embeddings=self.neck.features(output.embeddings))
+        return output
+
+
+VARIANTS = {
+    "deepgaitv2": Variant(
+        DeepGaitV2, "DeepGaitV2 (2023), pseudo-3D, as published for CASIA-B and OU-MVLP"
+    ),
+    "deepgaitv2-grew": Variant(
+        partial(DeepGaitV2, layers=(1, 4, 4, 1)),
+        "DeepGaitV2, pseudo-3D, as published for GREW and Gait3D: 22 layers",
+        (Reported("Gait3D", 74.4),),
+    ),
+    "deepgaitv2-2d": Variant(
+        partial(DeepGaitV2, mode="2d", layers=(1, 4, 4, 1)),
+        "DeepGaitV2 of the published depth for GREW and Gait3D, frame by frame",
+    ),
+    "deepgaitv2-3d": Variant(
+        partial(DeepGaitV2, mode="3d", layers=(1, 4, 4, 1)),
+        "DeepGaitV2 of the published depth for GREW and Gait3D, 3-D convolutions",
+        (Reported("GREW", 79.4),),
+    ),
+    "deepgaitv2-nano": Variant(
+        partial(
+            DeepGaitV2, channels=(8, 16, 24, 32), size=(32, 22), bins=(8,), embedding=64, frames=16
+        ),
+        "DeepGaitV2 narrowed to the cost of the nano space; not a published network",
+    ),
+}

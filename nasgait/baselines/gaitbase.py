@@ -5,36 +5,35 @@ Better Practicality", CVPR 2023.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nasgait.nn.base import GaitNetwork, GaitOutput
+from nasgait.baselines.reported import Reported, casia_b
+from nasgait.baselines.variant import Variant
+from nasgait.nn.base import GaitOutput
 from nasgait.nn.blocks import Conv2d
-from nasgait.nn.heads import BNNecks, SeparateFCs
-from nasgait.nn.init import initialise
+from nasgait.nn.heads import PartNetwork
 from nasgait.nn.norm import BatchNorm
 from nasgait.nn.pooling import HorizontalPyramid, packed_max
 from nasgait.nn.residual import BasicBlock
 from nasgait.nn.temporal import check_lengths, pack
 
 
-class GaitBase(GaitNetwork):
+class GaitBase(PartNetwork):
     """OpenGait's ``Baseline`` with its ``ResNet9`` backbone.
 
     Args:
         channels: of the first convolution (first entry) and the four stages.
-        layers: residual blocks in each stage; 0 leaves the stage out, and with
-            it the change of channels.
+        layers: residual blocks in each stage; 0 leaves out the stage and its change of channels.
         strides: of the first block of each stage.
-        maxpool: 3x3 maximum with stride 2 after the first convolution.
+        maxpool: 3x3 max pooling with stride 2 after the first convolution.
         size: height and width of the input.
+        frames: of a sequence, when costs are stated.
         bins: strips of the horizontal pyramid.
-        embedding: channels of each part.
-        normalise_fcs: weights of the linear maps are scaled to length 1.
-        cosine, joint_norm: of the neck, as for ``nasgait.nn.heads.BNNecks``.
-        num_classes: identities; no neck and no logits without.
-        frames: frames of a sequence when costs are stated.
+        embedding, normalise_fcs, cosine, joint_norm, num_classes: of the head, see
+            :meth:`~nasgait.nn.heads.PartNetwork.add_head`.
     """
 
     def __init__(
@@ -44,13 +43,13 @@ class GaitBase(GaitNetwork):
         strides: Sequence[int] = (1, 2, 2, 1),
         maxpool: bool = False,
         size: tuple[int, int] = (64, 44),
+        frames: int = 30,
         bins: Sequence[int] = (16,),
         embedding: int = 256,
         normalise_fcs: bool = False,
         cosine: bool = True,
         joint_norm: bool = True,
         num_classes: int | None = None,
-        frames: int = 30,
     ) -> None:
         super().__init__()
         self.size, self.frames, self.maxpool = size, frames, maxpool
@@ -66,11 +65,7 @@ class GaitBase(GaitNetwork):
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.ModuleList(stages)
         self.pooling = HorizontalPyramid(bins)
-        self.fcs = SeparateFCs(sum(bins), width, embedding, normalise_fcs)
-        initialise(self)
-        self.neck = (
-            BNNecks(sum(bins), embedding, num_classes, cosine, joint_norm) if num_classes else None
-        )
+        self.add_head(sum(bins), width, embedding, num_classes, normalise_fcs, cosine, joint_norm)
 
     def forward(self, silhouettes: Tensor, lengths: Tensor | None = None) -> GaitOutput:
         """Embed silhouettes [n, s, h, w] in 0..1 with ``lengths`` int64 [n] real frames."""
@@ -80,5 +75,22 @@ class GaitBase(GaitNetwork):
             x = F.max_pool2d(x, 3, stride=2, padding=1)
         for stage in self.stages:
             x = stage(x)
-        embeddings = self.fcs(self.pooling(packed_max(x, len(silhouettes), valid)))
-        return GaitOutput(embeddings, None if self.neck is None else self.neck(embeddings))
+        return self.output(self.fcs(self.pooling(packed_max(x, len(silhouettes), valid))))
+
+
+VARIANTS = {
+    "gaitbase": Variant(
+        GaitBase,
+        "GaitBase (OpenGait, CVPR 2023) as published for CASIA-B, OU-MVLP, GREW, Gait3D",
+        (
+            *(Reported("GREW", 60.1), Reported("Gait3D", 64.6), Reported("OU-MVLP", 90.8)),
+            *casia_b(97.6, 94.0, 77.4),
+        ),
+    ),
+    "gaitbase-nano": Variant(
+        partial(
+            GaitBase, channels=(8, 16, 24, 32), size=(32, 22), bins=(8,), embedding=64, frames=16
+        ),
+        "GaitBase narrowed to the cost of the nano space; not a published network",
+    ),
+}

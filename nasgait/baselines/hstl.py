@@ -1,16 +1,18 @@
-"""HSTL: regions of the body with convolutions of their own, finer from level to level.
+"""HSTL: each region of the body has its own convolutions; regions get finer with each level.
 
 Wang, Liu, Liang, Wang: "Hierarchical Spatio-Temporal Representation Learning for Gait
-Recognition", ICCV 2023; as published by its authors, whose code needs repair to run.
+Recognition", ICCV 2023; as in its authors' code, which does not run without repairs.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nasgait.baselines.variant import Variant
 from nasgait.nn.base import GaitNetwork, GaitOutput
 from nasgait.nn.blocks import Conv2d, Conv3d
 from nasgait.nn.heads import SeparateFCs
@@ -36,7 +38,7 @@ class RegionConv(nn.Module):
 
     Args:
         in_channels, channels: of each convolution.
-        heights: rows of each region, from the top; a region has zeros around it.
+        heights: rows of each region, from the top; each is zero-padded.
     """
 
     def __init__(self, in_channels: int, channels: int, heights: Sequence[int]) -> None:
@@ -73,7 +75,7 @@ class RegionStage(nn.Module):
 
 
 class Gate(nn.Module):
-    """How much the shorter of two windows counts in one region, for each channel and step."""
+    """The weight of the shorter of two windows in one region, for each channel and step."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -81,7 +83,7 @@ class Gate(nn.Module):
         self.long = nn.Conv1d(channels, channels, 1)
 
     def forward(self, rows: Tensor) -> Tensor:
-        """From row means [n, c, t, h] of a region to a share 0..1 of the same shape."""
+        """Map row means [n, c, t, h] of a region to weights 0..1 of the same shape."""
         mean = rows.mean(-1)
         # The softmax of two.
         share = torch.sigmoid(self.short(mean) - self.long(mean))
@@ -89,11 +91,11 @@ class Gate(nn.Module):
 
 
 class FrameAggregation(nn.Module):
-    """Frame-level temporal aggregation: three frames become one, in each region by its own rule.
+    """Frame-level temporal aggregation: three frames become one, with a gate for each region.
 
-    The maximum of a triple and that of a window two frames wider are mixed, in shares
-    that depend on the mean of both over the region.  As in the published network, the
-    last s mod 3 frames have no step, though a window may reach the first of them.
+    It averages the maximum of three frames and that of a window two frames wider, with weights
+    that depend on the mean of both over the region.  As in the published network, the last
+    s mod 3 frames have no output, though a window may reach the first of them.
 
     Args:
         channels: of the input; heights: rows of each region, from the top.
@@ -109,7 +111,7 @@ class FrameAggregation(nn.Module):
         if valid is not None:
             x = x.masked_fill(~valid, -torch.inf)
         valid = valid_after_lta(valid)
-        # Finite on padding, too: infinities there would spoil the gradients of the gates.
+        # Padding must be finite, too: infinities would make the gates' gradients NaN.
         short, long = (hide(self._windows(x, frames), valid) for frames in WINDOWS)
         regions = (short + long).mean(-1).split(self.heights, dim=3)
         shares = [gate(rows) for gate, rows in zip(self.gates, regions, strict=True)]
@@ -117,9 +119,9 @@ class FrameAggregation(nn.Module):
 
     @staticmethod
     def _windows(x: Tensor, frames: int) -> Tensor:
-        """Maximum over windows with stride 3, frame axis and pixels as two dimensions.
+        """Maximum over windows with stride 3.
 
-        Autocast would widen a 3-D pooling to float32.
+        Pooled in two dimensions, frames and pixels: autocast would widen a 3-D pooling to float32.
         """
         margin = (frames - LTA_STRIDE) // 2
         y = F.max_pool2d(x.flatten(3), (frames, 1), (LTA_STRIDE, 1), (margin, 0))
@@ -127,11 +129,11 @@ class FrameAggregation(nn.Module):
 
 
 class RegionPooling(nn.Module):
-    """Adaptive spatio-temporal pooling, after the maximum over time: one part for each region.
+    """Adaptive spatio-temporal pooling after the maximum over time: one part for each region.
 
     Args:
         in_channels: of the input; heights: rows of each region, from the top.
-        channels: of the parts, to which a 1x1 convolution maps; None keeps those of the input.
+        channels: of the parts, by a 1x1 convolution; None keeps those of the input.
     """
 
     def __init__(
@@ -148,22 +150,22 @@ class RegionPooling(nn.Module):
 
 
 class HSTL(GaitNetwork):
-    """Stages of region-wise 3-D convolutions; every level gives parts to the embedding.
+    """Stages of region-wise 3-D convolutions; every level adds parts to the embedding.
 
-    Sequences below three frames are repeated.  Levels are the first convolutions, each
-    stage, and the first stage again after :class:`FrameAggregation`.  The maximum over
-    time of each level, pooled by its regions, and the rows of the last one are the parts;
-    the embedding is the output of a BatchNorm on them, the classifier is linear.
+    Sequences below three frames are repeated.  Levels are the first convolutions, each stage,
+    and the first stage again after :class:`FrameAggregation`.  The parts are the maximum over
+    time of each level, pooled by its regions, and the rows of the last level; the embedding is
+    the output of a BatchNorm on them, the classifier is linear.
 
     Args:
         stem: channels of the first convolutions.
         stages: channels of the convolutions of each stage.
         regions: rows of the regions of each stage, from the top.
-        pool: 2x2 maximum between the first convolutions and the first stage.
+        pool: 2x2 max pooling between the first convolutions and the first stage.
         size: height and width of the input; the regions of each stage must add up to the
             height, or half of it with ``pool``.
+        frames: of a sequence, when costs are stated.
         num_classes: identities; no classifier and no logits without.
-        frames: frames of a sequence when costs are stated.
 
     Raises:
         ValueError: regions that do not add up to the height.
@@ -176,8 +178,8 @@ class HSTL(GaitNetwork):
         regions: Sequence[Sequence[int]] = ((40, 24), (8, 32, 16, 8)),
         pool: bool = False,
         size: tuple[int, int] = (64, 44),
-        num_classes: int | None = None,
         frames: int = 30,
+        num_classes: int | None = None,
     ) -> None:
         super().__init__()
         self.size, self.frames, self.pool = size, frames, pool
@@ -214,7 +216,7 @@ class HSTL(GaitNetwork):
         maps = self._maps(silhouettes[:, None], valid_mask(lengths, silhouettes.shape[1]))
         levels = [pool(level) for pool, level in zip(self.pools, maps, strict=True)]
         embeddings = self.norm(self.fcs(torch.cat([*levels, self.rows(maps[-1])], dim=-1)))
-        return GaitOutput(embeddings, None if self.neck is None else self.neck(embeddings))
+        return self.output(embeddings)
 
     def _maps(self, x: Tensor, valid: Tensor | None) -> list[Tensor]:
         """The maximum over time of each level, [n, c, h, w], from x [n, 1, s, h, w]."""
@@ -230,3 +232,39 @@ class HSTL(GaitNetwork):
                 x, valid = self.aggregation(x, valid)
                 maps.append(temporal_max(x, valid))
         return maps
+
+
+VARIANTS = {
+    "hstl": Variant(HSTL, "HSTL (ICCV 2023) as published for CASIA-B"),
+    "hstl-oumvlp": Variant(
+        partial(
+            HSTL,
+            stem=(32, 32),
+            stages=((64, 64), (128, 128), (256, 256)),
+            regions=((4, 24, 4), (4, 4, 12, 8, 4), (4, 4, 12, 4, 4, 4)),
+            pool=True,
+        ),
+        "HSTL as published for OU-MVLP: a stage more, at half the resolution",
+    ),
+    "hstl-gait3d": Variant(
+        partial(
+            HSTL,
+            stem=(32, 32),
+            stages=((64, 64), (128, 128), (256, 256)),
+            regions=((20, 12), (4, 16, 8, 4), (4, 4, 12, 8, 4)),
+            pool=True,
+        ),
+        "HSTL as published for Gait3D: that of OU-MVLP with other regions",
+    ),
+    "hstl-nano": Variant(
+        partial(
+            HSTL,
+            stem=(4,),
+            stages=((8, 8), (12, 24)),
+            regions=((20, 12), (4, 16, 8, 4)),
+            size=(32, 22),
+            frames=16,
+        ),
+        "HSTL narrowed to the cost of the nano space; not a published network",
+    ),
+}

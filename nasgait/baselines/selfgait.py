@@ -1,4 +1,4 @@
-"""SelfGait: GaitSet's frame encoder, micro-motion capture, pre-trained without labels.
+"""SelfGait: GaitSet's frame encoder and micro-motion capture, pre-trained without labels.
 
 Liu, Zeng, Pu, Shan, He, Zhang: "SelfGait: A Spatiotemporal Representation Learning
 Method for Self-Supervised Gait Recognition", ICASSP 2021; as built in the authors'
@@ -6,11 +6,13 @@ repository.  The pre-training itself is in ``nasgait.nn.byol``.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Self
 
 import torch
 from torch import Tensor
 
+from nasgait.baselines.variant import Variant
 from nasgait.nn.base import GaitNetwork, GaitOutput
 from nasgait.nn.blocks import SetBlock
 from nasgait.nn.heads import BNNecks, SeparateFCs
@@ -23,35 +25,34 @@ from nasgait.nn.temporal import check_lengths, pack, unpack
 class SelfGait(GaitNetwork):
     """Strips of every frame, micro-motions of every strip, a maximum over time.
 
-    Input: silhouettes of 64 x 44.  Six convolutions encode each frame by itself; the
-    horizontal pyramid cuts its map into 31 strips, the parts; micro-motion capture runs
-    over the time of each part.  The embedding is a linear map of each part's maximum
-    over time, 128 channels.
+    Six convolutions encode each frame by itself, the horizontal pyramid cuts its map into
+    strips, the parts, and micro-motion capture runs over the frames of each part.  The embedding
+    is a linear map of each part's maximum over time.
 
     Args:
         channels: of the three pairs of convolutions.
         size: height and width of the input; a quarter of the height must be a
             multiple of each of ``bins``.
+        frames: of a sequence, when costs are stated.
         bins: strips of the horizontal pyramid.
-        squeeze: narrowing of the micro-motion attention.
+        squeeze: factor by which the micro-motion attention narrows the channels.
         embedding: channels of each part.
-        spare: hold the published frame encoder's ``fc_bin``, which no forward uses but
-            every published checkpoint contains; it is never trained.
+        spare: hold the published frame encoder's ``fc_bin``, which every published checkpoint
+            contains though no forward pass uses it; it is never trained.
         num_classes: identities; the published network has no classifier, so this adds
             the BNNeck of OpenGait's other networks.
-        frames: frames of a sequence when costs are stated.
     """
 
     def __init__(
         self,
         channels: Sequence[int] = (32, 64, 128),
         size: tuple[int, int] = (64, 44),
+        frames: int = 30,
         bins: Sequence[int] = (1, 2, 4, 8, 16),
         squeeze: int = 4,
         embedding: int = 128,
         spare: bool = True,
         num_classes: int | None = None,
-        frames: int = 30,
     ) -> None:
         super().__init__()
         self.size, self.frames = size, frames
@@ -81,7 +82,7 @@ class SelfGait(GaitNetwork):
                 strips = strips.masked_fill(~valid[:, :, None, None], -torch.inf)
             strips = strips.max(1).values
         embeddings = self.fcs(strips)
-        return GaitOutput(embeddings, None if self.neck is None else self.neck(embeddings))
+        return self.output(embeddings)
 
     def encode(
         self, silhouettes: Tensor, lengths: Tensor | None = None
@@ -99,7 +100,27 @@ class SelfGait(GaitNetwork):
         return unpack(strips, valid), valid
 
     def momentum_target(self) -> Self:
-        """The target of pre-training: without micro-motion capture, as published."""
+        """The target of pre-training, without micro-motion capture, as published."""
         target = super().momentum_target()
         target.motion = None
         return target
+
+
+VARIANTS = {
+    "selfgait": Variant(
+        SelfGait,
+        "SelfGait (ICASSP 2021) as published for CASIA-B and OU-MVLP; see nasgait pretrain",
+    ),
+    "selfgait-nano": Variant(
+        partial(
+            SelfGait,
+            channels=(8, 16, 48),
+            size=(32, 22),
+            bins=(1, 2, 4, 8),
+            embedding=64,
+            spare=False,
+            frames=16,
+        ),
+        "SelfGait narrowed to the cost of the nano space; not a published network",
+    ),
+}

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from nasgait.baselines.registry import BASELINES, build
-from nasgait.baselines.reported import REPORTED, ZOO
+from nasgait.baselines.registry import VARIANTS, build
+from nasgait.baselines.reported import ZOO
 from nasgait.profiling.macs import profile
 
 
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print one line for each network; returns 0."""
-    rows = [row(name) for name in BASELINES]
+    rows = [row(name) for name in VARIANTS]
     if args.json:
         print(json.dumps({"models": rows}))
         return 0
@@ -43,10 +43,10 @@ def row(name: str) -> dict[str, Any]:
         cost = profile(build(name))
     return {
         "model": name,
-        "summary": BASELINES[name].summary,
+        "summary": VARIANTS[name].summary,
         "frames": cost.frames,
         "size": list(cost.size),
         "macs": cost.macs,
         "params": cost.params,
-        "reported": [asdict(result) for result in REPORTED.get(name, ())],
+        "reported": [asdict(result) for result in VARIANTS[name].reported],
     }

@@ -1,1 +1,1 @@
-"""Published networks in: configs and checkpoints of OpenGait, SPOSGait, HSTL and SelfGait."""
+"""Reads configs and checkpoints of OpenGait, SPOSGait, HSTL and SelfGait."""

@@ -3,29 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from nasgait.compat import gaitbase
-from nasgait.compat.published import (
-    NECK,
-    Config,
-    Published,
-    State,
-    embedding_channels,
-    flag,
-    frame_size,
-    identities,
-    natural,
-    naturals,
-    need,
-    one_channel,
-    section,
-)
+from nasgait.compat import gaitbase, keys
+from nasgait.compat.keys import Config, State
+from nasgait.compat.published import NECK, Published
 from nasgait.core.errors import ConfigError
 from nasgait.nn.plain_backbone import ConvSpec, parse_layers
 
 
 def published(config: Config, state: State, variant: str | None = None) -> Published:
-    """``model_cfg.backbone_cfg.type`` tells which of the two it is."""
-    kind = need(section(config, "model_cfg"), "backbone_cfg", "type")
+    """Reads ``model_cfg.backbone_cfg.type``, which decides between the two."""
+    kind = keys.need(keys.section(config, "model_cfg"), "backbone_cfg", "type")
     if kind == "ResNet9":
         return gaitbase.published(config, state, variant)
     if kind == "Plain":
@@ -34,33 +21,30 @@ def published(config: Config, state: State, variant: str | None = None) -> Publi
 
 
 def plain(config: Config, state: State) -> Published:
-    """``model_cfg``: backbone_cfg, bin_num, SeparateFCs, SeparateBNNecks."""
-    settings = section(config, "model_cfg")
-    bins, convs = naturals(settings, "bin_num"), backbone(settings)
-    embedding = embedding_channels(settings, channels(convs), sum(bins))
-    for key, wanted in (("in_channels", embedding), ("parts_num", sum(bins))):
-        if natural(settings, "SeparateBNNecks", key) != wanted:
-            raise ConfigError(f"model_cfg.SeparateBNNecks.{key}: must be {wanted}, as before it")
+    """Reads ``model_cfg``: backbone_cfg, bin_num, SeparateFCs, SeparateBNNecks."""
+    settings = keys.section(config, "model_cfg")
+    bins, convs = keys.naturals(settings, "bin_num"), backbone(settings)
+    embedding = keys.embedding_channels(settings, channels(convs), sum(bins))
+    keys.check_neck(settings, embedding, sum(bins))
     return Published(
         rules=(*backbone_rules(convs), (r"FCs\.fc_bin", "fcs.fc_bin"), *NECK),
-        num_classes=identities(settings, state),
+        num_classes=keys.identities(settings, state),
         model="opengait-baseline",
         settings={
             "layers": tuple(settings["backbone_cfg"]["layers_cfg"]),
-            "size": frame_size(config),
+            "size": keys.frame_size(config),
             "bins": bins,
             "embedding": embedding,
-            "normalise_fcs": flag(settings, False, "SeparateFCs", "norm"),
-            "cosine": flag(settings, True, "SeparateBNNecks", "norm"),
-            "joint_norm": flag(settings, True, "SeparateBNNecks", "parallel_BN1d"),
+            "normalise_fcs": keys.flag(settings, False, "SeparateFCs", "norm"),
+            **keys.neck(settings),
         },
     )
 
 
 def backbone(settings: Mapping[str, Any]) -> list[ConvSpec | None]:
-    """The layers of a ``backbone_cfg`` of type Plain; ConfigError when it is none."""
-    kind, layers = (need(settings, "backbone_cfg", key) for key in ("type", "layers_cfg"))
-    one_channel(settings, "backbone_cfg", "in_channels")
+    """The layers of a ``backbone_cfg`` of type Plain; ConfigError for other types."""
+    kind, layers = (keys.need(settings, "backbone_cfg", key) for key in ("type", "layers_cfg"))
+    keys.one_channel(settings, "backbone_cfg", "in_channels")
     if kind != "Plain":
         raise ConfigError(f"model_cfg.backbone_cfg.type: {kind!r}; {settings['model']} takes Plain")
     if not isinstance(layers, list | tuple):
@@ -72,7 +56,7 @@ def backbone(settings: Mapping[str, Any]) -> list[ConvSpec | None]:
 
 
 def channels(convs: list[ConvSpec | None]) -> int:
-    """Of the backbone's output."""
+    """Channels of the backbone's output."""
     return [spec.channels for spec in convs if spec is not None][-1]
 
 

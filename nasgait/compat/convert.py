@@ -1,4 +1,4 @@
-"""Published checkpoints as checkpoints of ours: ``nasgait convert``."""
+"""Converts published checkpoints to ours: ``nasgait convert``."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,16 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
-from nasgait.compat import opengait, selfgait, sposgait
-from nasgait.compat.published import (
-    Config,
-    Published,
-    State,
-    frame_size,
-    load_weights,
-    section,
-    unwrapped,
-)
+from nasgait.compat import keys, opengait, selfgait, sposgait
+from nasgait.compat.keys import Config, State
+from nasgait.compat.published import Published, load_weights, unwrapped
 from nasgait.config.load import dump_config, validate
 from nasgait.core.errors import CheckpointError, ConfigError
 from nasgait.core.files import write_atomically
@@ -49,17 +42,17 @@ def convert(
 
     Args:
         config: the published YAML file as a dict.
-        checkpoint: the published file; a bare state dict does as well.  Of SelfGait's, which
-            hold a state dict for each part, the embedding network is kept.
+        checkpoint: the published file, or a bare state dict.  Of SelfGait's, which hold a state
+            dict for each part, only the embedding network is kept.
         out: file to write; a search space that does not come with nasgait is written
             beside it, as ``<out>.space.yaml``.
         variant: which HSTL it is.
-        arch: for SPOSGait, the path to keep; ``retrain.search_network`` of the config by
-            default, and without that the whole supernet.
+        arch: for SPOSGait, the path to keep; by default ``retrain.search_network`` of the
+            config, and without that the whole supernet.
 
     Raises:
-        ConfigError: a config that is not understood, or an ``out`` that exists.
-        CheckpointError: no checkpoint, or weights that do not fit the config.
+        ConfigError: a config that cannot be read, or an ``out`` that exists.
+        CheckpointError: no checkpoint, or weights that do not match the config.
     """
     out = Path(out)
     if out.exists():
@@ -71,7 +64,7 @@ def convert(
     else:
         state = unwrapped(weights(saved, checkpoint))
         published = opengait.read(config, state, variant)
-        name, model = section(config, "model_cfg")["model"], published.build()
+        name, model = keys.section(config, "model_cfg")["model"], published.build()
         load_weights(model, state, published.rules)
     if variant is not None and not str(published.model).startswith("hstl"):
         raise ConfigError("--variant: only HSTL's networks come in variants; leave it out")
@@ -101,14 +94,14 @@ def weights(saved: Mapping[str, Any], path: str | Path) -> State:
     strange = [name for name, value in found.items() if not isinstance(value, Tensor)]
     if strange:
         raise CheckpointError(
-            f"{path}: {strange[0]!r} is not a tensor; the weights must stand under 'model' or "
+            f"{path}: {strange[0]!r} is not a tensor; the weights must be under 'model' or "
             "make up the whole file"
         )
     return found
 
 
 def hand_designed(published: Published) -> dict[str, Any]:
-    """What a checkpoint says of a hand-designed network."""
+    """A checkpoint's entries for a hand-designed network."""
     return {
         "kind": "network",
         "arch": None,
@@ -122,13 +115,13 @@ def hand_designed(published: Published) -> dict[str, Any]:
 def searched(
     config: Config, published: Published, arch: Sequence[int] | None, out: Path
 ) -> tuple[dict[str, Any], Converted]:
-    """What a checkpoint says of a supernet, or of one of its paths."""
-    settings = section(config, "model_cfg")
+    """A checkpoint's entries for a supernet or one of its paths, and what to report."""
+    settings = keys.section(config, "model_cfg")
     limits = settings.get("choice_max_num")
     if not isinstance(limits, Sequence):
         raise ConfigError("model_cfg.choice_max_num: missing; it says how many blocks a layer had")
     path = arch if arch is not None else (config.get("retrain") or {}).get("search_network")
-    space = known_space(sposgait.space(settings, limits, frame_size(config)), out)
+    space = known_space(sposgait.space(settings, limits, keys.frame_size(config)), out)
     named = {"space": space.source, "space_sha256": space.sha256}
     if path is None:
         return {"kind": "supernet", **named}, Converted("supernet", space.name, space.source)
@@ -154,10 +147,10 @@ def known_space(described: dict[str, Any], out: Path) -> SearchSpace:
 def kept(
     state: Mapping[str, Tensor], named: Mapping[str, Any], published: Published
 ) -> dict[str, Tensor]:
-    """The weights of the blocks that the space or the path leaves."""
+    """The weights of the blocks that the space or the path keeps."""
     space = load_space(named["space"])
     classes = published.num_classes
     model = space.build(space.parse(named["arch"]), classes) if named.get("arch") else None
     wanted = (model or space.supernet(classes)).state_dict()
-    # Cloned: a path must not drag the memory of the whole supernet into the file.
+    # Cloned, or a path would save the memory of the whole supernet with it.
     return {name: state[name].clone() for name in wanted}

@@ -1,62 +1,43 @@
 """OpenGait's DeepGaitV2."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from nasgait.baselines.deepgaitv2 import BLOCKS
-from nasgait.compat.published import (
-    NECK,
-    Config,
-    Published,
-    State,
-    flag,
-    frame_size,
-    identities,
-    naturals,
-    need,
-    one_channel,
-    section,
-)
+from nasgait.compat import keys
+from nasgait.compat.keys import Config, State
+from nasgait.compat.published import NECK, Published
 from nasgait.core.errors import CheckpointError, ConfigError
 
 STAGES = 4
 
 
 def published(config: Config, state: State, variant: str | None = None) -> Published:
-    """``model_cfg``: Backbone (mode, in_channels, layers, channels), SeparateBNNecks, use_emb2."""
-    settings = section(config, "model_cfg")
-    mode = need(settings, "Backbone", "mode")
+    """Reads ``model_cfg``: Backbone, SeparateBNNecks, use_emb2."""
+    settings = keys.section(config, "model_cfg")
+    mode = keys.need(settings, "Backbone", "mode")
     if not isinstance(mode, str) or mode not in BLOCKS:
         raise ConfigError(f"model_cfg.Backbone.mode: {mode!r}; known are {', '.join(BLOCKS)}")
-    num_classes, after_neck = identities(settings, state), flag(settings, False, "use_emb2")
+    num_classes = keys.identities(settings, state)
+    after_neck = keys.flag(settings, False, "use_emb2")
     if after_neck and num_classes is None:
         raise CheckpointError(
-            "model_cfg.use_emb2: takes the embedding behind the BNNecks, but the weights have "
+            "model_cfg.use_emb2: takes the embedding after the BNNecks, but the weights have "
             "none; give the checkpoint that has them, or use_emb2: false"
         )
-    need(settings, "Backbone", "in_channels")
-    one_channel(settings, "Backbone", "in_channels")
+    keys.need(settings, "Backbone", "in_channels")
+    keys.one_channel(settings, "Backbone", "in_channels")
+    layers = keys.depths(keys.need(settings, "Backbone", "layers"), "Backbone.layers", STAGES)
     return Published(
         rules=rules(mode),
         num_classes=num_classes,
         model="deepgaitv2",
         settings={
             "mode": mode,
-            "channels": naturals(settings, "Backbone", "channels", count=STAGES),
-            "layers": depths(settings),
-            "size": frame_size(config),
+            "channels": keys.naturals(settings, "Backbone", "channels", count=STAGES),
+            # The published network has a block also where its config says 0.
+            "layers": tuple(max(1, count) for count in layers),
+            "size": keys.frame_size(config),
             "after_neck": after_neck,
         },
     )
-
-
-def depths(settings: Mapping[str, Any]) -> tuple[int, ...]:
-    """Blocks of each stage; the published network has one also where its config says 0."""
-    found = need(settings, "Backbone", "layers")
-    listed = isinstance(found, list | tuple) and len(found) == STAGES
-    if not listed or not all(type(count) is int and count >= 0 for count in found):
-        raise ConfigError(f"model_cfg.Backbone.layers: {found!r}; give {STAGES} counts")
-    return tuple(max(1, count) for count in found)
 
 
 def rules(mode: str) -> list[tuple[str, str]]:

@@ -3,25 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from nasgait.compat.published import (
-    NECK,
-    Config,
-    Published,
-    State,
-    embedding_channels,
-    flag,
-    frame_size,
-    identities,
-    naturals,
-    need,
-    one_channel,
-    section,
-)
+from nasgait.compat import keys
+from nasgait.compat.keys import Config, State
+from nasgait.compat.published import NECK, Published
 from nasgait.core.errors import ConfigError
 
 STAGES = 4
 DEFAULTS = {"channels": (32, 64, 128, 256), "layers": (1, 2, 2, 1), "strides": (1, 2, 2, 1)}
-"""What the published backbone takes where a key is left out."""
+"""Defaults of the published backbone."""
 
 RULES = (
     (r"Backbone\.forward_block\.conv1\.conv\.", "conv1."),
@@ -33,34 +22,32 @@ RULES = (
 
 
 def published(config: Config, state: State, variant: str | None = None) -> Published:
-    """``model_cfg``: backbone_cfg, bin_num, SeparateFCs, SeparateBNNecks."""
-    settings = section(config, "model_cfg")
-    one_channel(settings, "backbone_cfg", "in_channel")
-    block = need(settings, "backbone_cfg", "block")
+    """Reads ``model_cfg``: backbone_cfg, bin_num, SeparateFCs, SeparateBNNecks."""
+    settings = keys.section(config, "model_cfg")
+    keys.one_channel(settings, "backbone_cfg", "in_channel")
+    block = keys.need(settings, "backbone_cfg", "block")
     if block != "BasicBlock":
         raise ConfigError(f"model_cfg.backbone_cfg.block: {block!r}; known is BasicBlock")
-    bins, channels, layers = (
-        naturals(settings, "bin_num"),
-        stages(settings, "channels"),
-        depths(settings),
-    )
+    bins, channels = keys.naturals(settings, "bin_num"), stages(settings, "channels")
+    # A stage of 0 blocks is left out.
+    given = settings["backbone_cfg"].get("layers", DEFAULTS["layers"])
+    layers = keys.depths(given, "backbone_cfg.layers", STAGES)
     # A stage without blocks leaves the channels as they are.
     width = [channels[0], *(c for c, count in zip(channels, layers, strict=True) if count)][-1]
     return Published(
         rules=RULES,
-        num_classes=identities(settings, state),
+        num_classes=keys.identities(settings, state),
         model="gaitbase",
         settings={
             "channels": channels,
             "layers": layers,
             "strides": stages(settings, "strides"),
-            "maxpool": flag(settings, True, "backbone_cfg", "maxpool"),
-            "size": frame_size(config),
+            "maxpool": keys.flag(settings, True, "backbone_cfg", "maxpool"),
+            "size": keys.frame_size(config),
             "bins": bins,
-            "embedding": embedding_channels(settings, width, sum(bins)),
-            "normalise_fcs": flag(settings, False, "SeparateFCs", "norm"),
-            "cosine": flag(settings, True, "SeparateBNNecks", "norm"),
-            "joint_norm": flag(settings, True, "SeparateBNNecks", "parallel_BN1d"),
+            "embedding": keys.embedding_channels(settings, width, sum(bins)),
+            "normalise_fcs": keys.flag(settings, False, "SeparateFCs", "norm"),
+            **keys.neck(settings),
         },
     )
 
@@ -69,13 +56,4 @@ def stages(settings: Mapping[str, Any], key: str) -> tuple[int, ...]:
     """Four positive integers of ``backbone_cfg``, or the published default."""
     if key not in settings["backbone_cfg"]:
         return DEFAULTS[key]
-    return naturals(settings, "backbone_cfg", key, count=STAGES)
-
-
-def depths(settings: Mapping[str, Any]) -> tuple[int, ...]:
-    """``backbone_cfg.layers``, where 0 leaves a stage out; ConfigError for anything else."""
-    found = settings["backbone_cfg"].get("layers", DEFAULTS["layers"])
-    listed = isinstance(found, list | tuple) and len(found) == STAGES
-    if not listed or not all(type(count) is int and count >= 0 for count in found):
-        raise ConfigError(f"model_cfg.backbone_cfg.layers: {found!r}; give {STAGES} counts")
-    return tuple(found)
+    return keys.naturals(settings, "backbone_cfg", key, count=STAGES)

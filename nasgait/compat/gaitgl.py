@@ -1,74 +1,53 @@
 """OpenGait's GaitGL."""
 
-from typing import Any
-
-from nasgait.compat.published import (
-    NECK,
-    Config,
-    Published,
-    Rules,
-    State,
-    flag,
-    frame_size,
-    identities,
-    natural,
-    naturals,
-    section,
-)
+from nasgait.compat import keys
+from nasgait.compat.keys import Config, State
+from nasgait.compat.published import NECK, Published, Rules
 from nasgait.core.errors import ConfigError
 
 DEEP = ("OUMVLP", "GREW")
-"""Data sets of the deeper layout, as ``data_cfg.dataset_name`` writes them; all others have
-that of CASIA-B."""
+"""Values of ``data_cfg.dataset_name`` with the deeper layout; all others have CASIA-B's."""
 
 PARTS = 64
-"""Of the embedding, whatever the layout."""
+"""Parts of the embedding, in both layouts."""
 
 EMBEDDING: Rules = ((r"HPP\.p", "pooling.p"), (r"Head0\.fc_bin", "fcs.fc_bin"))
 LINEAR: Rules = ((r"Bn\.", "norm."), (r"Head1\.fc_bin", "neck.fc_bin"))
-"""The original head; SeparateBNNecks stands in its place otherwise."""
+"""The original head; SeparateBNNecks may replace it."""
 
 
 def published(config: Config, state: State, variant: str | None = None) -> Published:
-    """``data_cfg.dataset_name``; ``model_cfg``: channels, class_num, SeparateBNNecks."""
-    settings = section(config, "model_cfg")
-    data = section(config, "data_cfg")
+    """Reads ``data_cfg.dataset_name``; ``model_cfg``: channels, class_num, SeparateBNNecks."""
+    settings = keys.section(config, "model_cfg")
+    data = keys.section(config, "data_cfg")
     if "dataset_name" not in data:
         raise ConfigError(
             "data_cfg.dataset_name: missing; it decides the layout, the deeper one for "
             f"{' and '.join(DEEP)}"
         )
     deep = data["dataset_name"] in DEEP
-    channels = naturals(settings, "channels", count=4 if deep else 3)
+    channels = keys.naturals(settings, "channels", count=4 if deep else 3)
     bnneck = "SeparateBNNecks" in settings
+    num_classes = keys.identities(settings, state) if bnneck else linear(settings, state)
+    if bnneck:
+        keys.check_neck(settings, channels[-1], PARTS)
     return Published(
         rules=(*trunk(deep), *EMBEDDING, *(NECK if bnneck else LINEAR)),
-        num_classes=identities(settings, state) if bnneck else linear(settings, state),
+        num_classes=num_classes,
         model="gaitgl-grew" if deep else "gaitgl",
         settings={
             # The last two stages of the CASIA-B layout are equally wide.
             "channels": channels if deep else (*channels, channels[-1]),
-            "size": frame_size(config),
+            "size": keys.frame_size(config),
             "bnneck": bnneck,
-            **(neck(settings, channels[-1]) if bnneck else {}),
+            **(keys.neck(settings) if bnneck else {}),
         },
     )
 
 
 def linear(settings: Config, state: State) -> int | None:
     """Identities of the linear classifier; None for weights without one."""
-    return identities(settings, state, "Head1.fc_bin", ("class_num",))
-
-
-def neck(settings: Config, channels: int) -> dict[str, Any]:
-    """The switches of SeparateBNNecks; ConfigError when it is made for other features."""
-    for key, wanted in (("in_channels", channels), ("parts_num", PARTS)):
-        if natural(settings, "SeparateBNNecks", key) != wanted:
-            raise ConfigError(f"model_cfg.SeparateBNNecks.{key}: must be {wanted}, as before it")
-    return {
-        "cosine": flag(settings, True, "SeparateBNNecks", "norm"),
-        "joint_norm": flag(settings, True, "SeparateBNNecks", "parallel_BN1d"),
-    }
+    return keys.identities(settings, state, "Head1.fc_bin", ("class_num",))
 
 
 def trunk(deep: bool) -> list[tuple[str, str]]:

@@ -1,18 +1,8 @@
 """OpenGait's GaitSet."""
 
-from nasgait.compat.published import (
-    NECK,
-    Config,
-    Published,
-    State,
-    classes,
-    embedding_channels,
-    flag,
-    frame_size,
-    naturals,
-    section,
-)
-from nasgait.core.errors import ConfigError
+from nasgait.compat import keys
+from nasgait.compat.keys import Config, State
+from nasgait.compat.published import NECK, Published
 
 RULES = (
     (r"set_block(\d)\.forward_block\.0\.conv\.", r"block\1.conv1."),
@@ -25,22 +15,20 @@ RULES = (
 
 
 def published(config: Config, state: State, variant: str | None = None) -> Published:
-    """``model_cfg``: in_channels, bin_num, SeparateFCs."""
-    settings = section(config, "model_cfg")
-    one, *channels = naturals(settings, "in_channels", count=4)
-    if one != 1:
-        raise ConfigError(f"model_cfg.in_channels: begins with {one}; silhouettes are one channel")
-    bins = naturals(settings, "bin_num")
+    """Reads ``model_cfg``: in_channels, bin_num, SeparateFCs."""
+    settings = keys.section(config, "model_cfg")
+    channels = keys.after_silhouettes(settings)
+    bins = keys.naturals(settings, "bin_num")
     return Published(
         rules=RULES,
-        num_classes=classes(state),
+        num_classes=keys.classes(state),
         model="gaitset",
         settings={
-            "channels": tuple(channels),
-            "size": frame_size(config),
+            "channels": channels,
+            "size": keys.frame_size(config),
             "bins": bins,
             # Strips of frames and strips of the set.
-            "embedding": embedding_channels(settings, channels[-1], 2 * sum(bins)),
-            "normalise_fcs": flag(settings, False, "SeparateFCs", "norm"),
+            "embedding": keys.embedding_channels(settings, channels[-1], 2 * sum(bins)),
+            "normalise_fcs": keys.flag(settings, False, "SeparateFCs", "norm"),
         },
     )

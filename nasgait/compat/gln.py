@@ -4,22 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from nasgait.baselines.gln import DEPTHS
-from nasgait.compat.published import (
-    Config,
-    Published,
-    State,
-    embedding_channels,
-    flag,
-    frame_size,
-    natural,
-    naturals,
-    need,
-    section,
-)
+from nasgait.compat import keys
+from nasgait.compat.keys import Config, State
+from nasgait.compat.published import Published
 from nasgait.core.errors import ConfigError
 
 BINS = (16, 8, 4, 2, 1)
-"""Of the published pyramid, whatever ``bin_num`` says."""
+"""Bins of the published pyramid, which ignores ``bin_num``."""
 
 RULES = (
     *((rf"sil_stage_{i}\.forward_block\.0\.conv\.", f"block{i + 1}.conv1.") for i in range(3)),
@@ -37,18 +28,16 @@ RULES = (
 
 
 def published(config: Config, state: State, variant: str | None = None) -> Published:
-    """``model_cfg``: in_channels, lateral_dim, hidden_dim, bin_num, SeparateFCs,
+    """Reads ``model_cfg``: in_channels, lateral_dim, hidden_dim, bin_num, SeparateFCs,
     Lateral_pretraining; for phase 2 also dropout and class_num."""
-    settings = section(config, "model_cfg")
-    one, *channels = naturals(settings, "in_channels", count=4)
-    if one != 1:
-        raise ConfigError(f"model_cfg.in_channels: begins with {one}; silhouettes are one channel")
-    lateral = natural(settings, "lateral_dim")
-    embedding = embedding_channels(settings, lateral, DEPTHS * sum(BINS))
-    need(settings, "Lateral_pretraining")
-    first = flag(settings, True, "Lateral_pretraining")
-    compact, bins = natural(settings, "hidden_dim"), naturals(settings, "bin_num")
-    # These two shape the compact block alone.
+    settings = keys.section(config, "model_cfg")
+    channels = keys.after_silhouettes(settings)
+    lateral = keys.natural(settings, "lateral_dim")
+    embedding = keys.embedding_channels(settings, lateral, DEPTHS * sum(BINS))
+    keys.need(settings, "Lateral_pretraining")
+    first = keys.flag(settings, True, "Lateral_pretraining")
+    compact, bins = keys.natural(settings, "hidden_dim"), keys.naturals(settings, "bin_num")
+    # Both keys only shape the compact block.
     if not first and sum(bins) * compact != sum(BINS) * embedding:
         raise ConfigError(
             f"model_cfg.hidden_dim: {compact} with bin_num {list(bins)} does not fit the "
@@ -56,14 +45,14 @@ def published(config: Config, state: State, variant: str | None = None) -> Publi
         )
     return Published(
         rules=RULES,
-        num_classes=None if first else natural(settings, "class_num"),
+        num_classes=None if first else keys.natural(settings, "class_num"),
         model="gln",
         settings={
-            "channels": tuple(channels),
+            "channels": channels,
             "lateral": lateral,
-            "size": frame_size(config),
+            "size": keys.frame_size(config),
             "embedding": embedding,
-            "normalise_fcs": flag(settings, False, "SeparateFCs", "norm"),
+            "normalise_fcs": keys.flag(settings, False, "SeparateFCs", "norm"),
             "compact": compact,
             **({} if first else {"dropout": dropout(settings)}),
         },
@@ -72,7 +61,7 @@ def published(config: Config, state: State, variant: str | None = None) -> Publi
 
 def dropout(settings: Mapping[str, Any]) -> float:
     """``dropout``; ConfigError unless it is a share."""
-    found = need(settings, "dropout")
+    found = keys.need(settings, "dropout")
     if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= 1:
         raise ConfigError(f"model_cfg.dropout: {found!r}; give a number in 0..1")
     return float(found)

@@ -1,34 +1,35 @@
 """HSTL's three networks.
 
-Their published code does not run, and that for Gait3D builds its layers only when told
-that the data set is OU-MVLP, which its own config does not say; the name of the data set
-is not read here.
+Their published code does not run.  The one for Gait3D builds its layers only if the data set is
+called OU-MVLP, which its own config does not do; the data set's name is ignored here.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
+from nasgait.compat import keys
 from nasgait.compat.gaitgl import EMBEDDING, LINEAR, linear
-from nasgait.compat.published import Config, Published, State, naturals, section
+from nasgait.compat.keys import Config, State
+from nasgait.compat.published import Published
 from nasgait.core.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Variant:
-    """How one of the three differs."""
+class Layout:
+    """What one of the three networks is called, and the length of its list of channels."""
 
     cls: str
-    """Published class."""
+    """The published class."""
     model: str
-    """Here."""
+    """Its name in the registry."""
     channels: int
     """Length of ``model_cfg.channels``."""
 
 
-VARIANTS = {
-    "casia-b": Variant("HSTL", "hstl", 3),
-    "oumvlp": Variant("HSTL_OU", "hstl-oumvlp", 4),
-    "gait3d": Variant("HSTL_Gait3D", "hstl-gait3d", 4),
+LAYOUTS = {
+    "casia-b": Layout("HSTL", "hstl", 3),
+    "oumvlp": Layout("HSTL_OU", "hstl-oumvlp", 4),
+    "gait3d": Layout("HSTL_Gait3D", "hstl-gait3d", 4),
 }
 
 RULES = (
@@ -55,18 +56,18 @@ RULES = (
 
 
 def published(config: Config, state: State, variant: str | None = None) -> Published:
-    """``model_cfg``: channels, class_num; ``variant`` decides, or the class without one."""
-    settings = section(config, "model_cfg")
+    """Reads ``model_cfg``: channels, class_num; ``variant`` or else the class decides."""
+    settings = keys.section(config, "model_cfg")
     if variant is None:
-        variant = next(name for name, v in VARIANTS.items() if v.cls == settings["model"])
-    if variant not in VARIANTS:
-        raise ConfigError(f"variant: {variant!r}; HSTL's are {', '.join(VARIANTS)}")
-    layout = VARIANTS[variant]
+        variant = next(name for name, v in LAYOUTS.items() if v.cls == settings["model"])
+    if variant not in LAYOUTS:
+        raise ConfigError(f"variant: {variant!r}; HSTL's are {', '.join(LAYOUTS)}")
+    layout = LAYOUTS[variant]
     return Published(
         rules=RULES,
         num_classes=linear(settings, state),
         model=layout.model,
-        settings=layers(variant, naturals(settings, "channels", count=layout.channels)),
+        settings=layers(variant, keys.naturals(settings, "channels", count=layout.channels)),
     )
 
 

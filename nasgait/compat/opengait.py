@@ -1,18 +1,20 @@
-"""Networks of OpenGait, SPOSGait and HSTL from their own configs and checkpoints."""
+"""Networks of OpenGait, SPOSGait and HSTL from published configs and checkpoints."""
 
 import difflib
 
-from nasgait.compat import baseline, deepgaitv2, gaitgl, gaitpart, gaitset, gln, hstl, sposgait
-from nasgait.compat.published import (
-    Config,
-    Published,
-    Reader,
-    State,
-    load_weights,
-    need,
-    section,
-    unwrapped,
+from nasgait.compat import (
+    baseline,
+    deepgaitv2,
+    gaitgl,
+    gaitpart,
+    gaitset,
+    gln,
+    hstl,
+    keys,
+    sposgait,
 )
+from nasgait.compat.keys import Config, State
+from nasgait.compat.published import Published, Reader, load_weights, unwrapped
 from nasgait.core.errors import ConfigError
 from nasgait.nn.base import GaitNetwork
 
@@ -46,8 +48,8 @@ def load(config: Config, state: State, variant: str | None = None) -> GaitNetwor
         supernet, called as ``model(silhouettes, lengths, arch=[...])``.
 
     Raises:
-        ConfigError: a network that is not known here, or a key that is missing.
-        CheckpointError: weights that do not fit the config.
+        ConfigError: an unknown network, or a missing or wrong key.
+        CheckpointError: weights that do not match the config.
     """
     state = unwrapped(state)
     published = read(config, state, variant)
@@ -58,7 +60,7 @@ def load(config: Config, state: State, variant: str | None = None) -> GaitNetwor
 
 def read(config: Config, state: State, variant: str | None = None) -> Published:
     """What the config describes; arguments and ConfigError as for :func:`load`."""
-    name = need(section(config, "model_cfg"), "model")
+    name = keys.need(keys.section(config, "model_cfg"), "model")
     if not isinstance(name, str) or name not in READERS:
         close = difflib.get_close_matches(str(name), READERS, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""

@@ -3,7 +3,7 @@
 The published training saves its networks in pieces, each behind a DataParallel wrapper:
 frame encoders (``online_network``, ``target_network``), micro-motion capture
 (``conv_trans``), embedding heads (``TP_1``, ``TP_2``), ``projection_1``, ``projection_2``
-and ``predictor``.  Shapes tell every width; a config, where there is one, has to agree.
+and ``predictor``.  Widths are read from the shapes; a config, if given, must agree with them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from nasgait.baselines.selfgait import SelfGait
-from nasgait.compat.published import Published, Rules, State, load_weights, unwrapped
+from nasgait.compat.keys import State
+from nasgait.compat.published import Published, Rules, load_weights, unwrapped
 from nasgait.core.errors import CheckpointError, ConfigError
 from nasgait.nn.byol import BYOL
 
@@ -21,7 +22,7 @@ Checkpoint = Mapping[str, State]
 
 SUFFIX = "_state_dict"
 EMBEDDING = ("online_network", "conv_trans", "TP_1")
-"""Parts that make up the embedding network."""
+"""The parts of the embedding network."""
 HEADS = {
     "projection_1": "projector",
     "projection_2": "target_projector",
@@ -65,11 +66,11 @@ def load(config: Mapping[str, Any] | None, state: Checkpoint | None = None) -> S
 
     Args:
         config: the published YAML as a dict, or None.  A checkpoint may stand here alone.
-        state: the published checkpoint; other parts than the embedding network's may be absent.
+        state: the published checkpoint; parts beside the embedding network's may be absent.
 
     Raises:
-        ConfigError: a config that contradicts the weights, or strips that nothing tells.
-        CheckpointError: a part is missing or its weights do not fit.
+        ConfigError: a config that contradicts the weights, or an unknown number of strips.
+        CheckpointError: a part is missing, or its weights do not match.
     """
     if state is None:
         config, state = None, config or {}
@@ -80,19 +81,18 @@ def load(config: Mapping[str, Any] | None, state: Checkpoint | None = None) -> S
 
 
 def holds(saved: Mapping[str, Any]) -> bool:
-    """Whether a file is one of SelfGait's: it has a state dict for at least one part."""
+    """Whether a file is SelfGait's, with a state dict for at least one part."""
     return any(part + SUFFIX in saved for part in (*EMBEDDING, *TARGET, *HEADS))
 
 
 def published(config: Mapping[str, Any] | None, state: Checkpoint) -> Published:
-    """How the embedding network of a checkpoint is built; arguments and errors as for
-    :func:`load`."""
+    """How to build the embedding network of a checkpoint; arguments as for :func:`load`."""
     found = settings(joined(state, EMBEDDING), config or {})
     return Published(rules=RULES, num_classes=None, model="selfgait", settings=found)
 
 
 def load_learner(config: Mapping[str, Any] | None, state: Checkpoint | None = None) -> BYOL:
-    """All of a published checkpoint as pre-training uses it, in training mode.
+    """All parts of a published checkpoint, to go on with pre-training, in training mode.
 
     Arguments and errors are those of :func:`load`, but every part is needed.
     """
@@ -130,7 +130,7 @@ def joined(state: Checkpoint, parts: Sequence[str]) -> dict[str, Tensor]:
 
 
 def settings(weights: State, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of :class:`SelfGait`, told by shapes."""
+    """Arguments of :class:`SelfGait`, read from the shapes of its weights."""
     channels = tuple(
         width(weights, f"online_network.set_layer{layer}.forward_block.conv.weight", 0)
         for layer in (2, 4, 6)
@@ -154,7 +154,7 @@ def settings(weights: State, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def width(weights: State, name: str, dimension: int) -> int:
-    """A dimension of one of the weights; CheckpointError when it is not there."""
+    """The size of a dimension of one of the weights; CheckpointError when it has none."""
     if name not in weights or weights[name].dim() <= dimension:
         raise CheckpointError(
             f"the weights do not fit SelfGait: no {name} of that shape among them"
@@ -173,7 +173,7 @@ def found(config: Mapping[str, Any], path: str) -> Any:
 
 
 def agree(config: Mapping[str, Any], path: str, wanted: int) -> None:
-    """Raise ConfigError when the config says otherwise than the weights."""
+    """Raise ConfigError when the config contradicts the weights."""
     given = found(config, path)
     if given not in (None, wanted):
         raise ConfigError(f"{path}: is {given}, but the weights were made with {wanted}")

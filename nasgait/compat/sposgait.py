@@ -1,66 +1,51 @@
 """SPOSGait's supernets.
 
-A published checkpoint holds all six blocks of every layer, also of those that
-``choice_max_num`` leaves no choice.
+A published checkpoint holds all six blocks of every layer, even where ``choice_max_num`` allows
+fewer.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-from nasgait.compat.published import (
-    NECK,
-    Config,
-    Published,
-    Rules,
-    State,
-    classes,
-    embedding_channels,
-    flag,
-    frame_size,
-    identities,
-    natural,
-    naturals,
-    section,
-)
-from nasgait.core.errors import ConfigError
+from nasgait.compat import keys
+from nasgait.compat.keys import Config, State
+from nasgait.compat.published import NECK, Published, Rules
 from nasgait.nn.blocks import SPOSGAIT_BLOCKS
 
 SIZE, FRAMES = (64, 44), 30
-NECKS = "SeparateBNNecks"
 
 STAGES = {
     "SPOSGait_small": ("00", "20", "30", "40"),
     "SPOSGait_medium": ("00 01", "10 11", "20", "30", "40"),
     "SPOSGait_large": ("00 01", "10 11", "20 21", "30 31", "40 41"),
 }
-"""The published names of the layers (``conv3d_00``) of each stage; the first digit is that of
-the stage's shortcut (``downsample0``)."""
+"""The published names of each stage's layers (``conv3d_00``); the first digit is also that of the
+stage's shortcut (``downsample0``)."""
 
 HEAD: Rules = ((r"HPP\.p", "pooling.p"), (r"Head0\.fc_bin", "fcs.fc_bin"), *NECK)
 
 
 def published(config: Config, state: State, variant: str | None = None) -> Published:
-    """``model_cfg``: channels, bin_num, SeparateFCs, SeparateBNNecks; the supernet of all six
-    blocks."""
-    settings = section(config, "model_cfg")
+    """Reads ``model_cfg``: channels, bin_num, SeparateFCs, SeparateBNNecks."""
+    settings = keys.section(config, "model_cfg")
     every = [len(SPOSGAIT_BLOCKS)] * layers(settings["model"])
     return Published(
         rules=(*layer_rules(settings["model"]), *HEAD),
-        # A supernet that triplets alone trained has no neck, whatever its config says.
-        num_classes=identities(settings, state) if classes(state) else None,
-        space=space(settings, every, frame_size(config)),
+        # A supernet trained by triplets alone has no neck, whatever its config says.
+        num_classes=keys.identities(settings, state) if keys.classes(state) else None,
+        space=space(settings, every, keys.frame_size(config)),
     )
 
 
 def space(settings: Config, choices: Sequence[int], size: tuple[int, int] = SIZE) -> dict[str, Any]:
     """The search space of a published ``model_cfg``, with the first ``choices`` of each layer.
 
-    Raises ConfigError when a key is missing or the numbers do not go together.
+    Raises ConfigError when a key is missing or two keys contradict each other.
     """
     stages = STAGES[settings["model"]]
     short = settings["model"] == "SPOSGait_small"
     # The last two stages share their channels.
-    channels = naturals(settings, "channels", count=len(stages) - 1)
+    channels = keys.naturals(settings, "channels", count=len(stages) - 1)
     left = iter(choices)
     described = []
     for i, names in enumerate(stages):
@@ -87,27 +72,22 @@ def space(settings: Config, choices: Sequence[int], size: tuple[int, int] = SIZE
 
 
 def head(settings: Config, channels: int) -> dict[str, Any]:
-    """From ``channels`` to embeddings and logits; ConfigError when its keys contradict that."""
-    bins = naturals(settings, "bin_num")
-    embedding = embedding_channels(settings, channels, sum(bins))
+    """The head of the space; ConfigError when its keys contradict the ``channels`` before it."""
+    bins = keys.naturals(settings, "bin_num")
+    embedding = keys.embedding_channels(settings, channels, sum(bins))
     described = {
         "bins": list(bins),
         "channels": embedding,
-        "normalise_fcs": flag(settings, False, "SeparateFCs", "norm"),
+        "normalise_fcs": keys.flag(settings, False, "SeparateFCs", "norm"),
     }
-    if NECKS not in settings:
+    if "SeparateBNNecks" not in settings:
         return described
-    for key, wanted in (("in_channels", embedding), ("parts_num", sum(bins))):
-        if natural(settings, NECKS, key) != wanted:
-            raise ConfigError(f"model_cfg.{NECKS}.{key}: must be {wanted}, as before it")
-    return described | {
-        "cosine": flag(settings, True, NECKS, "norm"),
-        "joint_norm": flag(settings, True, NECKS, "parallel_BN1d"),
-    }
+    keys.check_neck(settings, embedding, sum(bins))
+    return described | keys.neck(settings)
 
 
 def layer(channels: int, first: bool, choices: int) -> dict[str, Any]:
-    """One layer; a ReLU follows the first of a stage only."""
+    """One layer; only the first of a stage ends in a ReLU."""
     described: dict[str, Any] = {"channels": channels, "relu": first}
     if choices < len(SPOSGAIT_BLOCKS):
         described["blocks"] = list(SPOSGAIT_BLOCKS[:choices])

@@ -1,1 +1,1 @@
-"""Convolutions in the form that is fastest: tensors in, tensors out."""
+"""Convolutions by the fastest way that a device has: tensors in, tensors out."""

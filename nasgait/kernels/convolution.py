@@ -1,4 +1,4 @@
-"""Convolutions without bias and with same padding, by the fastest way that torch has."""
+"""Convolutions without bias and with same padding, by the fastest way that a device has."""
 
 from collections.abc import Callable
 
@@ -12,19 +12,18 @@ Kernel = tuple[int, int, int]
 Convolution = Callable[[Tensor], Tensor]
 """Maps [n, c, s, h, w] to [n, out, s, h, w]."""
 
-FEW = 20_480
-"""Channels x frames x rows of one float32 sequence up to which torch 2.13 convolves in three
-dimensions by itself, half as fast as oneDNN, to which it gives larger ones and batches."""
+SMALL = 20_480
+"""Channels x frames x rows of one float32 sequence up to which torch 2.13 runs a 3-D convolution
+of its own, half as fast as oneDNN's, which it takes for larger ones and for batches."""
 
 
 class Conv3d(nn.Conv3d):
-    """Convolution without bias and with same padding, by the fastest way that torch has.
+    """3-D convolution without bias and with same padding, by the fastest way that a device has.
 
-    On a CPU all channels of a position should lie side by side (``channels_last_3d``), as they
-    do in what comes out here; then nothing is copied but where it says so.
+    On a CPU inputs should be channels-last in memory (``channels_last_3d``), as outputs are.
 
     Args:
-        in_channels, out_channels: as ever.
+        in_channels, out_channels: as in torch.
         kernel: time x height x width.
         stride: in height and width; needs more than one input channel.
     """
@@ -45,7 +44,7 @@ class Conv3d(nn.Conv3d):
     def forward(
         self, x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None
     ) -> Tensor:
-        """Convolve x [n, c, s, h, w] to [n, out, s, h', w']; by ``weight`` in place of its own."""
+        """Convolve x [n, c, s, h, w] to [n, out, s, h', w'], by its own weight or another."""
         weight = self.weight if weight is None else weight
         if self.in_channels == 1:
             return self._from_one_channel(x, weight, bias)
@@ -56,53 +55,52 @@ class Conv3d(nn.Conv3d):
             return self._frame_by_frame(x, weight, bias)
         if frames < window and x.device.type == "cpu" and torch.is_grad_enabled():
             # With fewer frames than the kernel is long, the gradient of bfloat16 weights on a
-            # CPU comes out as whatever the memory held before (torch 2.13 with oneDNN).
-            # Frames of zeros behind the last one are what the kernel sees there anyway.
+            # CPU is whatever the memory held before (torch 2.13 with oneDNN).  Zero frames
+            # after the last one are what same padding puts there anyway.
             longer = F.pad(x, (0, 0, 0, 0, 0, window - frames))
             return self.forward(longer, weight, bias)[:, :, :frames]
         if area == [1, 1] and self.stride == (1, 1, 1):
             # Frame axis and pixels as two dimensions: up to twice as fast.
             y = F.conv2d(x.flatten(3), weight[..., 0], bias, padding=(window // 2, 0))
             return y.unflatten(3, x.shape[3:])
-        if len(x) == 1 and x.dtype == torch.float32 and x[..., 0].numel() <= FEW:
+        if len(x) == 1 and x.dtype == torch.float32 and x[..., 0].numel() <= SMALL:
             for axis in (2, 3, 4):
                 if x.shape[axis] % 2 == 0 and self.stride[axis - 2] == 1:
                     return self._in_halves(x, axis, weight, bias)
         return self._conv_forward(x, weight, bias)
 
-    def by(
-        self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype, fine: bool = False
+    def prepared(
+        self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype, keep_precision: bool = False
     ) -> Convolution:
-        """This convolution by another weight and bias, computed in ``dtype``, without gradients.
+        """This convolution with another weight and bias, without gradients, for many inputs.
 
-        Many inputs may go through it: the weight is put in order once.  What comes out is of the
-        type of what goes in.
+        The weight is transformed once.  The output has the type of the input.
 
         Args:
             weight, bias: in place of its own.
             dtype: to compute in.
-            fine: whether a CPU saves products only as far as that costs no precision where
-                neighbours are alike and what goes in is float32.
+            keep_precision: use Winograd's way on a CPU only where it is as precise as the plain
+                convolution, given float32 inputs whose neighbours are alike.
         """
-        weight_then, bias_then = weight.to(dtype), None if bias is None else bias.to(dtype)
+        cast_weight, cast_bias = weight.to(dtype), None if bias is None else bias.to(dtype)
 
         def plain(x: Tensor) -> Tensor:
-            y: Tensor = self(x.to(dtype), weight_then, bias_then)
+            y: Tensor = self(x.to(dtype), cast_weight, cast_bias)
             return y.to(x.dtype)
 
         if weight.is_cuda or max(self.stride) > 1 or 3 not in self.kernel_size:
             return plain
-        # Here, as it brings numba, which takes a while to import.
+        # Imported here since numba, which it needs, takes a while to import.
         from nasgait.kernels.winograd import Winograd, axes_worth_splitting
 
-        axes = axes_worth_splitting(weight, fine)
+        axes = axes_worth_splitting(weight, keep_precision)
         if not axes:
             return plain
-        fast = Winograd(weight, bias, dtype, axes, first_wide=fine)
+        fast = Winograd(weight, bias, dtype, axes, first_in_float32=keep_precision)
         return lambda x: fast(x) if fast.pays(x) else plain(x)
 
     def _frame_by_frame(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """A kernel of one frame: in two dimensions, or a matrix product for one pixel."""
+        """A kernel of one frame: as a 2-D convolution, or a matrix product where it is 1x1x1."""
         if self.kernel_size == (1, 1, 1):
             _, up, left = self.stride
             pixels = x[..., ::up, ::left].movedim(1, -1)
@@ -112,7 +110,7 @@ class Conv3d(nn.Conv3d):
         return y.unflatten(0, (len(x), -1)).transpose(1, 2)
 
     def _in_halves(self, x: Tensor, axis: int, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """One sequence as a batch of two, each half with what the kernel sees of the other."""
+        """One sequence as a batch of two halves, each with the margin it needs of the other."""
         half, reach = x.shape[axis] // 2, self.kernel_size[axis - 2] // 2
         margin, padding = [0] * 6, [side // 2 for side in self.kernel_size]
         last = 2 * (4 - axis)
@@ -124,10 +122,10 @@ class Conv3d(nn.Conv3d):
         return torch.cat(y.chunk(2), dim=axis)
 
     def _from_one_channel(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Take the frames under the kernel as channels of a 2-D convolution.
+        """The same sum as a 2-D convolution whose channels are the frames under the kernel.
 
-        The same sum.  Convolutions of a single channel are six times slower in
-        bfloat16 on a CPU, and come out with channels outermost.
+        Convolutions of a single channel are six times slower in bfloat16 on a CPU, and their
+        outputs are channels-first in memory.
         """
         n, _, s, h, w = x.shape
         t, up, left = self.kernel_size
@@ -151,8 +149,8 @@ class Conv2d(nn.Conv2d):
         """Convolve x [f, c, h, w] to [f, out, h', w']."""
         (size, _), (step, _) = self.kernel_size, self.stride
         if size == 1 and step > 1:
-            # The pixels that it sees, and no others: oneDNN writes beyond its memory for the
-            # gradient of few-channel bfloat16 weights with a stride (torch 2.13, two threads).
+            # Only the pixels that it sees: with a stride and few channels oneDNN writes beyond
+            # its memory for the gradient of bfloat16 weights (torch 2.13, two threads).
             return F.conv2d(x[:, :, ::step, ::step], self.weight)
         if self.in_channels > 1 or step > 1:
             return super().forward(x)

@@ -18,21 +18,25 @@ class GaitOutput(NamedTuple):
 class GaitNetwork(nn.Module):
     """A network called as ``model(silhouettes, lengths=None) -> GaitOutput``.
 
-    ``silhouettes`` are float [n, s, h, w] in 0..1; ``lengths`` int64 [n]: valid frames come
-    first, the rest is padding and changes nothing.
+    ``silhouettes`` are float [n, s, h, w] in 0..1, ``lengths`` int64 [n].  The first frames of
+    each sequence are valid; the rest is padding and changes nothing.
     """
 
     size: tuple[int, int]
-    """Height and width of the silhouettes it takes."""
+    """Height and width of its input."""
     frames: int
-    """Frames of a sequence when costs are stated."""
+    """Frames of a sequence, when costs are stated."""
     neck: nn.Module | None
-    """BNNeck and classifier, which training alone needs; None without classes."""
+    """BNNeck and classifier, which only training needs; None without classes."""
     needs_neck = False
-    """Whether its embeddings are taken behind the neck, so that it must be trained with one."""
+    """Whether its embeddings are taken after the neck, so that it must be trained with one."""
+
+    def output(self, embeddings: Tensor) -> GaitOutput:
+        """The embeddings [n, c, p] with the neck's logits, or None where it has no neck."""
+        return GaitOutput(embeddings, None if self.neck is None else self.neck(embeddings))
 
     def momentum_target(self) -> Self:
-        """A copy without neck, to be this network's moving average in ``nasgait.nn.byol``."""
+        """A copy without neck, which becomes the moving average of :mod:`nasgait.nn.byol`."""
         twin = copy.deepcopy(self)
         twin.neck = None
         return twin

@@ -1,4 +1,4 @@
-"""The blocks of networks; those of search spaces are written as kernels like ``3x3x1+3x1x3``."""
+"""Building blocks of networks; search spaces write theirs as kernels like ``3x3x1+3x1x3``."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from nasgait.nn.norm import BatchNorm
 from nasgait.nn.temporal import LTA_STRIDE, hide, hide_, valid_after_lta
 
 SPOSGAIT_BLOCKS = ("3x3x3", "3x1x3", "3x3x1", "3x3x1+3x1x3", "3x1x3+3x3x1", "3x1x1+1x3x3")
-"""The six published choices, in their order; time x height x width."""
+"""The six published choices in order; time x height x width."""
 
 _BLOCK = re.compile(r"\d+x\d+x\d+(\+\d+x\d+x\d+)*")
 
@@ -23,7 +23,7 @@ def parse_block(text: str) -> tuple[Kernel, ...]:
     """Read ``3x3x1+3x1x3`` as the kernels ((3, 3, 1), (3, 1, 3)), time x height x width.
 
     Raises:
-        ValueError: another form, or a kernel side that is not odd.
+        ValueError: text of another form, or a kernel side that is not odd.
     """
     if not _BLOCK.fullmatch(text):
         raise ValueError(
@@ -38,11 +38,11 @@ def parse_block(text: str) -> tuple[Kernel, ...]:
 
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"leaky-relu": F.leaky_relu_, "relu": F.relu_}
-"""What may follow a convolution, in place."""
+"""Activations of :class:`SetBlock`, in place."""
 
 
 class SetBlock(nn.Module):
-    """Two convolutions with LeakyReLU, then 2x2 maximum where asked for (GaitSet, GLN).
+    """Two convolutions, each with an activation, then 2x2 max pooling if ``pool`` (GaitSet, GLN).
 
     Raises ConfigError for an ``activation`` that is not one of :data:`ACTIVATIONS`.
     """
@@ -71,13 +71,13 @@ class SetBlock(nn.Module):
 
 
 class ConvBN(nn.Module):
-    """Convolution and BatchNorm; padding in time is hidden from kernels that mix frames."""
+    """Convolution and BatchNorm; padding in time is hidden from kernels that join frames."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: Kernel) -> None:
         super().__init__()
         self.conv = Conv3d(in_channels, out_channels, kernel)
         self.norm = BatchNorm(out_channels)
-        self.mixes_time = kernel[0] > 1
+        self.joins_frames = kernel[0] > 1
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Map x [n, c, s, h, w] to [n, out, s, h, w]; ``valid`` is bool [n, 1, s, 1, 1].
@@ -87,27 +87,28 @@ class ConvBN(nn.Module):
         y: Tensor = self.norm(self.convolve(x, valid, self.conv), valid)
         return y
 
-    def convolve(self, x: Tensor, valid: Tensor | None, by: Convolution) -> Tensor:
-        """The convolution alone, by what stands in for it."""
-        if self.mixes_time:
+    def convolve(self, x: Tensor, valid: Tensor | None, convolution: Convolution) -> Tensor:
+        """Hide padding from the convolution if it joins frames, then run it."""
+        if self.joins_frames:
             x = hide(x, valid) if torch.is_grad_enabled() else hide_(x, valid)
-        return by(x)
+        return convolution(x)
 
     def prepared(self, dtype: torch.dtype) -> Convolution:
-        """The convolution alone, for many inputs without gradients, computed in ``dtype``."""
-        return self.conv.by(self.conv.weight.detach(), None, dtype)
+        """The convolution without BatchNorm; see :meth:`Conv3d.prepared`."""
+        return self.conv.prepared(self.conv.weight.detach(), None, dtype)
 
     @torch.no_grad()
     def fold(
-        self, mean: Tensor, var: Tensor, dtype: torch.dtype, fine: bool = False
+        self, mean: Tensor, var: Tensor, dtype: torch.dtype, keep_precision: bool = False
     ) -> Convolution:
-        """What does both with these statistics [c], computed in ``dtype``, without gradients.
+        """Convolution and BatchNorm, with these statistics [c], as one convolution.
 
-        ``fine`` is that of :meth:`Conv3d.by`.
+        The other arguments are those of :meth:`Conv3d.prepared`.
         """
         scale = self.norm.weight * (var + self.norm.eps).rsqrt()
         weight = self.conv.weight * scale.view(-1, 1, 1, 1, 1)
-        return self.conv.by(weight, self.norm.bias - mean * scale, dtype, fine)
+        bias = self.norm.bias - mean * scale
+        return self.conv.prepared(weight, bias, dtype, keep_precision)
 
 
 class ChoiceBlock(nn.Module):
@@ -137,9 +138,9 @@ class ChoiceBlock(nn.Module):
         return x
 
     def run(self, x: Tensor, valid: Tensor | None, folded: Sequence[Convolution]) -> Tensor:
-        """The same by what :meth:`ConvBN.fold` made of each convolution."""
-        for i, (conv, by) in enumerate(zip(self.steps(), folded, strict=True)):
-            x = self.activate(i, conv.convolve(x, valid, by))
+        """The same with each convolution and BatchNorm folded by :meth:`ConvBN.fold`."""
+        for i, (conv, convolution) in enumerate(zip(self.steps(), folded, strict=True)):
+            x = self.activate(i, conv.convolve(x, valid, convolution))
         return x
 
     def steps(self) -> list[ConvBN]:
@@ -147,23 +148,23 @@ class ChoiceBlock(nn.Module):
         return [cast(ConvBN, conv) for conv in self.convs]
 
     def activate(self, i: int, x: Tensor) -> Tensor:
-        """What follows convolution ``i`` and its BatchNorm: ReLU, in place, or nothing."""
+        """Apply ReLU, in place, where one follows convolution ``i`` and its BatchNorm."""
         return F.relu_(x) if self.relu or i < len(self.convs) - 1 else x
 
 
-class JoiningConv(nn.Conv3d):
-    """Convolution that joins frames by threes, without bias or padding."""
+class LTAConv(nn.Conv3d):
+    """3x1x1 convolution with stride 3 in time, without bias or padding."""
 
     def __init__(self, channels: int) -> None:
         kernel = (LTA_STRIDE, 1, 1)
         super().__init__(channels, channels, kernel, stride=kernel, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve x [n, c, s, h, w] to [n, c, s // 3, h, w], in the type of x."""
+        """Convolve x [n, c, s, h, w] to [n, c, s // 3, h, w], of the type of x."""
         weight = self.weight.to(x.dtype)
         if x.is_cuda:
             return self._conv_forward(x, weight, None)
-        # Frame axis and pixels as two dimensions: see Conv3d.
+        # A 2-D convolution over frames and pixels is faster: see Conv3d.
         y = F.conv2d(x.flatten(3), weight[..., 0], stride=(LTA_STRIDE, 1))
         return y.unflatten(3, x.shape[3:])
 
@@ -176,8 +177,8 @@ class TemporalAggregation(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = JoiningConv(channels)
+        self.conv = LTAConv(channels)
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Map x [n, c, s, h, w] to [n, c, s // 3, h, w], and its mask likewise."""
+        """Map x [n, c, s, h, w] to [n, c, s // 3, h, w], and its mask [n, 1, s, 1, 1] likewise."""
         return F.leaky_relu_(self.conv(x)), valid_after_lta(valid)

@@ -13,22 +13,22 @@ from torch import Tensor, nn
 
 from nasgait.nn.base import GaitNetwork
 from nasgait.nn.norm import BatchNorm
-from nasgait.nn.pairwise import widen
+from nasgait.nn.precision import no_autocast, widen
 
 Cosine = Literal["parts", "channels"]
-"""Along what the cosine of two projections [n, c, p] is taken."""
+"""The axis along which the cosine of two projections [n, c, p] is taken."""
 
 HeadNorm = Literal["shared", "parts"]
-"""Whether all parts share the BatchNorm of a projector or predictor, or each has its own."""
+"""Whether all parts share the BatchNorm of projectors and predictor, or each has its own."""
 
 
-class Agreement(NamedTuple):
-    """What the online side predicts, and what the target side says; all [n, c, p]."""
+class BYOLOutput(NamedTuple):
+    """The online side's predictions and the target side's projections; all [n, c, p]."""
 
     predictions: tuple[Tensor, Tensor]
-    """From the first view and from the second."""
+    """From the first view, and from the second."""
     targets: tuple[Tensor, Tensor]
-    """For these predictions: of the second view and of the first.  Without gradient."""
+    """Of the second view, and of the first, without gradient."""
 
 
 class ProjectionHead(nn.Module):
@@ -47,8 +47,8 @@ class ProjectionHead(nn.Module):
         self.contract = nn.Conv1d(hidden, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map x [n, in, p] to [n, out, p], in float32 or wider as heads do."""
-        with torch.autocast(x.device.type, enabled=False):
+        """Map x [n, in, p] to [n, out, p], in float32 or wider like all heads."""
+        with no_autocast(x):
             y = self.expand(widen(x))
             normal = self.norm(y.flatten(1)).view_as(y) if self.parts > 1 else self.norm(y)
             z: Tensor = self.contract(F.relu_(normal))
@@ -58,19 +58,19 @@ class ProjectionHead(nn.Module):
 class BYOL(nn.Module):
     """An online network that learns to predict its own moving average.
 
-    The target's weights are no parameters of the optimizer: :meth:`follow` moves them
-    after each of its steps.  Its BatchNorm statistics come from its own forwards, in
-    training mode like the online network's, as published.
+    The optimizer does not see the target's weights: :meth:`update_target` moves them after each
+    of its steps.  BatchNorm of the target keeps statistics of its own inputs and is in training
+    mode like that of the online network, as published.
 
     Args:
         online: the network to train, without neck.
         hidden: middle width of projectors and predictor.
         projection: their output width.
-        momentum: share of the target that :meth:`follow` keeps.
+        momentum: share of the target that :meth:`update_target` keeps.
         norm: BatchNorm of projectors and predictor: ``shared`` by all parts, as in SelfGait, or
             one for each of the ``parts``.  Where a network maps each part by itself, parts
-            differ far more than sequences do, and what a shared norm leaves to predict is
-            mostly which part it is.
+            differ far more than sequences do: behind a shared norm there is little left to
+            predict but which part it is.
     """
 
     def __init__(
@@ -91,20 +91,20 @@ class BYOL(nn.Module):
         self.target = online.momentum_target().requires_grad_(False)
         self.target_projector = copy.deepcopy(self.projector).requires_grad_(False)
 
-    def forward(self, silhouettes: Tensor, lengths: Tensor | None = None) -> Agreement:
+    def forward(self, silhouettes: Tensor, lengths: Tensor | None = None) -> BYOLOutput:
         """Predict each view of a sequence from the other.
 
         Args:
-            silhouettes: float [2n, s, h, w] in 0..1; the views of a sequence stand side
-                by side.
+            silhouettes: float [2n, s, h, w] in 0..1; the two views of a sequence are next to
+                each other.
             lengths: int64 [2n], frames of each view; the rest is padding.
         """
-        # One view at a time: BatchNorm never sees the two together, as published.
+        # One view at a time, so that BatchNorm never sees both together, as published.
         views = [(silhouettes[i::2], None if lengths is None else lengths[i::2]) for i in range(2)]
         first, second = (self.predict(*view) for view in views)
         with torch.no_grad():
-            of_first, of_second = (self.aim(*view) for view in views)
-        return Agreement((first, second), (of_second, of_first))
+            of_first, of_second = (self.project_target(*view) for view in views)
+        return BYOLOutput((first, second), (of_second, of_first))
 
     def predict(self, silhouettes: Tensor, lengths: Tensor | None = None) -> Tensor:
         """The online side: view [n, s, h, w] to [n, c, p]."""
@@ -112,14 +112,14 @@ class BYOL(nn.Module):
         prediction: Tensor = self.predictor(self.projector(embeddings))
         return prediction
 
-    def aim(self, silhouettes: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def project_target(self, silhouettes: Tensor, lengths: Tensor | None = None) -> Tensor:
         """The target side: view [n, s, h, w] to [n, c, p]."""
         projection: Tensor = self.target_projector(self.target(silhouettes, lengths).embeddings)
         return projection
 
     @torch.no_grad()
-    def follow(self) -> None:
-        """Move the target's weights towards the online ones; after each optimizer step."""
+    def update_target(self) -> None:
+        """Move the target's weights towards the online ones; call it after each optimizer step."""
         for online, target in (
             (self.online, self.target),
             (self.projector, self.target_projector),
@@ -134,24 +134,27 @@ def regression_loss(prediction: Tensor, target: Tensor, cosine: Cosine = "parts"
 
     Args:
         prediction, target: [n, c, p].
-        cosine: ``parts`` as in SelfGait, whose loss compares each channel over the parts,
-            result [n, c]; ``channels`` as in BYOL, each part over its channels, [n, p].
+        cosine: ``parts`` as in SelfGait, which compares each channel over all parts;
+            ``channels`` as in BYOL, which compares each part over all channels.
+
+    Returns:
+        [n, c] for ``parts``, [n, p] for ``channels``.
     """
     return 1 - F.cosine_similarity(prediction, target, dim=axis(cosine), eps=1e-6)
 
 
 class RegressionLoss:
-    """The mean of both views' regression losses, and figures to log.
+    """The mean of both views' regression losses, and metrics to log.
 
-    ``spread`` tells learning from collapse, which the loss cannot: the standard deviation
-    over the batch of the targets' directions, from 0 (all sequences look the same) to 1.
+    The metric ``spread`` tells learning from collapse, which the loss cannot.  It is the standard
+    deviation of the targets' directions over the batch: 0 (all sequences look the same) to 1.
     """
 
     def __init__(self, cosine: Cosine = "parts") -> None:
         self.cosine: Cosine = cosine
 
-    def __call__(self, output: Agreement, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the scalar to minimise and the figures; ``labels`` are not looked at."""
+    def __call__(self, output: BYOLOutput, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the scalar to minimise and the metrics to log; ``labels`` are ignored."""
         terms = [
             regression_loss(prediction, target, self.cosine)
             for prediction, target in zip(*output, strict=True)
@@ -168,7 +171,7 @@ def axis(cosine: Cosine) -> int:
 
 
 def embedding_shape(model: GaitNetwork) -> tuple[int, int]:
-    """Channels and parts of a network's embedding; nothing is computed."""
+    """Channels and parts of a network's embedding, from a pass on the meta device."""
     bare = model.momentum_target().to("meta").eval()
     with torch.no_grad():
         silhouettes = torch.zeros(1, model.frames, *model.size, device="meta")

@@ -1,4 +1,4 @@
-"""Training a part of a network while the rest stays as it is."""
+"""Training some layers of a network while the others stay as they are."""
 
 from collections.abc import Collection
 
@@ -11,10 +11,10 @@ from nasgait.nn.norm import BatchNorm
 
 
 def freeze_backbone(model: GaitNetwork) -> None:
-    """Let only the linear maps of the parts and the neck with its classifier learn.
+    """Train only the linear maps of the parts and the neck with its classifier.
 
-    All other weights lose their gradient, and BatchNorm there keeps its statistics and
-    normalises by them, in training too.
+    All other weights get no gradient, and BatchNorm among them keeps its statistics and
+    normalises by them in training, too.
 
     Raises ConfigError for a network without such a head.
     """
@@ -36,16 +36,16 @@ def freeze_backbone(model: GaitNetwork) -> None:
 
 
 def freeze_norms(model: nn.Module, fresh: Collection[str] = ()) -> None:
-    """Keep weights, biases and statistics of BatchNorm as they are, in training too.
+    """Keep weights, biases and statistics of BatchNorm as they are in training, too.
 
-    Unlike OpenGait's fix_BN, which goes on training their weights and biases.
+    OpenGait's fix_BN, in contrast, goes on training their weights and biases.
 
     Args:
         model: the network.
-        fresh: entries of its state dict that were drawn at random: a norm that has such
-            statistics learns them like any other.
+        fresh: entries of its state dict that no weights file set; a norm whose statistics are
+            among them is trained like any other.
 
-    Raises ConfigError when there is none to keep.
+    Raises ConfigError when there is no norm to freeze.
     """
     kept = [
         module

@@ -1,18 +1,18 @@
-"""The samples of all ranks in one batch, for losses that compare samples with each other."""
+"""One batch of the samples of all ranks, for losses that compare samples with each other."""
 
 from typing import Any
 
 import torch
 from torch import Tensor, distributed
 
-from nasgait.nn.pairwise import widen
+from nasgait.nn.precision import widen
 
 
 def gather(embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Join embeddings and labels of all ranks, in the order of the ranks.
+    """Embeddings and labels of all ranks, in the order of the ranks.
 
-    All ranks hold equally many samples.  The gradient is scaled so that averaging
-    gradients over ranks gives that of one process with the whole batch.
+    All ranks hold equally many samples.  The gradient is scaled so that its average over ranks
+    is that of one process with the whole batch.
     """
     if not (distributed.is_available() and distributed.is_initialized()):
         return embeddings, labels
@@ -25,11 +25,10 @@ def gather(embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _Gather(torch.autograd.Function):
-    """Join along dim 0 over ranks; backward is the own slice times the number of ranks.
+    """Concatenate over ranks; the gradient is the rank's own slice times the number of ranks.
 
-    Every rank computes the same loss of all samples, but only its own samples
-    lead to its weights: times ``world`` makes up for the averaging of
-    gradients, and no communication is needed on the way back.
+    Every rank computes the same loss of all samples, but only its own samples depend on its
+    weights.  The factor makes up for averaging over ranks; backward needs no communication.
     """
 
     @staticmethod

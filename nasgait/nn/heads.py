@@ -1,20 +1,21 @@
 """Heads on part features [n, c, p]: one linear map for each part, and the BNNeck.
 
-Heads compute in float32 or wider even under autocast: they are a thousandth of
-a network's work, and their outputs are what distances and losses are made of.
+Heads compute in float32 or wider even under autocast: they are a thousandth of a network's
+work, and distances and losses depend on their outputs.
 """
-
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nasgait.nn.base import GaitNetwork
+from nasgait.nn.init import initialise
 from nasgait.nn.norm import BatchNorm
+from nasgait.nn.precision import no_autocast, widen
 
 
 class SeparateFCs(nn.Module):
-    """A linear map without bias of its own for each part.
+    """One linear map without bias for each part.
 
     Args:
         parts: p; in_channels, out_channels: of each map.
@@ -31,8 +32,8 @@ class SeparateFCs(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x [n, in, p] to [n, out, p]."""
-        with _full_precision(x):
-            x, weight = _wide(x), _wide(self.fc_bin)
+        with no_autocast(x):
+            x, weight = widen(x), widen(self.fc_bin)
             if self.normalise:
                 weight = F.normalize(weight, dim=1)
             return x.permute(2, 0, 1).matmul(weight).permute(1, 2, 0)
@@ -45,11 +46,11 @@ class BNNecks(nn.Module):
 
     Args:
         parts: p; channels: c; classes: number of identities.
-        cosine: normalise; plain inner products without.
-        joint: one BatchNorm for all parts; one for each, which does the same under
-            other names in the state dict, without.
-        bias: without, the bias of the BatchNorm stays 0 (Luo et al., "Bag of Tricks and a
-            Strong Baseline for Deep Person Re-identification", CVPRW 2019).
+        cosine: normalise both; without, logits are plain inner products.
+        joint_norm: one BatchNorm for all parts; without, one for each, which does the same
+            under other names in the state dict.
+        bias: train the bias of the BatchNorm; without, it stays 0 (Luo et al., "Bag of Tricks
+            and a Strong Baseline for Deep Person Re-identification", CVPRW 2019).
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class BNNecks(nn.Module):
         channels: int,
         classes: int,
         cosine: bool = True,
-        joint: bool = True,
+        joint_norm: bool = True,
         bias: bool = True,
     ) -> None:
         super().__init__()
@@ -67,7 +68,7 @@ class BNNecks(nn.Module):
         nn.init.xavier_uniform_(self.fc_bin)
         self.norm: nn.Module = (
             BatchNorm(channels * parts)
-            if joint
+            if joint_norm
             else nn.ModuleList(BatchNorm(channels) for _ in range(parts))
         )
         if not bias:
@@ -80,14 +81,14 @@ class BNNecks(nn.Module):
         return self.classify(self.features(x))
 
     def features(self, x: Tensor) -> Tensor:
-        """What is classified: x [n, c, p] normalised over the batch, then to length 1."""
+        """The classifier's input: x [n, c, p] after BatchNorm, with ``cosine`` of length 1."""
         normal = self.normalised(x)
         return F.normalize(normal, dim=1) if self.cosine else normal
 
     def normalised(self, x: Tensor) -> Tensor:
-        """What leaves the BatchNorm, [n, c, p] as x."""
-        with _full_precision(x):
-            x = _wide(x)
+        """x [n, c, p] after BatchNorm."""
+        with no_autocast(x):
+            x = widen(x)
             if isinstance(self.norm, nn.ModuleList):
                 parts = [norm(part) for norm, part in zip(self.norm, x.unbind(2), strict=True)]
                 return torch.stack(parts, dim=2)
@@ -96,20 +97,46 @@ class BNNecks(nn.Module):
 
     def classify(self, features: Tensor) -> Tensor:
         """Logits [n, classes, p] of what :meth:`features` returned."""
-        with _full_precision(features):
-            weight = _wide(self.fc_bin)
+        with no_autocast(features):
+            weight = widen(self.fc_bin)
             if self.cosine:
                 weight = F.normalize(weight, dim=1)
             return features.permute(2, 0, 1).matmul(weight).permute(1, 2, 0)
 
 
-def _wide(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+class PartNetwork(GaitNetwork):
+    """A network that ends in OpenGait's head: a linear map for each part, then the BNNeck."""
 
+    fcs: SeparateFCs
+    neck: BNNecks | None
 
-def _full_precision(x: Tensor) -> AbstractContextManager[None]:
-    """Autocast off, on devices that have it (``meta`` has not)."""
-    kind = x.device.type
-    if torch.amp.is_autocast_available(kind):
-        return torch.autocast(kind, enabled=False)
-    return nullcontext()
+    def add_head(
+        self,
+        parts: int,
+        channels: int,
+        embedding: int,
+        num_classes: int | None,
+        normalise_fcs: bool = False,
+        cosine: bool = True,
+        joint_norm: bool = True,
+        neck_bias: bool = True,
+        initial: str = "xavier",
+    ) -> None:
+        """Add the linear maps, draw the weights of the layers so far, then add the neck.
+
+        The last step of a constructor, always in this order: a seed then gives the same weights.
+
+        Args:
+            parts: how many there are.
+            channels: of each part before its linear map.
+            embedding: channels of each part after it.
+            num_classes: identities; no neck and no logits without.
+            normalise_fcs: scale the weights of the linear maps to length 1.
+            cosine, joint_norm, neck_bias: of the neck, see :class:`BNNecks`.
+            initial: how convolutions start, one of :data:`nasgait.nn.init.CONVOLUTIONS`.
+        """
+        self.fcs = SeparateFCs(parts, channels, embedding, normalise_fcs)
+        initialise(self, initial)
+        self.neck = None
+        if num_classes:
+            self.neck = BNNecks(parts, embedding, num_classes, cosine, joint_norm, neck_bias)

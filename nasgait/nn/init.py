@@ -1,4 +1,4 @@
-"""How convolutions and norms start, as in OpenGait and SPOSGait."""
+"""First weights of convolutions and norms, as in OpenGait and SPOSGait."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,15 +13,15 @@ CONVOLUTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "kaiming": partial(nn.init.kaiming_normal_, mode="fan_out", nonlinearity="relu"),
     "normal": partial(nn.init.normal_, std=0.001),
 }
-"""How the weights of convolutions may start; Xavier-uniform is the published way."""
+"""Distributions of the first weights of convolutions; Xavier-uniform is the published one."""
 
 
 def initialise(model: nn.Module, kind: str = "xavier") -> None:
-    """Draw weights from torch's global generator, in place.
+    """Draw the weights of convolutions and norms from torch's global generator, in place.
 
-    Convolutions as :data:`CONVOLUTIONS` says; BatchNorm weights from N(1, 0.02), biases 0.
-    The separate FCs of ``nasgait.nn.heads`` draw their own on construction.  Afterwards the
-    weights lie with channels last, so that no forward has to turn them.
+    Convolutions start as :data:`CONVOLUTIONS` says, BatchNorm weights from N(1, 0.02), biases
+    at 0.  SeparateFCs draw their own weights on construction.  Weights are channels-last in
+    memory afterwards, so that no forward pass has to convert them.
 
     Raises ValueError for an unknown kind.
     """

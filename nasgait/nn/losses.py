@@ -17,11 +17,12 @@ from nasgait.core.errors import ConfigError
 from nasgait.nn.base import GaitOutput
 from nasgait.nn.contrastive import distance_contrastive, supervised_contrastive
 from nasgait.nn.gather import gather
-from nasgait.nn.pairwise import pairwise, widen
+from nasgait.nn.pairwise import pairwise
+from nasgait.nn.precision import no_autocast, widen
 
 
 class TripletResult(NamedTuple):
-    """The triplet loss and what is worth logging about it; each one value per part, [p]."""
+    """The triplet loss and the metrics to log with it, each with one value per part [p]."""
 
     loss: Tensor
     """Mean over the triplets above zero; 0 without any."""
@@ -36,16 +37,15 @@ class TripletResult(NamedTuple):
 def triplet_loss(embeddings: Tensor, labels: Tensor, margin: float) -> TripletResult:
     """Batch-all triplet loss for each part.
 
-    As published, the positives of an anchor include the anchor itself.
-    Identities may have different numbers of samples; a batch without any
-    negative pair has loss 0.
+    As published, the positives of an anchor include the anchor itself.  Identities may have
+    different numbers of samples; a batch without a negative pair has loss 0.
 
     Args:
         embeddings: [n, c, p].
         labels: int [n].
-        margin: wanted gap between the distances of negative and positive pairs.
+        margin: by which negative pairs should be further apart than positive ones.
     """
-    with torch.autocast(embeddings.device.type, enabled=False):
+    with no_autocast(embeddings):
         distance = pairwise(widen(embeddings).permute(2, 0, 1))
         same = labels[:, None] == labels[None, :]
         anchor, positive = same.nonzero(as_tuple=True)
@@ -68,10 +68,9 @@ def cross_entropy(
         smoothing: share of the target spread evenly over all classes.
 
     Returns:
-        The loss of each part [p], and the share of right answers over samples
-        and parts.
+        The loss of each part [p], and the accuracy over all samples and parts.
     """
-    with torch.autocast(logits.device.type, enabled=False):
+    with no_autocast(logits):
         logits = widen(logits)
         targets = labels[:, None].expand(-1, logits.shape[2])
         losses = F.cross_entropy(
@@ -84,14 +83,13 @@ def cross_entropy(
 class GaitLoss:
     """The weighted sum that training minimises.
 
-    Under ``torch.distributed`` the terms that compare samples (triplet and
-    contrastive) see those of all ranks, and their gradient is scaled so that
-    averaging gradients over ranks gives that of one process with the whole
-    batch.  All ranks hold equally many samples.
+    Under ``torch.distributed`` the terms that compare samples (triplet and contrastive) see
+    those of all ranks, and their gradient is scaled so that its average over ranks is that of
+    one process with the whole batch.  All ranks hold equally many samples.
     """
 
     def __init__(self, config: LossConfig) -> None:
-        """Keep the weights; ConfigError when no term has any."""
+        """Raises ConfigError when no term has any weight."""
         terms = (config.triplet, config.cross_entropy, config.contrastive)
         if not any(term.weight for term in terms):
             raise ConfigError(
@@ -101,35 +99,35 @@ class GaitLoss:
         self.config = config
 
     def __call__(self, output: GaitOutput, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the scalar to minimise and the figures to log (detached scalars).
+        """Return the scalar to minimise and the metrics to log (detached scalars).
 
         Args:
             output: of a network; embeddings [n, c, p], logits [n, classes, p] or None.
             labels: int [n], class numbers.
 
         Raises:
-            ConfigError: cross-entropy has weight and the network has no classifier.
+            ConfigError: cross-entropy has weight, but the network has no classifier.
         """
         config = self.config
         total = output.embeddings.new_zeros((), dtype=torch.float32)
-        figures: dict[str, Tensor] = {}
+        metrics: dict[str, Tensor] = {}
         if config.triplet.weight or config.contrastive.weight:
             samples = gather(output.embeddings, labels)
         if config.triplet.weight:
             result = triplet_loss(*samples, config.triplet.margin)
-            figures["triplet"] = result.loss.mean()
-            figures["triplet_hard"] = result.hard.mean()
-            figures["triplet_nonzero"] = result.nonzero.float().mean()
-            figures["distance"] = result.distance.mean()
-            total = total + config.triplet.weight * figures["triplet"]
+            metrics["triplet"] = result.loss.mean()
+            metrics["triplet_hard"] = result.hard.mean()
+            metrics["triplet_nonzero"] = result.nonzero.float().mean()
+            metrics["distance"] = result.distance.mean()
+            total = total + config.triplet.weight * metrics["triplet"]
         if config.cross_entropy.weight:
-            losses, figures["accuracy"] = self._classify(output.logits, labels)
-            figures["cross_entropy"] = losses.mean()
-            total = total + config.cross_entropy.weight * figures["cross_entropy"]
+            losses, metrics["accuracy"] = self._classify(output.logits, labels)
+            metrics["cross_entropy"] = losses.mean()
+            total = total + config.cross_entropy.weight * metrics["cross_entropy"]
         if config.contrastive.weight:
-            figures["contrastive"] = contrast(*samples, config.contrastive).mean()
-            total = total + config.contrastive.weight * figures["contrastive"]
-        return total, {name: figure.detach() for name, figure in figures.items()}
+            metrics["contrastive"] = contrast(*samples, config.contrastive).mean()
+            total = total + config.contrastive.weight * metrics["contrastive"]
+        return total, {name: metric.detach() for name, metric in metrics.items()}
 
     def _classify(self, logits: Tensor | None, labels: Tensor) -> tuple[Tensor, Tensor]:
         if logits is None:

@@ -1,4 +1,4 @@
-"""How the numbers of convolution weights lie in memory."""
+"""Memory format of convolution weights."""
 
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def to_channels_last(model: Network) -> Network:
-    """Keep the channels of convolution weights innermost; the activations follow them."""
+    """Store convolution weights channels-last, in place; activations then come out likewise."""
     for parameter in model.parameters():
         if parameter.dim() in FORMATS:
             parameter.data = parameter.data.contiguous(memory_format=FORMATS[parameter.dim()])
@@ -19,7 +19,7 @@ def to_channels_last(model: Network) -> Network:
 
 
 def to_channels_first(model: Network) -> Network:
-    """Keep the channels of convolution weights outermost, as torch makes them."""
+    """Store convolution weights channels-first, in place, as torch does by default."""
     for parameter in model.parameters():
         parameter.data = parameter.data.contiguous()
     return model

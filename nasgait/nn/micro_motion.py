@@ -1,4 +1,4 @@
-"""Micro-motion capture: what each part of the body does within a few frames (GaitPart)."""
+"""Micro-motion capture: short movements of each part of the body (GaitPart)."""
 
 from collections.abc import Callable
 
@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 
 class PartConvs(nn.Module):
-    """A convolution over time for each part, same size.
+    """A convolution over time for each part, with same padding.
 
     Args:
-        parts: p; in_channels, out_channels, kernel, bias: of each.
+        parts: p; in_channels, out_channels, kernel, bias: of each convolution.
     """
 
     def __init__(
@@ -41,19 +41,19 @@ class PartConvs(nn.Module):
 
 
 def _mean(x: Tensor, window: tuple[int, int], stride: int, beyond: tuple[int, int]) -> Tensor:
-    """``F.avg_pool2d`` with the zeros beyond the ends put there by hand.
+    """``F.avg_pool2d`` with explicit zero padding.
 
-    On a GPU its gradient is wrong for channels-last images with padding (pytorch issue 188344,
-    mended after 2.13).
+    On a GPU the gradient of its own padding is wrong for channels-last images (pytorch issue
+    188344, fixed after 2.13).
     """
     rows, columns = beyond
     return F.avg_pool2d(F.pad(x, (columns, columns, rows, rows)), window, stride)
 
 
 class MicroMotion(nn.Module):
-    """Short movements of each part, weighted by what a small network sees in them.
+    """Mean plus maximum over a window of frames, times an attention, for each part.
 
-    Mean plus maximum over a window of frames, times the attention of two convolutions.
+    The attention comes from two convolutions over time.
 
     Args:
         parts: p; channels: c.
@@ -83,7 +83,7 @@ class MicroMotion(nn.Module):
     def forward(self, x: Tensor, padding: Tensor | None) -> Tensor:
         """Map x [p, n, s, c], 0 on padding, to the same shape.
 
-        ``padding`` is bool [1, n, s, 1], True there; what comes out there means nothing.
+        ``padding`` is bool [1, n, s, 1], True on padding, where the output means nothing.
         """
         hidden = F.leaky_relu_(self.squeeze(x), self.slope)
         if padding is not None:
@@ -106,7 +106,7 @@ class MicroMotion(nn.Module):
 
 
 class MicroMotionCapture(nn.Module):
-    """The sum of a short and a longer view of movement, then the largest over time.
+    """Micro-motions in a short and a long window, added, then the maximum over time.
 
     Args:
         parts, channels, squeeze, bias, slope: see :class:`MicroMotion`.

@@ -1,10 +1,9 @@
 """One BatchNorm for 1 to 3 dimensions, padded batches and several ranks.
 
-torch's own SyncBatchNorm refuses the CPU, and no norm of torch's knows which
-positions of a padded batch are real.  When neither padding nor ranks are in
-play a GPU runs plain ``F.batch_norm``.  On a CPU torch sums channels-last
-activations one by one in float32, which is off by 2e-3 over a large batch; the
-same kernels on a regrouped view (:func:`_regroup`) are exact and no slower.
+torch's SyncBatchNorm refuses the CPU, and none of its norms knows which positions of a padded
+batch are real.  Without padding and with one rank a GPU runs plain ``F.batch_norm``.  On a CPU
+torch sums channels-last activations one by one in float32, which is off by 2e-3 over a large
+batch; the same kernels on a regrouped view (:func:`_regroup`) are exact and no slower.
 """
 
 from collections.abc import Sequence
@@ -18,12 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from nasgait.nn.precision import wide_dtype
 from nasgait.nn.temporal import hide
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Count, mean and summed squared deviation of the positions of each channel."""
+    """Count, mean and sum of squared deviations over the positions of each channel."""
 
     count: float
     mean: Tensor
@@ -51,7 +51,7 @@ def moments(x: Tensor, valid: Tensor | None = None) -> Moments:
     count = x.numel() // channels
     grouped, groups = _regroup(x)
     # Wide running statistics make the kernel accumulate half precision in float32.
-    unused = x.new_zeros(groups * channels, dtype=_wide(x))
+    unused = x.new_zeros(groups * channels, dtype=wide_dtype(x))
     mean, var = torch.batch_norm_update_stats(grouped, unused, unused.clone(), 0.0)
     means, variances = mean.view(groups, -1).double(), var.view(groups, -1).double()
     mean = means.mean(0)
@@ -62,7 +62,7 @@ def _valid_rows(x: Tensor, valid: Tensor) -> Tensor:
     """The valid positions of x [n, c, ...], as [1, c, positions] with channels last in memory."""
     rows, mask = x.movedim(1, -1), valid[:, 0]
     while mask.dim() > 1 and mask.shape[-1] == 1:
-        mask = mask[..., 0]  # whole frames are taken at once
+        mask = mask[..., 0]  # take whole frames at once
     mask = mask.expand(rows.shape[: mask.dim()])
     return rows[mask].flatten(0, -2).T[None]
 
@@ -77,7 +77,7 @@ class BatchNorm(_BatchNorm):
     """
 
     frozen: bool = False
-    """Normalise by the running statistics in training, too, and leave them as they are."""
+    """Normalise by the running statistics in training, too, without updating them."""
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__(num_features, eps=eps, momentum=momentum)
@@ -90,7 +90,7 @@ class BatchNorm(_BatchNorm):
             x: activations.
             valid: bool, broadcastable to x with channel dimension 1 (say
                 [n, 1, s, 1, 1]); positions where it is False enter no statistic.
-                In training they come out as 0, in evaluation they mean nothing.
+                There the output is 0 in training and means nothing in evaluation.
 
         Raises:
             ValueError: training with fewer than 2 positions for each channel.
@@ -133,7 +133,7 @@ class BatchNorm(_BatchNorm):
 
 
 class _Normalise(torch.autograd.Function):
-    """Normalise with pooled batch statistics; the gradient passes through them on all ranks."""
+    """Normalise by statistics pooled over ranks; gradients flow through them on all ranks."""
 
     @staticmethod
     def forward(
@@ -161,8 +161,8 @@ class _Normalise(torch.autograd.Function):
         sums = torch.stack([along, across])
         if ctx.ranks > 1:
             dist.all_reduce(sums)
-        # dx = weight / std * (dy - across - normal(x) * along) as two affine maps, in
-        # kernels that widen half precision inside and make one pass each.
+        # dx = weight / std * (dy - across - normal(x) * along) as two affine maps, by kernels
+        # that make one pass each and compute half precision in float32.
         scale = weight * (var + ctx.eps).rsqrt()
         along, across = (sums / ctx.count * scale).to(weight.dtype)
         none, one = torch.zeros_like(var), torch.full_like(var, 1 - ctx.eps)
@@ -180,7 +180,7 @@ def _gradient_sums(dy: Tensor, x: Tensor, mean: Tensor, invstd: Tensor) -> tuple
     if groups > 1:
         gradient = torch.empty_like(x).copy_(dy) if dy.stride() != x.stride() else dy
         gradient = _regroup(gradient)[0]
-    wide = _wide(x)
+    wide = wide_dtype(x)
     mean, invstd = (value.to(wide).repeat(groups) for value in (mean, invstd))
     _, along, across = torch.ops.aten.native_batch_norm_backward(
         gradient,
@@ -198,10 +198,10 @@ def _gradient_sums(dy: Tensor, x: Tensor, mean: Tensor, invstd: Tensor) -> tuple
 
 
 def _regroup(x: Tensor) -> tuple[Tensor, int]:
-    """View channels-last x with k * c channels: every k-th position has its own.
+    """View channels-last x with k * c channels, k groups of positions for each channel.
 
-    Sums over the channels of the view are short, and k of them make up one
-    channel of x.  Returns x itself and 1 where nothing is to be gained.
+    Sums over the positions of a group are short, and k of them add up to a channel of x.
+    Returns the view and k; x itself and 1 where a view gains nothing.
     """
     if x.device.type != "cpu":
         return x, 1
@@ -211,10 +211,6 @@ def _regroup(x: Tensor) -> tuple[Tensor, int]:
     if x.dim() < 3 or x.is_contiguous() or not rows.is_contiguous() or groups == 1:
         return x, 1
     return rows.view(1, count // groups, 1, -1).permute(0, 3, 1, 2), groups
-
-
-def _wide(x: Tensor) -> torch.dtype:
-    return torch.promote_types(x.dtype, torch.float32)
 
 
 def pool_ranks(own: Moments, ranks: int) -> Moments:

@@ -1,4 +1,4 @@
-"""OpenGait's plain backbone: convolutions with LeakyReLU, maxima, focal convolutions."""
+"""OpenGait's plain backbone: convolutions, focal convolutions and max pooling."""
 
 import re
 from collections.abc import Sequence
@@ -28,10 +28,10 @@ class ConvSpec:
 
 
 def parse_layers(layers: Sequence[str]) -> list[ConvSpec | None]:
-    """Read ``BC-64`` (basic), ``FC-64-2`` (focal, 2^2 strips) and ``M`` (None: 2x2 maximum).
+    """Read ``BC-64`` (basic), ``FC-64-2`` (focal, 2^2 strips) and ``M`` (None: 2x2 max pooling).
 
     Raises:
-        ConfigError: a layer of another form, or none to begin with that convolves.
+        ConfigError: a layer of another form, or a first layer that is no convolution.
     """
     parsed: list[ConvSpec | None] = []
     for layer in layers:
@@ -52,11 +52,11 @@ def parse_layers(layers: Sequence[str]) -> list[ConvSpec | None]:
 
 
 class FocalConv2d(Conv2d):
-    """Convolution of horizontal strips, each padded by itself (GaitPart).
+    """Focal convolution: horizontal strips are convolved each by itself (GaitPart).
 
     Args:
         in_channels, out_channels, kernel: as for :class:`nasgait.nn.blocks.Conv2d`.
-        halving: strips have h // 2^halving rows; what is left over is one more strip.
+        halving: strips have h // 2^halving rows; the rows left over are one more strip.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, halving: int) -> None:
@@ -84,7 +84,7 @@ class FocalConv2d(Conv2d):
         return torch.cat([y, super().forward(x[:, :, whole:])], dim=2)
 
     def _strips(self, x: Tensor, rows: int) -> Tensor:
-        """Strips of ``rows`` rows as images of their own: a view, with channels last."""
+        """Convolve strips of ``rows`` rows as separate images, a view of channels-last x."""
         f, c, h, w = x.shape
         strips = x.permute(0, 2, 3, 1).reshape(-1, rows, w, c).permute(0, 3, 1, 2)
         y = super().forward(strips)
@@ -92,15 +92,12 @@ class FocalConv2d(Conv2d):
 
 
 class PlainBackbone(nn.Module):
-    """A chain of convolutions with LeakyReLU and 2x2 maxima, frame by frame.
+    """Convolutions with LeakyReLU and 2x2 max pooling, frame by frame.
 
     The first kernel is 5x5, the others are 3x3; no bias, no norm.
 
     Args:
-        layers: as :func:`parse_layers` reads them.
-
-    Raises:
-        ConfigError: a layer that is none.
+        layers: as :func:`parse_layers` reads them, which raises ConfigError for others.
     """
 
     def __init__(self, layers: Sequence[str]) -> None:

@@ -7,13 +7,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nasgait.core.errors import ConfigError
+from nasgait.nn.precision import widen
 from nasgait.nn.temporal import unpack
 
 
 def temporal_max(x: Tensor, valid: Tensor | None = None) -> Tensor:
-    """Largest value over the valid frames: x [n, c, s, h, w] to [n, c, h, w].
+    """Maximum over the valid frames: x [n, c, s, h, w] to [n, c, h, w].
 
-    ``valid`` is bool [n, 1, s, 1, 1] with a True for each sequence; all by default.
+    ``valid`` is bool [n, 1, s, 1, 1], at least one True for each sequence; all by default.
     The gradient of a tie goes to the earliest frame, as with ``x.max(2)``, which takes six
     times as long.
     """
@@ -21,7 +22,7 @@ def temporal_max(x: Tensor, valid: Tensor | None = None) -> Tensor:
         x = x.masked_fill(~valid, -torch.inf)
     n, c, s, h, w = x.shape
     if not x.requires_grad:
-        # Without a gradient whole rows are compared at once, as they lie in memory.
+        # Without a gradient whole rows can be compared, in the order of memory.
         rows = x.movedim(1, -1)
         if rows.is_contiguous():
             return rows.flatten(2).amax(1).view(n, h, w, c).movedim(-1, 1)
@@ -30,7 +31,7 @@ def temporal_max(x: Tensor, valid: Tensor | None = None) -> Tensor:
 
 
 def packed_max(frames: Tensor, sequences: int, valid: Tensor | None) -> Tensor:
-    """Largest value over the frames of each sequence: [f, c, h, w] to [n, c, h, w].
+    """Maximum over the frames of each sequence: [f, c, h, w] to [n, c, h, w].
 
     ``valid`` is what ``nasgait.nn.temporal.pack`` returned for the ``sequences`` n.
     """
@@ -40,10 +41,10 @@ def packed_max(frames: Tensor, sequences: int, valid: Tensor | None) -> Tensor:
 
 
 def spatial_max(x: Tensor) -> Tensor:
-    """Largest of each 2x2 pixels: x [n, c, s, h, w] to [n, c, s, h // 2, w // 2].
+    """2x2 max pooling of every frame: x [n, c, s, h, w] to [n, c, s, h // 2, w // 2].
 
-    Frame by frame in two dimensions, since autocast would widen a 3-D pooling to float32; without
-    a gradient as two comparisons, which are faster.
+    Pooled in two dimensions, since autocast would widen a 3-D pooling to float32; without a
+    gradient by two comparisons, which are faster.
     """
     n, _, s, h, w = x.shape
     if not x.requires_grad:
@@ -54,9 +55,9 @@ def spatial_max(x: Tensor) -> Tensor:
 
 
 def equal_strips(x: Tensor, count: int) -> Tensor:
-    """Cut x [n, c, values] into ``count`` equal runs [n, c, count, values / count].
+    """Cut x [n, c, pixels] into ``count`` equal strips [n, c, count, pixels / count].
 
-    Raises ConfigError when they do not come out equal.
+    Raises ConfigError when ``count`` does not divide the pixels.
     """
     if x.shape[2] % count:
         raise ConfigError(
@@ -70,10 +71,10 @@ class HorizontalPyramid(nn.Module):
     """Mean plus maximum over horizontal strips (GaitSet, GaitBase).
 
     Args:
-        bins: numbers of equal strips, pooled and joined in this order.  A height that is no
-            multiple cuts rows apart, as published: strips are equal runs of pixels.
+        bins: numbers of equal strips, pooled and concatenated in this order.  As published,
+            strips are equal runs of pixels, which end within rows if the height is no multiple.
 
-    Raises ConfigError in the forward pass for pixels that no such runs divide.
+    Raises ConfigError in the forward pass when a number of strips does not divide the pixels.
     """
 
     def __init__(self, bins: Sequence[int]) -> None:
@@ -93,8 +94,8 @@ class GeMPyramid(nn.Module):
 
     Args:
         bins: as for :class:`HorizontalPyramid`.
-        p: where the learnable exponent starts.
-        eps: values are raised to this at least.
+        p: first value of the learnable exponent.
+        eps: smaller values are raised to this.
     """
 
     def __init__(self, bins: Sequence[int], p: float = 6.5, eps: float = 1e-6) -> None:
@@ -105,7 +106,7 @@ class GeMPyramid(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x [n, c, h, w] to [n, c, sum of bins]."""
-        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        x = widen(x)
         p = self.p.to(x.dtype)
         powers = x.clamp(min=self.eps).pow(p)
         rows = powers.mean(-1)
@@ -123,8 +124,8 @@ class GeMRegions(nn.Module):
 
     Args:
         heights: rows of each region, from the top; they must add up to the height.
-        p: where the learnable exponents start.
-        eps: values are raised to this at least.
+        p: first value of the learnable exponents.
+        eps: smaller values are raised to this.
     """
 
     def __init__(self, heights: Sequence[int], p: float = 6.5, eps: float = 1e-6) -> None:
@@ -135,7 +136,7 @@ class GeMRegions(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x [n, c, h, w] to [n, c, regions]."""
-        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        x = widen(x)
         exponents = [p.to(x.dtype) for p in self.p]
         of_rows = [p.expand(rows) for p, rows in zip(exponents, self.heights, strict=True)]
         rows = x.clamp(min=self.eps).pow(torch.cat(of_rows)[:, None]).mean(-1)

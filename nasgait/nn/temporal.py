@@ -1,4 +1,4 @@
-"""Time in batches of sequences: lengths, masks, and sequences too short to convolve."""
+"""Time in batches of sequences: lengths, masks, packs, and sequences that are too short."""
 
 from dataclasses import dataclass
 
@@ -10,10 +10,10 @@ LTA_STRIDE = 3
 
 
 def check_lengths(silhouettes: Tensor, lengths: Tensor | None) -> Tensor | None:
-    """Return ``lengths`` [n] beside the silhouettes [n, s, h, w], None when nothing is padded.
+    """Check ``lengths`` [n] of silhouettes [n, s, h, w]; return None when nothing is padded.
 
     Raises:
-        ValueError: not one length for each sequence, or one outside 1..s.
+        ValueError: there is not one length for each sequence, or one is outside 1..s.
     """
     if lengths is None:
         return None
@@ -52,7 +52,7 @@ def repeat_short(
 
 
 def repeats(frames: int, minimum: int) -> int:
-    """How often a sequence of ``frames`` is played to have ``minimum`` frames."""
+    """How often to play a sequence of ``frames`` so that it has ``minimum`` frames."""
     return max(1, -(-minimum // frames))
 
 
@@ -67,36 +67,36 @@ def valid_mask(lengths: Tensor | None, frames: int) -> Tensor | None:
 def valid_after_lta(valid: Tensor | None) -> Tensor | None:
     """The mask after a convolution over time with kernel and stride 3 and no padding.
 
-    An output frame is real if all three frames that it saw are.
+    An output frame is real if all three of its input frames are.
     """
     return None if valid is None else valid[:, :, LTA_STRIDE - 1 :: LTA_STRIDE]
 
 
 def hide(x: Tensor, valid: Tensor | None) -> Tensor:
-    """Put zeros on padding, so that a convolution over time sees what it sees at a real end."""
+    """Set padding to zero: a convolution over time then sees what it sees at the end of a clip."""
     return x if valid is None else x.masked_fill(~valid, 0)
 
 
 def hide_(x: Tensor, valid: Tensor | None) -> Tensor:
-    """The same in place, for activations without gradients that are the network's own."""
+    """:func:`hide` in place, for activations without gradients that nothing else reads."""
     if valid is None:
         return x
     if x.is_cuda:
         return x.masked_fill_(~valid, 0)
-    # On a CPU only the frames from the shortest sequence's end on are touched.
+    # On a CPU it pays to leave out the frames that are real in every sequence.
     shortest = int(valid.all(0).sum())
     x[:, :, shortest:].masked_fill_(~valid[:, :, shortest:], 0)
     return x
 
 
 def pack(silhouettes: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """The real frames of all sequences, one after another, for networks that see each alone.
+    """The real frames of all sequences in a row, for networks that see each frame alone.
 
     Args:
         silhouettes: [n, s, h, w]; lengths: as :func:`check_lengths` returns them.
 
     Returns:
-        Frames [f, 1, h, w], and bool [n, s] that tells where they belong (None: all).
+        Frames [f, 1, h, w], and bool [n, s], True at their places in the batch (None: all).
     """
     if lengths is None:
         return silhouettes.flatten(0, 1)[:, None], None
@@ -105,7 +105,7 @@ def pack(silhouettes: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | 
 
 
 def unpack(frames: Tensor, valid: Tensor, padding: float = 0.0) -> Tensor:
-    """The frames of a :func:`pack` at their places, with a value on the padding.
+    """The frames of a :func:`pack` at their places in the batch, ``padding`` everywhere else.
 
     Args:
         frames: [f, c, ...]; valid: bool [n, s], as :func:`pack` returned it.
@@ -113,7 +113,7 @@ def unpack(frames: Tensor, valid: Tensor, padding: float = 0.0) -> Tensor:
     Returns:
         [n, s, c, ...], channels last in memory.
     """
-    # Whole rows are copied: with channels outermost they would be single numbers.
+    # With channels last whole rows are copied rather than single numbers.
     rows = frames.movedim(1, -1)
     padded = rows.new_full((valid.numel(), *rows.shape[1:]), padding)
     padded.index_copy_(0, valid.flatten().nonzero()[:, 0], rows)
@@ -124,14 +124,14 @@ def unpack(frames: Tensor, valid: Tensor, padding: float = 0.0) -> Tensor:
 class Clips:
     """How the frames of a :func:`pack` follow each other, for kernels of three frames.
 
-    Sequences of unequal length lie in one clip with a blank frame between neighbours, which
-    is what a kernel sees at a real end: nothing is padded to the longest, nothing leaks.
+    Sequences of unequal length are put into one clip with a blank frame between neighbours, which
+    is what a kernel sees at the end of a clip: no sequence is padded, and none sees another.
     """
 
     sequences: int
     """n."""
-    places: Tensor | None
-    """int64 [f]: where in the clip each frame lies; None: n clips of equal length."""
+    positions: Tensor | None
+    """int64 [f]: each frame's position in the clip; None: n clips of equal length."""
 
     @classmethod
     def of(cls, sequences: int, valid: Tensor | None) -> "Clips":
@@ -141,22 +141,24 @@ class Clips:
         rows = valid.nonzero()[:, 0]
         return cls(sequences, torch.arange(len(rows), device=rows.device) + rows)
 
-    def convolved(self, conv: nn.Conv3d, frames: Tensor) -> Tensor:
-        """A convolution of three frames (or one), stride 1 in time: [f, c, h, w] to
-        [f, out, h', w']."""
-        return self._taken_apart(conv(self._joined(frames)))
+    def convolve(self, conv: nn.Conv3d, frames: Tensor) -> Tensor:
+        """Convolve frames [f, c, h, w] to [f, out, h', w'].
 
-    def _joined(self, frames: Tensor) -> Tensor:
+        The kernel spans three frames or one, with stride 1 and same padding in time.
+        """
+        return self._to_frames(conv(self._to_clips(frames)))
+
+    def _to_clips(self, frames: Tensor) -> Tensor:
         """Frames [f, c, h, w] as clips [n, c, s, h, w], or [1, c, f + n - 1, h, w]."""
-        if self.places is None:
+        if self.positions is None:
             return frames.unflatten(0, (self.sequences, -1)).transpose(1, 2)
         images = frames.permute(0, 2, 3, 1)
         clip = images.new_zeros(len(images) + self.sequences - 1, *images.shape[1:])
-        return clip.index_copy_(0, self.places, images).permute(3, 0, 1, 2)[None]
+        return clip.index_copy_(0, self.positions, images).permute(3, 0, 1, 2)[None]
 
-    def _taken_apart(self, clips: Tensor) -> Tensor:
+    def _to_frames(self, clips: Tensor) -> Tensor:
         """The frames [f, c, h, w] of clips."""
-        if self.places is None:
+        if self.positions is None:
             return clips.transpose(1, 2).flatten(0, 1)
         images = clips[0].permute(1, 2, 3, 0)
-        return images.index_select(0, self.places).permute(0, 3, 1, 2)
+        return images.index_select(0, self.positions).permute(0, 3, 1, 2)

@@ -53,7 +53,7 @@ def test_unknown_name_gets_a_suggestion():
         ("hstl-nano", {"size": {}}),
     ],
 )
-def test_settings_that_no_network_has_are_told_before_training(name, settings):
-    with pytest.raises(ConfigError, match=f"model '{name}': cannot be built with") as told:
+def test_settings_that_no_network_can_have_are_refused_before_training(name, settings):
+    with pytest.raises(ConfigError, match=f"model '{name}': cannot be built with") as refused:
         build(name, 4, **settings)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(refused.value)

@@ -28,7 +28,7 @@ def test_convolutions_over_a_pack_see_each_sequence_alone(lengths, stride):
     batch = torch.rand(3, max(lengths), 6, 4, dtype=torch.float64)
     frames, valid = pack(batch, None if len(set(lengths)) == 1 else torch.tensor(lengths))
     frames = torch.cat([frames, -frames], dim=1)
-    found = Clips.of(3, valid).convolved(conv, frames)
+    found = Clips.of(3, valid).convolve(conv, frames)
     alone = [conv(clip.transpose(0, 1)[None])[0].transpose(0, 1) for clip in frames.split(lengths)]
     torch.testing.assert_close(found, torch.cat(alone))
 
@@ -73,7 +73,7 @@ def test_the_embedding_after_the_neck_is_what_is_classified():
     assert bare.needs_neck and bare(x).logits is None
 
 
-def test_a_network_judged_after_the_neck_is_trained(nasgait, tiny_config, tmp_path):
+def test_a_network_with_its_embedding_after_the_neck_is_trained(nasgait, tiny_config, tmp_path):
     """By retrain, which refuses to do so without a neck."""
     text = tiny_config.read_text()
     tiny_config.write_text(

@@ -104,19 +104,19 @@ def test_initial_weights(initial, spread):
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"activation": "gelu"}, "leaky-relu, relu"),
         ({"initial": "zero"}, "xavier, kaiming, normal"),
     ],
 )
-def test_unknown_choices_are_refused(settings, told):
-    with pytest.raises(ConfigError, match=told):
+def test_unknown_choices_are_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
         build("gaitset-nano", **settings)
 
 
 def test_the_study_turns_each_switch_once():
-    """Every network but the first differs from it in one thing, or in how it is judged."""
+    """Every network but the first differs from it in one thing, or in how it is evaluated."""
     config = load_config("bnneck-study")
     first, *others = config.baselines
     recipe, evaluation = config.retrain, config.evaluation

@@ -58,7 +58,7 @@ def narrow(name: str) -> GaitNetwork:
         return space.build([count // 2 for count in space.choices], IDENTITIES)
     if name.endswith("-nano"):
         return registry.build(name, IDENTITIES)
-    arguments = inspect.signature(registry.BASELINES[name].make).parameters
+    arguments = inspect.signature(registry.VARIANTS[name].make).parameters
     settings = {key: quarter(arguments[key].default) for key in WIDTHS & arguments.keys()}
     return registry.build(name, IDENTITIES, **settings, **SIZES.get(name, {}))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from nasgait.baselines.registry import BASELINES
+from nasgait.baselines.registry import VARIANTS
 from nasgait.cli.main import COMMANDS, main, parse, parser
 from nasgait.config.load import load_config, validate
 from nasgait.config.schema import ExperimentConfig
@@ -163,7 +163,7 @@ def test_every_new_name_exists(tiny_store, tmp_path):
     )
     settings = {
         name
-        for baseline in BASELINES.values()
+        for baseline in VARIANTS.values()
         for name in inspect.signature(baseline.make).parameters
     }
     for token in NEW:

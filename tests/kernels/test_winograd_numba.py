@@ -1,4 +1,4 @@
-"""Weighted sums of neighbours beside those of numpy and torch."""
+"""The input and output transforms against numpy and torch."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,14 +10,19 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
 from nasgait.kernels import winograd_numba
-from nasgait.kernels.winograd_numba import _add_up, compiled, mix, unmix
+from nasgait.kernels.winograd_numba import (
+    _weighted_sum,
+    compiled,
+    transform_inputs,
+    transform_outputs,
+)
 
 RNG = np.random.default_rng(0)
-BY, BACK = RNG.normal(size=(6, 6)), RNG.normal(size=(4, 6))
+INPUT, OUTPUT = RNG.normal(size=(6, 6)), RNG.normal(size=(4, 6))
 AXES = [[-4], [-3], [-2], [-4, -3], [-4, -2], [-3, -2]]
 SHAPES = st.tuples(
     *[st.integers(1, most) for most in (3, 9, 9, 9)],
-    st.sampled_from([1, 5, winograd_numba.PIECE + 3]),
+    st.sampled_from([1, 5, winograd_numba.CHUNK + 3]),
 )
 
 
@@ -28,48 +33,48 @@ def threads():
     torch.set_num_threads(before)
 
 
-def mixed_by_numpy(x, axis):
+def inputs_by_numpy(x, axis):
     """[6, ...] from windows that are cut out of x with zeros around it."""
     length = x.shape[axis]
     margins = [(0, 0)] * x.ndim
     margins[axis] = 1, 1 + -length % 4
     windows = sliding_window_view(np.pad(x, margins), 6, axis)
     every = np.take(windows, range(0, windows.shape[axis - 1], 4), axis - 1)
-    return np.einsum("...w,mw->m...", every, BY)
+    return np.einsum("...w,mw->m...", every, INPUT)
 
 
-def unmixed_by_numpy(y, axis, length):
+def outputs_by_numpy(y, axis, length):
     """[...] from y [6, ...]."""
-    outputs = np.moveaxis(np.einsum("m...,om->o...", y, BACK), 0, axis)
+    outputs = np.moveaxis(np.einsum("m...,om->o...", y, OUTPUT), 0, axis)
     shape = list(y.shape[1:])
     shape[axis] *= 4
     return np.take(outputs.reshape(shape), range(length), axis)
 
 
 @given(axes=st.sampled_from(AXES), shape=SHAPES)
-def test_mixes_as_numpy_does(axes, shape):
+def test_inputs_are_transformed_as_by_numpy(axes, shape):
     x = np.random.default_rng(1).normal(size=shape)
-    found = mix(torch.from_numpy(x), axes, BY, torch.float64).numpy()
+    found = transform_inputs(torch.from_numpy(x), axes, INPUT, torch.float64).numpy()
     expected = x
     for axis in axes:
-        expected = mixed_by_numpy(expected, axis)
+        expected = inputs_by_numpy(expected, axis)
     if len(axes) == 2:
         expected = np.swapaxes(expected, 0, 1).reshape(36, *expected.shape[2:])
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
-@given(axes=st.sampled_from(AXES), shape=SHAPES, apart=st.booleans())
-def test_unmixes_as_numpy_does(axes, shape, apart):
+@given(axes=st.sampled_from(AXES), shape=SHAPES, first_by_itself=st.booleans())
+def test_outputs_are_transformed_as_by_numpy(axes, shape, first_by_itself):
     tiles = [-(-n // 4) if axis in axes else n for axis, n in zip(range(-5, 0), shape, strict=True)]
     y = np.random.default_rng(2).normal(size=[6 ** len(axes), *tiles])
     expected = y.reshape([6] * len(axes) + tiles)
     for axis in reversed(axes):
         expected = np.moveaxis(expected, len(expected.shape) - 6, 0)
-        expected = unmixed_by_numpy(expected, axis, shape[axis])
+        expected = outputs_by_numpy(expected, axis, shape[axis])
     found, first = torch.full(shape, torch.nan, dtype=torch.float64), None
-    if apart:
+    if first_by_itself:
         first, y[0] = torch.from_numpy(y[0].copy()), np.nan
-    assert unmix(torch.from_numpy(y), axes, BACK, found, first) is found
+    assert transform_outputs(torch.from_numpy(y), axes, OUTPUT, found, first) is found
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-12)
 
 
@@ -84,19 +89,19 @@ def test_threads_get_as_many_tiles_each(threads, monkeypatch):
 
     monkeypatch.setattr(winograd_numba, "_pool", lambda count: Pool() if count == 3 else None)
     threads(3)
-    mix(torch.randn(1, 29, 2, 2, 5), [-4], BY.astype(np.float32), torch.float32)
+    transform_inputs(torch.randn(1, 29, 2, 2, 5), [-4], INPUT.astype(np.float32), torch.float32)
     assert shares == [(0, 2), (2, 5), (5, 8)]
 
 
 @pytest.mark.parametrize("axes", AXES)
 def test_threads_share_the_work_and_change_nothing(axes, threads):
     x = torch.randn(2, 9, 8, 7, 5)
-    by, back = BY.astype(np.float32), BACK.astype(np.float32)
+    forward, back = INPUT.astype(np.float32), OUTPUT.astype(np.float32)
     found = []
     for number in (1, 2, 5, 1000):
         threads(number)
-        y = mix(x, axes, by, torch.bfloat16)
-        found.append((y, unmix(y, axes, back, torch.empty_like(x))))
+        y = transform_inputs(x, axes, forward, torch.bfloat16)
+        found.append((y, transform_outputs(y, axes, back, torch.empty_like(x))))
     for y, z in found[1:]:
         assert torch.equal(y, found[0][0]) and torch.equal(z, found[0][1])
 
@@ -108,7 +113,9 @@ def test_rounds_to_bfloat16_as_torch_does():
     one = np.eye(6, dtype=np.float32)
     found = torch.empty(60_000, dtype=torch.bfloat16)
     zeros = np.zeros(60_000, np.float32)
-    _add_up(x.numpy(), 0, zeros, (0,) * 5, one, 0, found.view(torch.uint16).numpy(), 0, len(x))
+    _weighted_sum(
+        x.numpy(), 0, zeros, (0,) * 5, one, 0, found.view(torch.uint16).numpy(), 0, len(x)
+    )
     assert torch.equal(found[:2], x[:2].bfloat16()) and found[2].isnan()
     assert torch.equal(found[3:], x[3:].bfloat16())
 
@@ -118,7 +125,7 @@ def test_widens_every_bfloat16_as_torch_does():
     one, found = np.eye(6, dtype=np.float32), np.empty(1 << 16, np.float32)
     zeros = np.zeros(1 << 16, np.float32)
     bits = numbers.view(torch.uint16).numpy()
-    _add_up(bits, 0, zeros, (0,) * 5, one, 0, found, 0, len(found))
+    _weighted_sum(bits, 0, zeros, (0,) * 5, one, 0, found, 0, len(found))
     np.testing.assert_array_equal(found, numbers.float().numpy())
 
 

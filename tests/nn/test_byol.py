@@ -10,7 +10,7 @@ from nasgait.core.errors import ConfigError
 from nasgait.nn.base import GaitNetwork
 from nasgait.nn.byol import (
     BYOL,
-    Agreement,
+    BYOLOutput,
     ProjectionHead,
     RegressionLoss,
     embedding_shape,
@@ -35,7 +35,7 @@ def test_loss_against_its_definition(cosine, axis):
     wanted = 1 - (x * y).sum(axis) / (norms[0] * norms[1])
     found = regression_loss(torch.from_numpy(x), torch.from_numpy(y), cosine)
     np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-12)
-    both = Agreement((torch.from_numpy(x),) * 2, (torch.from_numpy(y),) * 2)
+    both = BYOLOutput((torch.from_numpy(x),) * 2, (torch.from_numpy(y),) * 2)
     loss, _ = RegressionLoss(cosine)(both, torch.zeros(4))
     assert float(loss) == pytest.approx(2 * wanted.mean())
 
@@ -45,10 +45,10 @@ def test_spread_tells_collapse(cosine):
     same = torch.rand(1, 6, 4).expand(50, 6, 4)
     apart = torch.randn(50, 6, 4)
     for targets, low, high in ((same, 0, 1e-3), (apart, 0.95, 1.0)):
-        _, figures = RegressionLoss(cosine)(
-            Agreement((apart,) * 2, (targets,) * 2), torch.zeros(50)
+        _, metrics = RegressionLoss(cosine)(
+            BYOLOutput((apart,) * 2, (targets,) * 2), torch.zeros(50)
         )
-        assert low <= float(figures["spread"]) <= high
+        assert low <= float(metrics["spread"]) <= high
 
 
 def test_projection_shares_its_layers_over_parts():
@@ -84,10 +84,10 @@ def test_what_all_sequences_share_does_not_hide_how_they_differ():
     for norm in ("shared", "parts"):
         learner = BYOL(model, norm=norm)
         aims = learner.target_projector(embeddings)
-        _, figures = RegressionLoss("channels")(
-            Agreement((aims,) * 2, (aims,) * 2), torch.zeros(32)
+        _, metrics = RegressionLoss("channels")(
+            BYOLOutput((aims,) * 2, (aims,) * 2), torch.zeros(32)
         )
-        spreads[norm] = float(figures["spread"])
+        spreads[norm] = float(metrics["spread"])
         apart = learner.target_projector(embeddings + 10 * torch.randn(1, 64, 30)) - aims
         assert (float(apart.detach().abs().max()) < 1e-3) == (norm == "parts")
     assert spreads["parts"] > 0.7 and spreads["shared"] < 0.2
@@ -102,8 +102,8 @@ def test_views_stand_side_by_side_and_targets_are_crossed():
     with torch.no_grad():
         found = learner(x)
         torch.testing.assert_close(found.predictions[0], learner.predict(first))
-        torch.testing.assert_close(found.targets[0], learner.aim(second))
-        torch.testing.assert_close(found.targets[1], learner.aim(first))
+        torch.testing.assert_close(found.targets[0], learner.project_target(second))
+        torch.testing.assert_close(found.targets[1], learner.project_target(first))
     lengths = torch.tensor([5, 3, 2, 5, 4, 1])
     with torch.no_grad():
         padded = learner(x, lengths)
@@ -139,7 +139,7 @@ def learn(learner: BYOL, model: nn.Module) -> None:
         assert has == (name in trained), name
     optimizer.step()
     before = {name: p.clone() for name, p in learner.target.named_parameters()}
-    learner.follow()
+    learner.update_target()
     online = dict(learner.online.named_parameters())
     for name, parameter in learner.target.named_parameters():
         torch.testing.assert_close(parameter.data, 0.75 * before[name] + 0.25 * online[name].data)

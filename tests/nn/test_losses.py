@@ -122,7 +122,7 @@ def test_arithmetic_is_float32_inside_autocast():
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "distance"])
-def test_the_sum_is_weighted_and_the_figures_detached(similarity):
+def test_the_sum_is_weighted_and_the_metrics_detached(similarity):
     config = LossConfig(
         TripletConfig(weight=0.5, margin=0.3),
         CrossEntropyConfig(weight=2.0, scale=4.0, label_smoothing=0.1),
@@ -131,7 +131,7 @@ def test_the_sum_is_weighted_and_the_figures_detached(similarity):
     embeddings = torch.randn(6, 4, 3, requires_grad=True)
     logits = torch.randn(6, 5, 3, requires_grad=True)
     labels = torch.tensor([0, 0, 1, 1, 4, 4])
-    total, figures = GaitLoss(config)(GaitOutput(embeddings, logits), labels)
+    total, metrics = GaitLoss(config)(GaitOutput(embeddings, logits), labels)
     triplet = triplet_loss(embeddings, labels, 0.3).loss.mean()
     entropy = cross_entropy(logits, labels, 4.0, 0.1)[0].mean()
     if similarity == "cosine":
@@ -140,7 +140,7 @@ def test_the_sum_is_weighted_and_the_figures_detached(similarity):
     else:
         contrastive = distance_contrastive(embeddings, labels, 0.2).mean()
     torch.testing.assert_close(total, 0.5 * triplet + 2 * entropy + 0.25 * contrastive)
-    assert set(figures) == {
+    assert set(metrics) == {
         "triplet",
         "triplet_hard",
         "triplet_nonzero",
@@ -149,18 +149,18 @@ def test_the_sum_is_weighted_and_the_figures_detached(similarity):
         "accuracy",
         "contrastive",
     }
-    assert all(value.ndim == 0 and not value.requires_grad for value in figures.values())
+    assert all(value.ndim == 0 and not value.requires_grad for value in metrics.values())
     total.backward()
     assert embeddings.grad is not None and logits.grad is not None
 
 
 def test_terms_without_weight_are_left_out():
     output = GaitOutput(torch.randn(4, 3, 2), None)
-    _, figures = GaitLoss(LossConfig())(output, torch.tensor([0, 0, 1, 1]))
-    assert not {"cross_entropy", "contrastive"} & figures.keys()
+    _, metrics = GaitLoss(LossConfig())(output, torch.tensor([0, 0, 1, 1]))
+    assert not {"cross_entropy", "contrastive"} & metrics.keys()
     config = LossConfig(TripletConfig(weight=0.0), contrastive=ContrastiveConfig(weight=1.0))
-    _, figures = GaitLoss(config)(output, torch.tensor([0, 0, 1, 1]))
-    assert figures.keys() == {"contrastive"}
+    _, metrics = GaitLoss(config)(output, torch.tensor([0, 0, 1, 1]))
+    assert metrics.keys() == {"contrastive"}
 
 
 def test_wrong_configurations():
@@ -181,9 +181,9 @@ def training_step(start, stop):
     output = GaitOutput(hidden.view(-1, 5, 2), torch.tanh(hidden).view(-1, 5, 2))
     contrastive = ContrastiveConfig(weight=0.2, temperature=0.1, similarity="distance")
     loss = GaitLoss(LossConfig(TripletConfig(), CrossEntropyConfig(weight=0.5), contrastive))
-    total, figures = loss(output, labels[start:stop])
+    total, metrics = loss(output, labels[start:stop])
     total.backward()
-    return figures["triplet"], weight.grad
+    return metrics["triplet"], weight.grad
 
 
 def rank_step(rank, init, folder):

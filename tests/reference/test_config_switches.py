@@ -117,7 +117,7 @@ def test_the_width_that_the_transform_leaves():
             width(cutting=wrong)
 
 
-def test_a_stage_told_no_blocks_has_one():
+def test_a_stage_of_no_blocks_has_one():
     """As DeepGaitV2's published stages do."""
     case = Case.load("deepgaitv2_p3d")
     config = copy.deepcopy(case.config)

@@ -51,7 +51,7 @@ def protocol_of(name):
 
 
 def close(ours, theirs):
-    """Numbers and lists of numbers, to 1e-6."""
+    """Metrics and lists of metrics, to 1e-6."""
     np.testing.assert_allclose(ours, theirs, atol=1e-6, rtol=1e-7)
 
 

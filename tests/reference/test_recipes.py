@@ -233,7 +233,7 @@ def test_network(recipe):
 
 def resolved(model, settings):
     """Class and every argument of a network, defaults included."""
-    make = registry.BASELINES[model].make
+    make = registry.VARIANTS[model].make
     bound = inspect.signature(make).bind(num_classes=None, **settings)
     bound.apply_defaults()
     return getattr(make, "func", make), json.loads(json.dumps(bound.arguments))

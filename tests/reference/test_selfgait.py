@@ -116,7 +116,7 @@ def test_one_step(learner, start, dtype):
     learner.to(dtype)
     if start == "copied":
         learner.momentum, kept = 0.0, learner.momentum
-        learner.follow()
+        learner.update_target()
         learner.momentum = kept
     views = torch.stack([silhouettes("x_view1"), silhouettes("x_view2")], 1).flatten(0, 1)
     predictions, targets = learner(views.to(dtype))
@@ -127,7 +127,7 @@ def test_one_step(learner, start, dtype):
     before = {name: p.detach().clone() for name, p in learner.named_parameters()}
     sgd = RECORD["config"]["optimizer"]["SGD"]
     torch.optim.SGD([p for p in learner.parameters() if p.requires_grad], **sgd).step()
-    learner.follow()
+    learner.update_target()
     check_target(learner, before, start)
     check_statistics(learner, start)
 

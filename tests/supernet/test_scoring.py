@@ -274,7 +274,7 @@ def test_scored_clips_are_convolved_with_less_rounding_in_bfloat16(
 ):
     asked: dict[bool, set[bool]] = {True: set(), False: set()}
     types: dict[bool, set[torch.dtype]] = {True: set(), False: set()}
-    prepare, run = Conv3d.by, ChoiceBlock.run
+    prepare, run = Conv3d.prepared, ChoiceBlock.run
 
     def watched(self, weight, bias, dtype, fine=False):
         if self.kernel_size != (1, 1, 1):
@@ -287,7 +287,7 @@ def test_scored_clips_are_convolved_with_less_rounding_in_bfloat16(
         assert x.dtype == y.dtype == torch.float32
         return y
 
-    monkeypatch.setattr(Conv3d, "by", watched)
+    monkeypatch.setattr(Conv3d, "prepared", watched)
     monkeypatch.setattr(ChoiceBlock, "run", seen)
     embedded(scorer_of(WIDE, store, precision=precision), [(0, 0, 0), (0, 1, 1)])
     assert asked == {False: {False}, True: {fine}}
