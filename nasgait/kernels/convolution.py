@@ -53,10 +53,10 @@ class Conv3d(nn.Conv3d):
         frames, (window, *area) = x.shape[2], self.kernel_size
         if window == 1:
             return self._frame_by_frame(x, weight, bias)
-        if frames < window and x.device.type == "cpu" and torch.is_grad_enabled():
-            # With fewer frames than the kernel is long, the gradient of bfloat16 weights on a
-            # CPU is whatever the memory held before (torch 2.13 with oneDNN).  Zero frames
-            # after the last one are what same padding puts there anyway.
+        if frames < window and x.device.type == "cpu" and self._may_read_stale_memory(x):
+            # With fewer frames than the kernel is long, what oneDNN computes in bfloat16, and the
+            # gradient of bfloat16 weights, is whatever the memory held before (torch 2.13).  Zero
+            # frames after the last one are what same padding puts there anyway.
             longer = F.pad(x, (0, 0, 0, 0, 0, window - frames))
             return self.forward(longer, weight, bias)[:, :, :frames]
         if area == [1, 1] and self.stride == (1, 1, 1):
@@ -68,6 +68,11 @@ class Conv3d(nn.Conv3d):
                 if x.shape[axis] % 2 == 0 and self.stride[axis - 2] == 1:
                     return self._in_halves(x, axis, weight, bias)
         return self._conv_forward(x, weight, bias)
+
+    @staticmethod
+    def _may_read_stale_memory(x: Tensor) -> bool:
+        lower = x.dtype != torch.float32 or torch.is_autocast_enabled("cpu")
+        return torch.is_grad_enabled() or lower
 
     def prepared(
         self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype, keep_precision: bool = False
