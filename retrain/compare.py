@@ -31,7 +31,7 @@ def compare(run_dir: Path, config: ExperimentConfig) -> dict[str, Any]:
     gives errors clustered by identity and differences to the searched network (without a
     search: to the first of the configuration's ``baselines``), paired probe by probe.
 
-    Raises DataError when no final network has been judged.
+    Raises DataError when no final network has been evaluated.
     """
     found = group(run_dir)
     networks = [summary(name, results) for name, results in found.items()]

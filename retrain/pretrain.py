@@ -117,10 +117,7 @@ def open_inputs(
     resume: bool = False,
     ranks: int | None = None,
 ) -> PretrainInputs:
-    """Open every input and claim the output directory, before anything is started.
-
-    Arguments as for :func:`retrain.train.open_inputs`.  Raises NasgaitError naming all faults.
-    """
+    """Open and check every input, as :func:`retrain.train.open_inputs` does."""
     spec = network.spec(config)
     store = GaitStore.open(config.data.store)
     facts = Facts.of_store(store, config.data, config.device, ranks)
@@ -155,16 +152,7 @@ def pretrain(
 ) -> dict[str, Any] | None:
     """Train to the last step; every rank that torchrun started calls this.
 
-    Args:
-        config: the experiment; its ``pretrain`` is the recipe.
-        out: directory of ``checkpoints/``, ``metrics.jsonl`` and TensorBoard events.
-        network: what to pre-train.
-        resume: go on from the newest good checkpoint in ``out``, if there is one.
-
-    Returns:
-        What is worth knowing; None on all ranks but the first.
-
-    Raises as :func:`retrain.train.train`.
+    Returns a summary, None on all ranks but the first; raises as :func:`retrain.train.train`.
     """
     inputs = open_inputs(config, out, network, resume)
     with joined(config.device, config.threads) as world, locked(out, world.main):

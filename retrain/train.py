@@ -1,7 +1,7 @@
 """Train one final network from scratch: ``nasgait retrain``.
 
 Final networks, searched or not, train on all training identities (search-val
-included) and are judged on the test identities by the same evaluator.
+included) and are evaluated on the test identities in the same way.
 """
 
 import json
@@ -133,17 +133,9 @@ def open_inputs(
     resume: bool = False,
     ranks: int | None = None,
 ) -> FinalInputs:
-    """Open every input and claim the output directory, before anything is started.
+    """Open and check every input, and claim ``out``; NasgaitError names all faults.
 
-    Args:
-        config: the experiment.
-        out: the output directory.
-        network: what to train.
-        start: the weights to start from.
-        resume: ``out`` may hold a training to go on with.
-        ranks: processes to come; those that torchrun has started by default.
-
-    Raises NasgaitError naming all faults.
+    ``ranks`` are the processes to come; by default those that torchrun has started.
     """
     spec = network.spec(config)
     store = GaitStore.open(config.data.store)
@@ -196,15 +188,8 @@ def train(
 ) -> dict[str, Any] | None:
     """Train to the last step and evaluate; every rank that torchrun started calls this.
 
-    Args:
-        config: the experiment.
-        out: directory of ``checkpoints/``, ``metrics.jsonl``, ``result.json``, ``probes.npz``.
-        network: what to train.
-        start: the weights to start from.
-        resume: go on from the newest good checkpoint in ``out``, if there is one.
-
-    Returns:
-        What ``result.json`` holds; None on all ranks but the first.
+    Checkpoints, metrics and results go to ``out``; ``resume`` continues from the newest good
+    checkpoint there.  Returns what ``result.json`` holds; None on all ranks but the first.
 
     Raises:
         NasgaitError: input that cannot be used, all faults at once.

@@ -199,14 +199,14 @@ def score_until_done(inputs: SearchInputs, device: torch.device) -> SearchResult
         (no_scoring if state.done else backend)(inputs, device) as score,
         Progress(inputs.out, state.evolution, scorers) as progress,
     ):
-        take_possession(inputs, state)
+        claim_search_dir(inputs, state)
         state.follow(progress.generation)
         progress.begin(state.scored)
         score(state, progress)
         return state.result()
 
 
-def take_possession(inputs: SearchInputs, state: SearchState) -> None:
+def claim_search_dir(inputs: SearchInputs, state: SearchState) -> None:
     """Note in the folder which search it is, and remove results that it is to go beyond."""
     out = inputs.out
     if not state.scored:  # what an attempt before the first score left does not bind

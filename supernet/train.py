@@ -76,15 +76,9 @@ def validate(config: ExperimentConfig, facts: Facts) -> list[NasgaitError]:
 def open_inputs(
     config: ExperimentConfig, out: Path, resume: bool = False, ranks: int | None = None
 ) -> SupernetInputs:
-    """Open every input and claim the output directory, before anything is started.
+    """Open and check every input, and claim ``out``; NasgaitError names all faults.
 
-    Args:
-        config: the experiment.
-        out: the output directory.
-        resume: it may hold a training to go on with.
-        ranks: processes to come; those that torchrun has started by default.
-
-    Raises NasgaitError naming all faults.
+    ``ranks`` are the processes to come; by default those that torchrun has started.
     """
     space = space_of(config, "nasgait supernet")
     store = GaitStore.open(config.data.store)
@@ -115,13 +109,8 @@ def build(inputs: SupernetInputs, classes: int, world: World) -> Training:
 def train(config: ExperimentConfig, out: Path, resume: bool = False) -> Path:
     """Train to the last step of the recipe; every rank that torchrun started calls this.
 
-    Args:
-        config: the experiment; its ``supernet`` is the recipe.
-        out: directory of ``checkpoints/``, ``metrics.jsonl`` and TensorBoard events.
-        resume: go on from the newest good checkpoint in ``out``, if there is one.
-
-    Returns:
-        The final checkpoint.
+    Checkpoints, metrics and TensorBoard events go to ``out``; ``resume`` continues from the newest
+    good checkpoint there.  Returns the final checkpoint.
 
     Raises:
         NasgaitError: input that cannot be used, all faults at once.

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
             f"{one['model']:24}{one['frames']:>5} x{height:>4} x{width:>3}"
             f"{one['macs'] / 1e6:>12,.1f}{one['params'] / 1e6:>12.2f}  {rates}".rstrip()
         )
-    print(f"\npublished figures: {ZOO}; measured by their authors, not here\n")
+    print(f"\npublished results: {ZOO}; measured by their authors, not here\n")
     for one in rows:
         print(f"{one['model']}: {one['summary']}")
     return 0

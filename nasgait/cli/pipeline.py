@@ -92,7 +92,7 @@ class Pipeline:
         return str(arch)
 
     def retrain(self, best: str | None) -> None:
-        """Train and judge every final network, ``jobs`` at a time."""
+        """Train and evaluate every final network, ``jobs`` at a time."""
         networks = final_networks(self.config, best)
         seeds = range(self.config.seed, self.config.seed + self.config.seeds)
         # Seed by seed, so that an unfinished study has all networks before it has all seeds.
@@ -162,7 +162,7 @@ class Pipeline:
         try:
             self.stage("rank", "--supernet", checkpoint, *files)
         except RunFailed as error:
-            # The networks are trained and judged; they get their report all the same.
+            # The networks are trained and evaluated; they get their report all the same.
             logger.warning("no ranking of the supernet's scores: %s", error)
 
     def network_dir(self, name: str, seed: int) -> Path:

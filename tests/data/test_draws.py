@@ -187,9 +187,9 @@ def test_two_purposes_never_share_a_stream(store, monkeypatch):
     for module in [m for m in sys.modules.values() if getattr(m, "generator", None) is generator]:
         if module.__name__.split(".")[0] in ("nasgait", "supernet", "retrain"):
             monkeypatch.setattr(module, "generator", watched)
-    from retrain import compare, lineup
+    from retrain import compare, networks
 
-    for module in (compare, lineup):
+    for module in (compare, networks):
         monkeypatch.setattr(module, "generator", watched)
     space = load_space("nano")
     from nasgait.config.load import validate
@@ -203,7 +203,7 @@ def test_two_purposes_never_share_a_stream(store, monkeypatch):
         ours.batch(step)
         path_at(space, 0, step)
     calibration_sequences(store, parts, config.search.calibration, 0)
-    lineup.lineup(config)
+    networks.final_networks(config)
     assert len(askers) == 2 + 3 * 4 + 2
     assert all(len(names) == 1 for names in askers.values()), "no stream is asked for twice"
     assert {stream[0] for stream in askers} == {0}

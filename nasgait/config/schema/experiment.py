@@ -23,7 +23,7 @@ class BaselineConfig:
     recipe: TrainConfig | None = None
     """Its own recipe; the ``retrain`` recipe by default."""
     evaluation: EvaluationConfig | None = None
-    """How it is judged; as all others by default.  In a run, by the protocol of all others."""
+    """How it is evaluated; as all others by default.  In a run, by the protocol of all others."""
 
     @property
     def title(self) -> str:
@@ -41,7 +41,7 @@ class ExperimentConfig:
     """Silhouettes and identities."""
     space: str | None = "nano"
     """Search space: a name from ``nasgait spaces`` or a YAML file; null: no supernet and no
-    search, only the ``baselines`` are trained and judged."""
+    search, only the ``baselines`` are trained and evaluated."""
     seed: Whole = 0
     """Everything drawn at random follows from it."""
     threads: Whole = 0
@@ -65,13 +65,13 @@ class ExperimentConfig:
     their statistics; ``backbone`` is all but the linear maps of its parts and the classifier,
     which makes training them a linear evaluation."""
     evaluate_every: Whole = 0
-    """Steps between judgements of a final network while it trains, logged and kept as the best
-    checkpoint; 0 judges it at the end alone.  The result is the last step's all the same: the
+    """Steps between evaluations of a final network while it trains, logged and kept as the best
+    checkpoint; 0 evaluates it at the end alone.  The result is the last step's all the same: the
     best one is chosen on the test identities."""
     baselines: tuple[BaselineConfig, ...] = ()
-    """Hand-designed networks trained and judged beside."""
+    """Hand-designed networks trained and evaluated beside."""
     random: Whole = 0
-    """Affordable architectures drawn at random, trained and judged beside; not with
+    """Affordable architectures drawn at random, trained and evaluated beside; not with
     ``search.max_latency``, which only the search measures."""
     uniform: bool = False
     """Also train each architecture that takes the same choice in every free layer."""
@@ -80,4 +80,4 @@ class ExperimentConfig:
     jobs: Count = 1
     """Final networks trained at the same time."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
-    """Judging of the final networks."""
+    """Evaluation of the final networks."""
