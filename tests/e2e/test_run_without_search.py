@@ -52,7 +52,7 @@ def test_only_baselines_are_trained_and_compared(nasgait, config, tmp_path):
     assert not (out / "supernet").exists() and not (out / "search").exists()
 
     page = (out / "report" / "index.html").read_text()
-    assert "Euclidean or cosine distance, as each network is set" in page
+    assert "Euclidean or cosine distance, as set for each network" in page
     for absent in ("has not made", "Search space", "Budget"):
         assert absent not in page, absent
     assert page.count("Best hand-designed network") == 1

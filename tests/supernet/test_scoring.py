@@ -382,7 +382,8 @@ def test_statistics_are_pooled_over_ranks(tmp_path):
     script = tmp_path / "ranks.py"
     script.write_text(RANKS)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command += [str(script), str(tmp_path), *map(str, Path(__file__).parents[:2])]
+    # The checkout first: tests/search_spaces is no package of ours.
+    command += [str(script), str(tmp_path), *map(str, reversed(Path(__file__).parents[:3]))]
     subprocess.run(command, check=True, capture_output=True)
     whole = measured(0, 1)
     assert len(whole) == 2
