@@ -9,35 +9,27 @@ Distances are computed three times, twice among all n sequences.  Beside a block
 memory grows as n times the neighbours of a sequence (a few dozen), never as n x n.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nasgait.evaluation.distance import blocks
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array  # at run time in functions, so that ``--help`` is light
+
 K1, K2, OWN_SHARE = 6, 6, 0.3
 """OpenGait's settings for HID; :func:`reranked` says what they are."""
 
+_ROWS = 32
+"""Probes whose descriptions are compared at once."""
+
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Rows:
-    """A sparse matrix by rows: row i holds entries ``start[i]`` to ``start[i + 1]``."""
-
-    start: Ints
-    columns: Ints
-    values: Floats
-
-    def take(self, rows: Ints) -> tuple[Ints, Ints]:
-        """Entries of the given rows, concatenated, and the number of entries of each row."""
-        first = self.start[rows]
-        counts = self.start[rows + 1] - first
-        shift = np.repeat(first - (counts.cumsum() - counts), counts)
-        return shift + np.arange(counts.sum()), counts
 
 
 def reranked(
@@ -62,16 +54,17 @@ def reranked(
     """
     everyone = np.concatenate([probe, gallery])
     near, furthest = _nearest(everyone, metric, max(k1 + 1, k2))
-    chosen = _expanded(near[:, : k1 + 1], near[:, : round(k1 / 2) + 1])
+    chosen = _expanded(_reciprocal(near[:, : k1 + 1]), _reciprocal(near[:, : round(k1 / 2) + 1]))
     weights = _weights(everyone, metric, chosen, furthest)
     if k2 > 1:
         weights = _averaged(weights, near[:, :k2])
-    described = _by_column(weights, len(probe))
+    described = weights[len(probe) :].T.tocsr()  # by sequence, the gallery that has it
     for part, block in blocks(probe, gallery, metric):
-        own = block / furthest[part, None]
-        rows = range(part.start, part.stop)
-        jaccard = np.stack([_jaccard(weights, described, i, len(gallery)) for i in rows])
-        yield part, (1 - own_share) * jaccard + own_share * own
+        mine, mixed = weights[part], own_share * (block / furthest[part, None])
+        for start in range(0, len(mixed), _ROWS):
+            rows = slice(start, start + _ROWS)
+            mixed[rows] += (1 - own_share) * _jaccard(mine[rows], described)
+        yield part, mixed
 
 
 def _nearest(everyone: Floats, metric: str, count: int) -> tuple[Ints, Floats]:
@@ -89,64 +82,53 @@ def _nearest(everyone: Floats, metric: str, count: int) -> tuple[Ints, Floats]:
     return near, np.maximum(furthest, np.finfo(np.float32).tiny)
 
 
-def _reciprocal(near: Ints) -> NDArray[np.bool_]:
-    """Whether i is among the neighbours of its own neighbours, [n, k]."""
-    return (near[near] == np.arange(len(near))[:, None, None]).any(axis=2)
+def _ones(near: Ints, chosen: NDArray[np.bool_]) -> csr_array:
+    """A matrix [n, n]: in each row 1 for the chosen ones of a sequence's neighbours."""
+    from scipy.sparse import csr_array
+
+    start = np.concatenate([[0], chosen.sum(1).cumsum()])
+    return csr_array((np.ones(start[-1]), near[chosen], start), (len(near), len(near)))
 
 
-def _expanded(near: Ints, half: Ints) -> list[Ints]:
+def _reciprocal(near: Ints) -> csr_array:
+    """The neighbours of each sequence that have it among their own, 1 each, [n, n]."""
+    return _ones(near, (near[near] == np.arange(len(near))[:, None, None]).any(axis=2))
+
+
+def _expanded(own: csr_array, half: csr_array) -> csr_array:
     """Reciprocal neighbours of each sequence, and theirs where most of them are shared."""
-    own = [row[mutual] for row, mutual in zip(near, _reciprocal(near), strict=True)]
-    others = [row[mutual] for row, mutual in zip(half, _reciprocal(half), strict=True)]
-    expanded = []
-    for members in own:
-        known = set(members.tolist())
-        joined = set(known)
-        for candidate in members:
-            theirs = others[candidate].tolist()
-            if 3 * len(known.intersection(theirs)) > 2 * len(theirs):
-                joined.update(theirs)
-        expanded.append(np.array(sorted(joined), dtype=np.int64))
+    shared = (own @ half.T).multiply(own)
+    shared.data = 1.0 * (3 * shared.data > 2 * half.sum(1)[shared.indices])
+    shared.eliminate_zeros()
+    expanded = own + shared @ half
+    expanded.sort_indices()
     return expanded
 
 
-def _weights(everyone: Floats, metric: str, chosen: list[Ints], furthest: Floats) -> Rows:
+def _weights(everyone: Floats, metric: str, chosen: csr_array, furthest: Floats) -> csr_array:
     """Description of each sequence: softmax of the negative distances to its neighbours."""
-    values = []
+    weights = chosen.astype(np.float32)
     for part, block in blocks(everyone, everyone, metric):
         for i, row in zip(range(part.start, part.stop), block, strict=True):
-            weight = np.exp(-row[chosen[i]] / furthest[i])
-            values.append(weight / weight.sum())
-    start = np.cumsum([0, *map(len, chosen)])
-    return Rows(start, np.concatenate(chosen), np.concatenate(values))
+            entries = slice(chosen.indptr[i], chosen.indptr[i + 1])
+            weight = np.exp(-row[chosen.indices[entries]] / furthest[i])
+            weights.data[entries] = weight / weight.sum()
+    return weights
 
 
-def _averaged(weights: Rows, near: Ints) -> Rows:
+def _averaged(weights: csr_array, near: Ints) -> csr_array:
     """Mean of the rows of each sequence's nearest neighbours, itself included."""
-    n, k = near.shape
-    entries, counts = weights.take(near.reshape(-1))
-    rows = np.repeat(np.arange(n).repeat(k), counts)
-    cells, place = np.unique(rows * n + weights.columns[entries], return_inverse=True)
-    values = np.bincount(place, weights.values[entries] / k).astype(np.float32)
-    start = np.searchsorted(cells, np.arange(n + 1) * n)
-    return Rows(start, cells % n, values)
+    weights.data /= near.shape[1]
+    return (_ones(near, near >= 0) @ weights).astype(np.float32)
 
 
-def _by_column(weights: Rows, probes: int) -> Rows:
-    """For each sequence, the gallery sequences whose description has it, numbered from 0."""
-    n = len(weights.start) - 1
-    rows = np.repeat(np.arange(n), np.diff(weights.start))
-    gallery = rows >= probes
-    columns, rows, values = weights.columns[gallery], rows[gallery], weights.values[gallery]
-    order = np.argsort(columns, kind="stable")
-    start = np.searchsorted(columns[order], np.arange(n + 1))
-    return Rows(start, rows[order] - probes, values[order])
+def _jaccard(weights: csr_array, described: csr_array) -> Floats:
+    """Jaccard distances [rows, m] of some sequences to the gallery; a description sums to 1."""
+    from scipy.sparse import csr_array
 
-
-def _jaccard(weights: Rows, described: Rows, i: int, gallery: int) -> Floats:
-    """Jaccard distances [m] of sequence i to the gallery; every description sums to 1."""
-    mine = slice(weights.start[i], weights.start[i + 1])
-    entries, counts = described.take(weights.columns[mine])
-    shared = np.minimum(np.repeat(weights.values[mine], counts), described.values[entries])
-    common = np.bincount(described.columns[entries], shared, minlength=gallery)
+    pairs = described[weights.indices]  # a row for each entry of ``weights``
+    entries = np.repeat(weights.data, np.diff(pairs.indptr))
+    shared = np.minimum(entries, pairs.data, dtype=np.float64)
+    start, shape = pairs.indptr[weights.indptr], (weights.shape[0], described.shape[1])
+    common = csr_array((shared, pairs.indices, start), shape).toarray()  # equal cells are summed
     return (1 - common / (2 - common)).astype(np.float32)

@@ -17,18 +17,12 @@ def fronts(vectors: Vectors) -> Iterator[list[int]]:
     The first front holds what no vector dominates, the next what only the first front
     dominates, and so on; in each the indices ascend.  Equal vectors share a front.
     """
-    values = np.asarray(vectors, dtype=float)
-    covers = np.ones((len(values), len(values)), dtype=bool)
-    for column in values.T:
-        covers &= column[:, None] <= column
-    beats = covers & ~covers.T
-    winners = beats.sum(0)  # how many vectors of this front or later ones beat each
-    left = np.ones(len(values), dtype=bool)
-    while left.any():
-        front = np.flatnonzero(left & (winners == 0))
-        yield front.tolist()
-        left[front] = False
-        winners -= beats[front].sum(0)
+    from moocore import pareto_rank  # here, as training does without it
+
+    if len(vectors):
+        ranks = pareto_rank(np.asarray(vectors, dtype=float))
+        for rank in range(ranks.max() + 1):
+            yield np.flatnonzero(ranks == rank).tolist()
 
 
 def crowding(vectors: Vectors) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from itertools import compress
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,17 +14,16 @@ Vector = TypeVar("Vector", tuple[int, ...], tuple[float, ...])
 
 
 def minima(vectors: Iterable[Vector]) -> list[Vector]:
-    """The distinct non-dominated vectors, all objectives minimised, sorted."""
-    kept: list[Vector] = []
-    for vector in sorted(set(vectors)):
-        # In sorted order only earlier vectors can dominate, and most often a recent one does.
-        if not any(_covers(other, vector) for other in reversed(kept)):
-            kept.append(vector)
-    return kept
+    """The distinct non-dominated vectors, all objectives minimised, sorted.
 
+    Whole numbers are compared exactly up to 2^53, as floats are.
+    """
+    from moocore import is_nondominated  # here, as training does without it
 
-def _covers(a: Sequence[float], b: Sequence[float]) -> bool:
-    return all(x <= y for x, y in zip(a, b, strict=True))
+    distinct = sorted(set(vectors))
+    if len(distinct) < 2:
+        return distinct  # also where the vectors have no values
+    return list(compress(distinct, is_nondominated(distinct)))
 
 
 def pareto(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles import rerank as oracle
 
 from nasgait.core.errors import ConfigError, DataError
 from nasgait.evaluation import distance
@@ -60,6 +61,17 @@ def test_the_steps_of_the_paper(probes, others, k1, k2, share, seed):
 
 
 @pytest.mark.parametrize("metric", ["euc", "cos"])
+@pytest.mark.parametrize("k1, k2", [(6, 6), (1, 1), (9, 3), (4, 12)])
+def test_equals_sparse_matrices_written_out(metric, k1, k2):
+    rng = np.random.default_rng([k1, k2])
+    x = rng.standard_normal((30, 5, 2))[rng.integers(0, 30, 150)]
+    x = (x + 0.5 * rng.standard_normal((150, 5, 2))).astype("f4")
+    blocks = oracle.reranked(x[:70], x[70:], metric, k1, k2, 0.3)
+    expected = np.concatenate([block for _, block in blocks])
+    np.testing.assert_array_equal(joined(x[:70], x[70:], metric, k1, k2, 0.3), expected)
+
+
+@pytest.mark.parametrize("metric", ["euc", "cos"])
 def test_blocks_do_not_change_the_distances(metric, monkeypatch):
     x = np.random.default_rng(0).standard_normal((60, 5, 2)).astype("f4")
     whole = joined(x[:20], x[20:], metric)
@@ -79,6 +91,9 @@ def test_the_own_distance_alone_keeps_the_order():
 def test_equal_embeddings_have_finite_distances():
     x = np.ones((6, 3, 2), np.float32)
     assert np.isfinite(joined(x[:2], x[2:])).all()
+    # With more equal ones than neighbours, most have no reciprocal neighbour at all.
+    x = np.ones((100, 3, 2), np.float32)
+    assert np.isfinite(joined(x[:50], x[50:], "euc", 6, 1)).all()
 
 
 def test_wrong_input():

@@ -1,16 +1,18 @@
-"""Non-domination and crowding against pymoo, which is a dependency of the tests alone."""
+"""Non-domination against comparing all pairs, as pymoo uses moocore too; crowding against pymoo."""
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from oracles import nondominated as oracle
 from pymoo.operators.survival.rank_and_crowding.metrics import calc_crowding_distance
-from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 
 from nasgait.search.nondominated import crowding, fronts
+from nasgait.search.pareto import minima
 
 COARSE = st.integers(0, 6).map(float)  # many ties and equal vectors
 FINE = st.floats(-1e6, 1e6, width=32)
+WHOLE = st.integers(2**53 - 9, 2**53).map(float)  # the largest that floats tell apart
 
 
 def populations(values):
@@ -20,16 +22,26 @@ def populations(values):
 
 @settings(max_examples=200, deadline=None)
 @given(st.one_of(populations(COARSE), populations(FINE)))
-def test_fronts_equal_pymoos(vectors):
-    expected = [sorted(map(int, front)) for front in NonDominatedSorting().do(vectors)]
-    assert list(fronts(vectors)) == expected
+def test_fronts_equal_those_by_all_pairs(vectors):
+    assert list(fronts(vectors)) == list(oracle.fronts(vectors))
 
 
-def test_fronts_of_a_thousand_equal_pymoos():
+def test_fronts_of_a_thousand_equal_those_by_all_pairs():
     for seed in range(10):
         vectors = np.random.default_rng(seed).normal(size=(1000, 3)).round(1)
-        expected = [sorted(map(int, front)) for front in NonDominatedSorting().do(vectors)]
-        assert list(fronts(vectors)) == expected
+        assert list(fronts(vectors)) == list(oracle.fronts(vectors))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(populations(COARSE), populations(FINE), populations(WHOLE)))
+def test_minima_equal_those_by_all_pairs(vectors):
+    vectors = list(map(tuple, vectors.astype(int).tolist() + vectors.tolist()))
+    assert minima(vectors) == oracle.minima(vectors)
+
+
+def test_minima_of_none_and_of_vectors_without_values():
+    assert minima([]) == []
+    assert minima([(), ()]) == [()]
 
 
 @settings(max_examples=200, deadline=None)
