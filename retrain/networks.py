@@ -2,12 +2,7 @@
 
 from dataclasses import dataclass
 
-from nasgait.config.schema import (
-    BaselineConfig,
-    EvaluationConfig,
-    ExperimentConfig,
-    TrainConfig,
-)
+from nasgait.config.schema import BaselineConfig, EvaluationConfig, ExperimentConfig, TrainConfig
 from nasgait.core.errors import ConfigError
 from nasgait.core.rng import generator
 from retrain.network_spec import NetworkSpec

@@ -158,15 +158,11 @@ class ChoiceNetwork(GaitNetwork):
     def path(self, arch: Sequence[int] | None) -> tuple[int, ...]:
         """The choices to run, checked against the options held.
 
-        Raises:
-            ConfigError: a layer has several options and ``arch`` is None, or
-                ``arch`` names an option that is not held.
+        Raises ConfigError when ``arch`` leaves a layer's choice open, or names one not held.
         """
         if arch is None:
             if any(len(layer) != 1 for layer in self.options):
-                raise ConfigError(
-                    "arch: this network holds several options; name one for each layer"
-                )
+                raise ConfigError("arch: this network has several options; name one for each layer")
             return tuple(layer[0] for layer in self.options)
         if len(arch) != len(self.options):
             raise ConfigError(

@@ -25,11 +25,8 @@ def path_at(space: SearchSpace, seed: int, step: int) -> tuple[int, ...]:
 def slice_state(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
     """The part of a supernet's ``state`` that ``network``, built for one path, holds.
 
-    A subnet's names are a subset of the supernet's, so the slice is a filter; its
-    tensors share the supernet's memory.
-
-    Raises:
-        CheckpointError: the state lacks some of them.
+    A subnet's names are a subset of the supernet's, so the slice is a filter; its tensors share the
+    supernet's memory.  Raises CheckpointError when the state lacks some of them.
     """
     missing = [name for name in network.state_dict() if name not in state]
     if missing:

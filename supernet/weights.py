@@ -25,8 +25,7 @@ class Weights:
 def load_supernet(path: str | Path, space_name: str) -> Weights:
     """The supernet checkpoint at ``path``, which must be one over ``space_name``.
 
-    Raises:
-        CheckpointError: missing, damaged, no supernet, or one of another space.
+    Raises CheckpointError for a missing or damaged file, no supernet, or one of another space.
     """
     saved = load_checkpoint(path, FORMAT)
     space = load_space(space_name)

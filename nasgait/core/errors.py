@@ -7,6 +7,15 @@ allowed and what to do.  Commands print it and exit with status 2.
 print it and exit with status 1.
 """
 
+__all__ = [
+    "BudgetError",
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "NasgaitError",
+    "RunFailed",
+]
+
 
 class NasgaitError(Exception):
     """Wrong input; the message is one line for the user."""

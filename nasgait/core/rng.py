@@ -14,15 +14,14 @@ from nasgait.core.errors import ConfigError
 
 
 def generator(seed: int, *stream: str | int) -> np.random.Generator:
-    """Return the generator of one purpose, e.g. ``generator(seed, "batch", step)``.
+    """The generator of one purpose, e.g. ``generator(seed, "batch", step)``.
 
-    ``seed`` and the numbers in ``stream`` are whole numbers (0 or more); names
-    are hashed by CRC-32, so a stream is the same on every machine and Python.
-    Every word is given as 64 bits: ``(1, 2)`` and ``(1 + 2 * 2**32,)`` differ, and
-    so do a stream and its prefix, whose lengths are part of the entropy.
+    ``seed`` and the numbers in ``stream`` are whole numbers (0 or more); names are hashed by
+    CRC-32, so a stream is the same on every machine and Python.  Every word is given as 64 bits:
+    ``(1, 2)`` and ``(1 + 2 * 2**32,)`` differ, and so do a stream and its prefix, whose lengths are
+    part of the entropy.
 
-    Raises:
-        ConfigError: a negative seed or number, or an empty name.
+    Raises ConfigError for a negative seed or number, or an empty name.
     """
     if "" in stream:
         raise ConfigError("a random stream needs a name; an empty one hashes as the number 0")

@@ -116,8 +116,7 @@ def import_dataset(
 def reading_options(layout: str, data_in_use: Sequence[bool | int]) -> dict[str, int]:
     """Further arguments of the layout's reader: which pickle of a folder to read.
 
-    Raises:
-        ConfigError: the layout has no pickles, or not exactly one of them is chosen.
+    Raises ConfigError when the layout has no pickles, or not exactly one of them is chosen.
     """
     if not data_in_use:
         return {}

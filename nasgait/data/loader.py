@@ -142,10 +142,8 @@ def _lengths(frames: list[NDArray[np.int64]]) -> Tensor | None:
 def pad(sequences: Sequence[NDArray[np.uint8]]) -> tuple[Tensor, Tensor]:
     """Join sequences uint8 [s, h, w] of any lengths: (uint8 [n, longest, h, w], int64 [n]).
 
-    Valid frames come first, padding is 0; the second tensor holds the lengths.
-
-    Raises:
-        DataError: no sequence, one without frames, or frames of unequal size.
+    Valid frames come first, padding is 0; the second tensor holds the lengths.  Raises DataError
+    for no sequence, one without frames, or frames of unequal size.
     """
     if not sequences:
         raise DataError("there is no sequence to pad: at least one is needed")
