@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -31,15 +30,10 @@ def load_supernet(path: str | Path, space_name: str) -> Weights:
     space = load_space(space_name)
     if saved.get("kind") != "supernet":
         raise CheckpointError(f"{path}: holds a {saved.get('kind')}, not a supernet")
-    check_space(path, saved, space)
-    return Weights(saved["model"], space, sha256_of(path))
-
-
-def check_space(path: str | Path, saved: Mapping[str, Any], space: SearchSpace) -> None:
-    """Refuse weights that belong to another search space."""
     if saved.get("space_sha256") != space.sha256:
         raise CheckpointError(
             f"{path}: is of space {saved.get('space')} (sha256 "
             f"{str(saved.get('space_sha256'))[:12]}), not {space.name} ({space.sha256[:12]}); "
             "give the space that it was trained on, or train again"
         )
+    return Weights(saved["model"], space, sha256_of(path))

@@ -45,11 +45,10 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on where DIR stopped")
 
 
-def add_nproc(parser: argparse.ArgumentParser) -> None:
+def add_nproc(parser: argparse.ArgumentParser, whose: str = "") -> None:
     """``--nproc``: processes on this machine, started by torchrun."""
-    parser.add_argument(
-        "--nproc", type=int, default=1, metavar="N", help="processes on this machine (default: 1)"
-    )
+    text = f"processes on this machine{whose} (default: 1)"
+    parser.add_argument("--nproc", type=int, default=1, metavar="N", help=text)
 
 
 def read_config(args: argparse.Namespace) -> "ExperimentConfig":
@@ -84,14 +83,10 @@ def launch(
     check: Callable[[int], object],
     action: Callable[[], object],
 ) -> None:
-    """Run a stage here, or in ``args.nproc`` processes under torchrun.
+    """Run a stage here by ``action``, or ``module`` in ``args.nproc`` processes under torchrun.
 
-    Args:
-        module: the stage, run by torchrun as a program.
-        args: the command's arguments.
-        argv: the same as words, for the program.
-        check: opens the inputs for so many processes, so that faults are told before they start.
-        action: runs the stage in this process.
+    ``argv`` are the arguments as words, for the module.  ``check`` opens the inputs for so many
+    processes, so that faults are reported before any starts.
 
     Raises:
         ConfigError: ``--nproc`` is not positive.
