@@ -11,7 +11,7 @@ from nasgait.config.renamed import with_new_keys
 from nasgait.config.schema import ExperimentConfig
 from nasgait.core.distributed import pick_device, share_of_threads
 from nasgait.core.errors import CheckpointError
-from nasgait.core.files import write_atomically
+from nasgait.core.files import write_json
 from nasgait.data.split import Split, fingerprint
 from nasgait.data.store import GaitStore
 from supernet.weights import Weights
@@ -61,8 +61,7 @@ class Provenance:
 
     def write(self, out: Path) -> None:
         """Write the note."""
-        note = {**self.binding, **self.advisory}
-        write_atomically(out / NOTE, json.dumps(note, indent=1) + "\n")
+        write_json(out / NOTE, {**self.binding, **self.advisory})
 
     def compare(self, out: Path) -> None:
         """Compare with the note in ``out``; log a warning if advisory values differ.

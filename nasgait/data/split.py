@@ -34,14 +34,14 @@ class Split:
     test: list[int]
     """Evaluate final networks."""
 
-    @staticmethod
-    def labels(store: HasSequences, indices: Iterable[int]) -> list[str]:
-        """Identity of each of these sequences."""
-        return [store.sequences[i].label for i in indices]
+    @property
+    def everyone(self) -> list[int]:
+        """All sequences of training identities, search-val ones among them, in order."""
+        return sorted(self.train + self.search_val)
 
 
 def fingerprint(store: GaitStore, indices: Iterable[int]) -> str:
-    """What a result that rests on these sequences rests on: their keys and the store's frames."""
+    """Checksum of what a result depends on: the keys of these sequences, the store's frames."""
     digest = hashlib.sha256()
     for line in [*(store.sequences[i].key for i in indices), *store.shard_sha256]:
         digest.update(line.encode() + b"\n")
@@ -56,7 +56,7 @@ def labelled(store: HasSequences, indices: list[int], share: float, seed: int) -
     """
     if share == 1:
         return list(indices)
-    names = sorted(set(Split.labels(store, indices)))
+    names = sorted({store.sequences[i].label for i in indices})
     count = round(share * len(names))
     if count < 2:
         raise DataError(
