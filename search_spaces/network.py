@@ -33,11 +33,10 @@ class Clip(NamedTuple):
 class ChoiceUnit(nn.Module):
     """One layer with its candidate blocks, and what follows before the next layer.
 
-    The first layer of a stage remembers the stage's input; the last one adds
-    the shortcut and applies ReLU, pooling and temporal aggregation.  A unit
-    depends on nothing but the clip and its own choice, so two architectures
-    with the same first choices share the clips up to there, and what
-    :meth:`open` makes of them.
+    The first layer of a stage remembers the stage's input; the last one adds the shortcut and
+    applies ReLU, pooling and temporal aggregation.  A unit depends on nothing but the clip and its
+    own choice, so two architectures with the same first choices share the clips up to there, and
+    what :meth:`open` makes of them.
     """
 
     def __init__(
@@ -107,9 +106,8 @@ class ChoiceUnit(nn.Module):
 class ChoiceNetwork(GaitNetwork):
     """A network of a search space, holding the given blocks of each layer.
 
-    With one option in each layer it is an architecture's own network; with all
-    of them it is the space's supernet.  The state-dict keys of the former are
-    a subset of the latter's.
+    With one option in each layer it is an architecture's own network; with all of them it is the
+    space's supernet.  The state-dict keys of the former are a subset of the latter's.
 
     Args:
         spec: the search space.

@@ -1,7 +1,6 @@
 """One path at a time through the weight-sharing network, ``SearchSpace.supernet``.
 
-Single Path One-Shot (Guo et al., ECCV 2020, section 3); over gait blocks as in
-SPOSGait.
+Single Path One-Shot (Guo et al., ECCV 2020, section 3); over gait blocks as in SPOSGait.
 """
 
 from collections.abc import Mapping

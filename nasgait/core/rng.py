@@ -1,9 +1,8 @@
 """Independent random streams, each a function of the run's seed and a name.
 
-Everything random in training is drawn from ``generator(seed, purpose, step)``.
-No generator lives longer than a step, so there is no state to save: a resumed run
-needs only the step, every rank draws the same values without communication, and
-one purpose never disturbs another.
+Everything random in training is drawn from ``generator(seed, purpose, step)``.  No generator lives
+longer than a step, so there is no state to save: a resumed run needs only the step, every rank
+draws the same values without communication, and one purpose never disturbs another.
 """
 
 import zlib
