@@ -80,9 +80,7 @@ def summary(name: str, results: list[Result]) -> Result:
     return {
         "name": name,
         **{key: first[key] for key in same},
-        "rank1": None,
-        "rank5": None,
-        "map": None,
+        **dict.fromkeys(("rank1", "rank5", "map")),  # None where the protocol has none
         **means,
         "train_seconds": fmean(result["train_seconds"] for result in results),
         "seeds": [result["rank1"] for result in results],
@@ -138,7 +136,7 @@ def study(
 def against_chance(
     networks: list[Result], probes: Mapping[str, Probes], reference: str, rng: np.random.Generator
 ) -> list[str]:
-    """How the searched network does against the median random one; nothing without random ones.
+    """The searched network compared with the median random one; nothing without random ones.
 
     Of an even number the better of the two in the middle is taken.
     """
@@ -161,7 +159,7 @@ def known_map(network: Result) -> float:
 
 
 def notes(networks: list[Result], probes: Probes) -> list[str]:
-    """What the table rests on, and what it cannot tell."""
+    """What the table is based on, and what it cannot show."""
     seeds = min(len(network["seeds"]) for network in networks)
     identities = len(set(probes.labels.tolist()))
     return [

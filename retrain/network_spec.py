@@ -53,7 +53,7 @@ class NetworkSpec:
 
     @property
     def title(self) -> str:
-        """What the results call it unless they are told a name."""
+        """What the results call it unless it is given a name."""
         return str(self.model or self.arch)
 
     def build(self, num_classes: int | None = None) -> GaitNetwork:

@@ -2,7 +2,7 @@
 
 Two views of each sequence, two draws of its frames with random changes of their own; the
 network learns to predict what a moving average of itself says of the other view (BYOL, as
-SelfGait has it).  ``nasgait retrain --init`` goes on from the checkpoint.
+SelfGait has it).  ``nasgait retrain --init`` starts from the checkpoint.
 """
 
 import logging

@@ -237,9 +237,7 @@ def finish(inputs: FinalInputs, training: Training[GaitNetwork], world: World) -
         "size": list(cost.size),
         "train_seconds": round(training.seconds, 2),
         "evaluation": asdict(inputs.evaluation),
-        "rank1": None,
-        "rank5": None,
-        "map": None,
+        **dict.fromkeys(("rank1", "rank5", "map")),  # None where the protocol has none
         **evaluated.metrics,
     }
     write_json(out / "result.json", result)

@@ -111,13 +111,9 @@ class ChoiceNetwork(GaitNetwork):
 
     Args:
         spec: the search space.
-        options: for each layer the choices to hold.
-        num_classes: identities of the BNNeck's classifier; without it there is
-            no neck and no logits.
-
-    Attributes:
-        units: one :class:`ChoiceUnit` for each layer, run in order between
-            :meth:`enter` and :meth:`leave`.
+        options: for each layer the choices to hold; ``units`` are their :class:`ChoiceUnit`, run
+            in order between :meth:`enter` and :meth:`leave`.
+        num_classes: identities of the BNNeck's classifier; without it no neck and no logits.
     """
 
     def __init__(

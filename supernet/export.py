@@ -15,9 +15,8 @@ logger = logging.getLogger(__name__)
 def export(arch: str, supernet: Path, out: Path) -> None:
     """Write the slice of a supernet that ``arch`` (printed form or file) uses to the file ``out``.
 
-    Raises:
-        ConfigError: ``out`` exists, or the architecture is unknown.
-        CheckpointError: no supernet, or one of another space.
+    Raises ConfigError when ``out`` exists or the architecture is unknown, CheckpointError for no
+    supernet or one of another space.
     """
     if out.exists():
         raise ConfigError(f"--out {out}: exists; give another file")

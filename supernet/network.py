@@ -15,8 +15,7 @@ from search_spaces.space import SearchSpace
 def path_at(space: SearchSpace, seed: int, step: int) -> tuple[int, ...]:
     """The path trained at ``step``: uniform, a function of (seed, step) alone.
 
-    Every rank draws the same one without a collective, and a resumed run goes on
-    with the paths it would have drawn.
+    So every rank draws the same without a collective, and a resumed run draws the same again.
     """
     return space.sample(generator(seed, "path", step)).choices
 

@@ -59,7 +59,7 @@ class SearchInputs:
 
 
 def validate(config: ExperimentConfig, facts: Facts) -> list[NasgaitError]:
-    """Why this configuration cannot be searched with: no space, budget, backend or sequences."""
+    """Why this configuration allows no search: its space, budget, backend or sequences."""
     faults = Faults()
     with faults.noted():
         evolution_of(config, space_of(config, "nasgait search"))
@@ -112,14 +112,14 @@ def check_backend(config: ExperimentConfig, device: torch.device) -> None:
 def evolution_of(
     config: ExperimentConfig, space: SearchSpace, measure: MeasuredCost | None = None
 ) -> Evolution:
-    """The search that the configuration describes; raises BudgetError when none can meet it."""
+    """The search that is configured; raises BudgetError when nothing meets its budget."""
     return Evolution(budget_of(space, config.search), config.search, config.seed, measure)
 
 
 def with_latency(inputs: SearchInputs, device: torch.device, ledger: Ledger) -> Evolution:
     """The search, with latencies measured on ``device`` where they are asked for.
 
-    Raises DataError when those already in ``latency.jsonl`` were measured otherwise.
+    Raises DataError when those already in ``latency.jsonl`` were measured in another way.
     """
     config, space = inputs.config, inputs.space
     search = config.search
@@ -174,10 +174,10 @@ def score_until_done(inputs: SearchInputs, device: torch.device) -> SearchResult
     """
     settings = inputs.config.search
     ledger = Ledger.open(inputs.out / "ledger.jsonl")
+    most = settings.population * (1 + settings.max_epochs)
     logger.info(
-        "plan: at most %d architectures, %d scored before; time and memory follow after the first",
-        settings.population * (1 + settings.max_epochs),
-        len(ledger.entries),
+        f"plan: at most {most} architectures, {len(ledger.entries)} scored before; "
+        "time and memory follow after the first"
     )
     state = SearchState(with_latency(inputs, device, ledger), ledger)
     backend = on_ray if settings.backend == "ray" else in_this_process
@@ -194,7 +194,7 @@ def score_until_done(inputs: SearchInputs, device: torch.device) -> SearchResult
 
 
 def claim_search_dir(inputs: SearchInputs, state: SearchState) -> None:
-    """Note in the folder which search it is, and remove results that it is to go beyond."""
+    """Record in the folder which search it holds; remove the results that it will replace."""
     out = inputs.out
     if not state.scored:  # what an attempt before the first score left does not bind
         (out / "config.yaml").unlink(missing_ok=True)
@@ -244,7 +244,7 @@ def on_ray(inputs: SearchInputs, device: torch.device) -> Iterator[Score]:
 
 
 def config_of_workers(config: ExperimentConfig) -> ExperimentConfig:
-    """The same with paths that hold in any working folder, and without GPUs if none are given."""
+    """The same with absolute paths, and without GPUs if the workers get none."""
     space = str(config.space)
     if space not in space_names():
         space = str(Path(space).expanduser().absolute())

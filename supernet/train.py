@@ -43,10 +43,10 @@ class SupernetInputs:
 
     def loader(self, world: World) -> TrainLoader:
         """The batches of this rank."""
-        recipe, train, seed = self.config.supernet, self.split.train, self.config.seed
-        size = self.space.size
+        recipe, size, seed = self.config.supernet, self.space.size, self.config.seed
+        indices, rank, ranks = self.split.train, world.rank, world.size
         return TrainLoader(
-            self.store, train, recipe.batch, recipe.augment, size, seed, world.rank, world.size
+            self.store, indices, recipe.batch, recipe.augment, size, seed, rank, ranks
         )
 
 

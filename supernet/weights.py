@@ -1,4 +1,4 @@
-"""A trained supernet: its checkpoint, held against its search space."""
+"""A trained supernet: its checkpoint, checked against its search space."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

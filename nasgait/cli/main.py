@@ -74,7 +74,7 @@ def parse(top: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namesp
 
 
 def unknown_command(word: str) -> str:
-    """What to say of a mistyped command."""
+    """The error for a mistyped command."""
     close = difflib.get_close_matches(word, COMMANDS, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     return f"{word!r} is no command{hint} (commands: {', '.join(COMMANDS)})"
@@ -83,7 +83,7 @@ def unknown_command(word: str) -> str:
 def guard(action: Callable[[], int | None], resume: str = "again") -> int:
     """Run ``action`` and return an exit code; people see one line, not a traceback.
 
-    ``resume`` says how the same command goes on after an interruption.
+    ``resume`` says how the same command continues after an interruption.
     """
     try:
         return action() or 0

@@ -30,7 +30,7 @@ from search_spaces import load_architecture
 logger = logging.getLogger(__name__)
 
 RANKED = 4
-"""Random and uniform architectures from which on the supernet's order is evaluated."""
+"""Random and uniform architectures that it takes to evaluate the supernet's order."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Pipeline:
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def gpus(self) -> SimpleQueue[str]:
-        """A GPU for each job at work, in turn; names that stand for none on a CPU."""
+        """A GPU for each job at work, in turn; empty names on a CPU."""
         count = torch.cuda.device_count()
         free: SimpleQueue[str] = SimpleQueue()
         for job in range(self.config.jobs):
@@ -166,7 +166,7 @@ class Pipeline:
         return [str(word) for word in (*words, *arguments)]
 
     def stage(self, name: str, *arguments: object) -> None:
-        """Run one stage to its end; RunFailed when it fails, which has said why itself."""
+        """Run one stage to its end; RunFailed if it fails, after it has printed why."""
         command = self.command(name, *arguments)
         code = subprocess.run(command, env=child_environment(), check=False).returncode
         if code:
@@ -177,6 +177,6 @@ class Pipeline:
 
 
 def last_words(out: Path) -> str:
-    """What a final network's training said last."""
+    """The last line that a final network's training printed."""
     lines = (out / "log.txt").read_text(errors="replace").replace("\r", "\n").split("\n")
     return next((line.strip() for line in reversed(lines) if line.strip()), "no output")

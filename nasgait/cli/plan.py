@@ -61,7 +61,7 @@ def plan(config: ExperimentConfig, out: Path, nproc: int = 1) -> Iterator[str]:
 
 
 def data_facts(config: ExperimentConfig) -> DataFacts:
-    """Those of the store, or of what it is still to be made from."""
+    """The facts of the store, or of what it is to be made from."""
     if is_complete(config.data.store):
         return DataFacts.of_store(GaitStore.open(config.data.store), config.data)
     return DataFacts.expected(config.data)
@@ -102,7 +102,7 @@ def networks_of(config: ExperimentConfig) -> list[FinalNetwork]:
 
 
 def searched_network(config: ExperimentConfig) -> list[FinalNetwork]:
-    """The first path of the space, which stands for the one that is not known yet."""
+    """The first path of the space, in place of the one that is still to be found."""
     if config.space is None:
         return []
     space = load_space(config.space)

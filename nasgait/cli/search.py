@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def summary(config: "ExperimentConfig", out: Path, result: "SearchResult") -> dict[str, Any]:
-    """The winner as ``--json`` tells it."""
+    """The winner as ``--json`` prints it."""
     import yaml
 
     best = yaml.safe_load((out / "best.yaml").read_text(encoding="utf-8"))

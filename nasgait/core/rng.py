@@ -24,8 +24,11 @@ def generator(seed: int, *stream: str | int) -> np.random.Generator:
     """
     if "" in stream:
         raise ConfigError("a random stream needs a name; an empty one hashes as the number 0")
-    words = [_whole(seed), *(zlib.crc32(s.encode()) if isinstance(s, str) else s for s in stream)]
-    entropy = [len(words), *(part for word in words for part in _halves(_whole(word)))]
+    numbers = (zlib.crc32(s.encode()) if isinstance(s, str) else s for s in stream)
+    words = [_whole(word) for word in (seed, *numbers)]
+    entropy = [len(words)]
+    for word in words:
+        entropy += [word & 0xFFFFFFFF, word >> 32]
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
 
 
@@ -33,7 +36,3 @@ def _whole(value: int) -> int:
     if value < 0 or value >= 2**64:
         raise ConfigError(f"seed {value}: random streams take whole numbers from 0 to 2**64 - 1")
     return int(value)
-
-
-def _halves(word: int) -> tuple[int, int]:
-    return word & 0xFFFFFFFF, word >> 32

@@ -38,8 +38,7 @@ class TrainLoader:
     same draws: joined, their batches are that of a single process.
 
     Args:
-        store: where the frames are.
-        indices: the sequences to train on.
+        store, indices: where the frames are, and which sequences to train on.
         config: the batch over all processes together.
         augment: the random changes.
         size: height and width of the network's input.

@@ -88,16 +88,14 @@ class Checkpoints:
     ) -> Path:
         """Write ``payload`` as the checkpoint of ``step`` and remove those no longer kept.
 
-        Checkpoints of this and later steps are removed: they are of a run that was then
-        resumed from an earlier step.
+        Others of this and later steps go too: the run was resumed from an earlier step.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         path = self.directory / f"step-{step:06d}.pt"
         entries = [entry for entry in self.entries() if entry.step < step]
         save_checkpoint(path, payload)
-        kept = self._kept(
-            [*entries, CheckpointEntry(path.name, step, sha256_of(path), score, seconds)]
-        )
+        entries.append(CheckpointEntry(path.name, step, sha256_of(path), score, seconds))
+        kept = self._kept(entries)
         write_json(self.directory / MANIFEST, [asdict(entry) for entry in kept])
         self._clean({entry.file for entry in kept})
         return path
