@@ -1,19 +1,4 @@
 """The errors of :mod:`nasgait.core.errors`, under the name that users know."""
 
-from nasgait.core.errors import (
-    BudgetError,
-    CheckpointError,
-    ConfigError,
-    DataError,
-    NasgaitError,
-    RunFailed,
-)
-
-__all__ = [
-    "BudgetError",
-    "CheckpointError",
-    "ConfigError",
-    "DataError",
-    "NasgaitError",
-    "RunFailed",
-]
+from nasgait.core.errors import *  # noqa: F403
+from nasgait.core.errors import __all__ as __all__

@@ -11,12 +11,12 @@ import numpy as np
 
 from nasgait.config.schema import ExperimentConfig
 from nasgait.core.errors import DataError
-from nasgait.core.files import write_atomically
+from nasgait.core.files import write_json
 from nasgait.core.rng import generator
 from nasgait.evaluation.statistics import clustered_mean, paired_difference
 from retrain.evaluate import Probes, read_probes
 
-RATES = ("rank1", "rank5", "rank10", "rank20", "map", "minp")
+METRICS = ("rank1", "rank5", "rank10", "rank20", "map", "minp")
 LOCAL = ("rank1_local", "rank5_local", "map_local")
 CONDITIONS = ("rank1_nm", "rank1_bg", "rank1_cl")
 KINDS = ("searched", "baseline", "random", "uniform")
@@ -27,7 +27,7 @@ Result = dict[str, Any]
 def compare(run_dir: Path, config: ExperimentConfig) -> dict[str, Any]:
     """Write ``results.json`` of a run directory and return what it holds.
 
-    Rates are means over seeds, in percent.  With several networks a study table
+    Metrics are means over seeds, in percent.  With several networks a study table
     gives errors clustered by identity and differences to the searched network (without a
     search: to the first of the configuration's ``baselines``), paired probe by probe.
 
@@ -51,10 +51,10 @@ def compare(run_dir: Path, config: ExperimentConfig) -> dict[str, Any]:
     }
     if len(networks) > 1:
         probes = {name: pooled(run_dir, name, seeds) for name, seeds in found.items()}
-        # The best one is chosen by the very figures of the table; the first listed is not.
+        # The best one is chosen by the very metrics of the table; the first listed is not.
         reference = next((name for name in (*searched, *listed) if name in found), results["best"])
         results["study"] = study(networks, probes, reference, config.seed)
-    write_atomically(run_dir / "results.json", json.dumps(results, indent=1) + "\n")
+    write_json(run_dir / "results.json", results)
     return results
 
 
@@ -62,8 +62,7 @@ def group(run_dir: Path) -> dict[str, list[Result]]:
     """The results of every seed, by network."""
     found: dict[str, list[Result]] = defaultdict(list)
     for path in sorted((run_dir / "retrain").glob("*/seed-*/result.json")):
-        result = json.loads(path.read_text())
-        found[path.parent.parent.name].append(result)
+        found[path.parent.parent.name].append(json.loads(path.read_text()))
     if not found:
         raise DataError(f"{run_dir}: no retrained network; run nasgait retrain first")
     return {name: sorted(results, key=lambda r: r["seed"]) for name, results in found.items()}
@@ -73,17 +72,15 @@ def summary(name: str, results: list[Result]) -> Result:
     """One network over its seeds."""
     first = results[0]
     means = {
-        rate: fmean(result[rate] for result in results)
-        for rate in (*RATES, *LOCAL, *CONDITIONS)
-        if all(result.get(rate) is not None for result in results)
+        metric: fmean(result[metric] for result in results)
+        for metric in (*METRICS, *LOCAL, *CONDITIONS)
+        if all(result.get(metric) is not None for result in results)
     }
     same = ("kind", "arch", "model", "macs", "params", "frames", "size", "steps")
     return {
         "name": name,
         **{key: first[key] for key in same},
-        "rank1": None,
-        "rank5": None,
-        "map": None,
+        **dict.fromkeys(("rank1", "rank5", "map")),  # None where the protocol has none
         **means,
         "train_seconds": fmean(result["train_seconds"] for result in results),
         "seeds": [result["rank1"] for result in results],
@@ -120,7 +117,7 @@ def study(
         else:
             gap = paired_difference(100 * mine.ap, 100 * theirs.ap, mine.labels, rng)
             row.append(f"{gap.mean:+.1f} [{gap.low:+.1f}, {gap.high:+.1f}]")
-        rows.append([*row, spread(network["seeds_map"])])
+        rows.append([*row, ", ".join(f"{value:.1f}" for value in network["seeds_map"])])
     return {
         "columns": [
             "network",
@@ -131,20 +128,15 @@ def study(
             "mAP of each seed",
         ],
         "rows": rows,
-        "notes": [
-            *against_chance(networks, probes, reference, rng),
-            *notes(networks, probes[reference]),
-        ],
+        "notes": against_chance(networks, probes, reference, rng)
+        + notes(networks, probes[reference]),
     }
 
 
 def against_chance(
-    networks: list[Result],
-    probes: Mapping[str, Probes],
-    reference: str,
-    rng: np.random.Generator,
+    networks: list[Result], probes: Mapping[str, Probes], reference: str, rng: np.random.Generator
 ) -> list[str]:
-    """How the searched network does against the median random one; nothing without random ones.
+    """The searched network compared with the median random one; nothing without random ones.
 
     Of an even number the better of the two in the middle is taken.
     """
@@ -166,20 +158,15 @@ def known_map(network: Result) -> float:
     return network["map"] if network["map"] is not None else network["map_local"]
 
 
-def spread(values: list[float]) -> str:
-    """The values of the seeds in print."""
-    return ", ".join(f"{value:.1f}" for value in values)
-
-
 def notes(networks: list[Result], probes: Probes) -> list[str]:
-    """What the table rests on, and what it cannot tell."""
+    """What the table is based on, and what it cannot show."""
     seeds = min(len(network["seeds"]) for network in networks)
     identities = len(set(probes.labels.tolist()))
     return [
         f"Means over {seeds} seed(s) of {len(probes.labels)} probes of {identities} identities. "
         "± is one standard error and brackets are 95 % intervals, by bootstrap over identities, "
         "because probes of one identity are correlated; differences are paired probe by probe.",
-        "The errors say how far the figures would move with other test identities. They hold the "
+        "The errors say how far the metrics would move with other test identities. They hold the "
         "trained networks fixed: how far they move with another training seed is what the last "
         "column shows, and a few seeds show it only roughly.",
         "Intervals are not corrected for the number of comparisons.",

@@ -4,7 +4,7 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -74,15 +74,13 @@ def evaluate_network(
 
     Args:
         model: the network, on the device of ``world``.
-        store: silhouettes.
-        indices: its test sequences; distractors are added if the settings want them.
+        store, indices: silhouettes, and those of test sequences; the settings may add distractors.
         config: the settings.
         world: ranks that share the embedding: all of them call this and get the result.
         submission: where to write the submission, if protocol and store have one.
 
-    Raises:
-        ConfigError: settings that do not fit the protocol.
-        DataError: no sequences, or none that the protocol can use.
+    Raises ConfigError for settings that do not fit the protocol, DataError where there are no
+    sequences that the protocol can use.
     """
     check_options(config, submits=submission is not None)
     indices = evaluated_indices(store, indices, config)
@@ -111,11 +109,7 @@ def evaluate_network(
 
 def write_probes(path: Path, probes: Probes) -> None:
     """Write the probes as plain arrays; the file appears whole or not at all."""
-
-    def write(file: BinaryIO) -> None:
-        np.savez_compressed(file, labels=probes.labels, hits=probes.hits, ap=probes.ap)
-
-    write_atomically(path, write)
+    write_atomically(path, lambda file: np.savez_compressed(file, **vars(probes)))
 
 
 def read_probes(path: Path) -> Probes:
@@ -124,9 +118,8 @@ def read_probes(path: Path) -> Probes:
         with np.load(path, allow_pickle=False) as arrays:
             return Probes(arrays["labels"], arrays["hits"], arrays["ap"])
     except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise DataError(
-            f"{path}: no table of probes ({error}); evaluate the network again"
-        ) from error
+        fault = f"{path}: no table of probes ({error}); evaluate the network again"
+        raise DataError(fault) from error
 
 
 def evaluate(
@@ -136,19 +129,12 @@ def evaluate(
     device: str = "auto",
     submission: Path | None = None,
 ) -> dict[str, Any]:
-    """Evaluate a checkpoint on the test sequences of a store, its own or another.
+    """Evaluate a final or pre-trained network on the test sequences of a store, its own or not.
 
-    Args:
-        checkpoint: a final or a pre-trained network.
-        store_path: the packed store.
-        config: protocol and settings, as given by flags.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        submission: also write the benchmark's table there.
-
-    Returns:
-        ``network``, ``store``, ``protocol`` and the protocol's table.
-
-    Raises NasgaitError before anything is embedded where the input cannot be used.
+    ``config`` holds protocol and settings as given by flags; ``device`` is ``auto``, ``cpu`` or
+    ``cuda``; the table to submit is written to ``submission``.  Returns ``network``, ``store``,
+    ``protocol`` and the protocol's table.  Raises NasgaitError before anything is embedded where
+    the input cannot be used.
     """
     check_options(config, submits=submission is not None, flags=True)
     table = find_protocol(config.protocol).submission
@@ -171,9 +157,8 @@ def evaluate(
         autocast(world.device, config.precision)
         placed = to_channels_last(model.to(world.device))
         result = evaluate_network(placed, store, test, config, world, submission)
-    name = saved["arch"] or saved["model_name"]
     return {
-        "network": name,
+        "network": saved["arch"] or saved["model_name"],
         "store": str(store.path),
         "protocol": config.protocol,
         **result.metrics,

@@ -1,4 +1,4 @@
-"""What training a final network and pre-training one have in common: what both read."""
+"""What training a final network and pre-training one both read."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,13 +23,8 @@ class NetworkInputs:
 
     @cached_property
     def model(self) -> GaitNetwork:
-        """The embedding network, untrained; its size and its cost, never trained itself."""
+        """The embedding network for its size and cost; it is never trained itself."""
         return self.spec.build()
-
-    @property
-    def everyone(self) -> list[int]:
-        """All sequences of training identities, search-val ones among them, in order."""
-        return sorted(self.split.train + self.split.search_val)
 
 
 def folder_of(title: str) -> str:

@@ -1,7 +1,7 @@
 """The network that is trained: a path of a space, or a hand-designed one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +45,15 @@ class NetworkSpec:
         space, architecture = load_architecture(str(arch))
         return cls(str(architecture), space.source, space.sha256)
 
+    @classmethod
+    def recorded(cls, saved: Mapping[str, Any]) -> "NetworkSpec":
+        """That of a checkpoint; a slice of a supernet names no model."""
+        model, settings = saved.get("model_name"), saved.get("settings", {})
+        return cls(saved["arch"], saved["space"], saved["space_sha256"], model, settings)
+
     @property
     def title(self) -> str:
-        """What the results call it unless they are told a name."""
+        """What the results call it unless it is given a name."""
         return str(self.model or self.arch)
 
     def build(self, num_classes: int | None = None) -> GaitNetwork:
@@ -65,7 +71,7 @@ class NetworkSpec:
             )
         return space.build(space.parse(str(self.arch)), num_classes)
 
-    def identity(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """What a checkpoint says of the network."""
         return {
             "kind": "network",
@@ -88,14 +94,7 @@ def load_network(path: str | Path) -> tuple[GaitNetwork, Mapping[str, Any]]:
             f"{path}: holds a {saved.get('kind')}, not a trained network; make one with "
             "nasgait retrain"
         )
-    spec = NetworkSpec(
-        saved["arch"],
-        saved["space"],
-        saved["space_sha256"],
-        saved["model_name"],
-        saved["settings"],
-    )
-    model = spec.build(saved.get("num_classes"))
+    model = NetworkSpec.recorded(saved).build(saved.get("num_classes"))
     model.load_state_dict(weights_of(saved))
     return model.eval(), saved
 
@@ -114,9 +113,8 @@ def start_from(
     sequences: the classes of others are other people.
 
     Args:
-        model: the network to train.
+        model: the network to train, described by ``spec``.
         bare: the same without classes; all its weights must be in the file.
-        spec: what ``model`` is.
         path: a slice of a supernet, or a checkpoint of pre-training or of a final network.
         data: fingerprint of what ``model`` is to be trained on.
         partial: take what fits by name and shape, of whatever network.
@@ -130,14 +128,9 @@ def start_from(
             f"--init {path}: holds a {saved.get('kind')}; give a nasgait export, or a checkpoint "
             "of nasgait pretrain or nasgait retrain"
         )
-    theirs = NetworkSpec(
-        saved["arch"], saved["space"], saved["space_sha256"], saved.get("model_name")
-    )
-    same = (theirs.arch, theirs.space_sha256, theirs.model) == (
-        spec.arch,
-        spec.space_sha256,
-        spec.model,
-    )
+    theirs = NetworkSpec.recorded(saved)
+    # A space may lie elsewhere now; other settings show in the shapes of the weights.
+    same = replace(theirs, space=spec.space, settings=spec.settings) == spec
     if not (same or partial):
         raise CheckpointError(
             f"--init {path}: is the {saved['kind']} of {theirs.title}, not of {spec.title}, or "

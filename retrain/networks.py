@@ -2,12 +2,7 @@
 
 from dataclasses import dataclass
 
-from nasgait.config.schema import (
-    BaselineConfig,
-    EvaluationConfig,
-    ExperimentConfig,
-    TrainConfig,
-)
+from nasgait.config.schema import BaselineConfig, EvaluationConfig, ExperimentConfig, TrainConfig
 from nasgait.core.errors import ConfigError
 from nasgait.core.rng import generator
 from retrain.network_spec import NetworkSpec
@@ -62,22 +57,20 @@ class FinalNetwork:
 def final_networks(config: ExperimentConfig, best: str | None = None) -> list[FinalNetwork]:
     """The searched network (when ``best``, its printed form, is known), then all others.
 
-    Without a search space those are the baselines.
-
-    Raises ConfigError for networks of a space where there is none, or for random ones beside a
-    latency budget, which they could break; BudgetError for a budget that nothing meets.
+    Without a search space those are the baselines.  Raises ConfigError for networks of a space
+    where there is none, or for random ones beside a latency budget, which they could break;
+    BudgetError for a budget that nothing meets.
     """
+    networks = [FinalNetwork("searched", "searched", best)] if best else []
+    networks += baseline_networks(config)
     if config.space is None:
         check_without_space(config)
+        return networks
     if config.random and config.search.max_latency is not None:
         raise ConfigError(
             f"random: {config.random} networks would be drawn without search.max_latency, which is "
             "held by measuring in the search alone; give random=0, or leave search.max_latency out"
         )
-    networks = [FinalNetwork("searched", "searched", best)] if best else []
-    networks += baseline_networks(config)
-    if config.space is None:
-        return networks
     space = load_space(config.space)
     for number, arch in enumerate(random_architectures(config, space, best), start=1):
         networks.append(FinalNetwork(f"random-{number}", "random", arch))

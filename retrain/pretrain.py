@@ -2,7 +2,7 @@
 
 Two views of each sequence, two draws of its frames with random changes of their own; the
 network learns to predict what a moving average of itself says of the other view (BYOL, as
-SelfGait has it).  ``nasgait retrain --init`` goes on from the checkpoint.
+SelfGait has it).  ``nasgait retrain --init`` starts from the checkpoint.
 """
 
 import logging
@@ -53,16 +53,11 @@ class PretrainInputs(NetworkInputs):
         """The views of this rank: every sequence is an identity of its own, drawn twice."""
         views, sequences = self.recipe.views, self.sequences
         check_views(views.sequences, len(sequences), world.size)
+        batch = BatchConfig(views.sequences, 2, views.frames, order=views.order, skip=views.skip)
+        augment, size, seed = self.recipe.augment, self.model.size, self.config.seed
+        labels = [f"{index:09d}" for index in sequences]
         return TrainLoader(
-            self.store,
-            sequences,
-            BatchConfig(views.sequences, 2, views.frames, order=views.order, skip=views.skip),
-            self.recipe.augment,
-            self.model.size,
-            self.config.seed,
-            rank=world.rank,
-            world=world.size,
-            labels=[f"{index:09d}" for index in sequences],
+            self.store, sequences, batch, augment, size, seed, world.rank, world.size, labels
         )
 
 
@@ -84,15 +79,15 @@ def sequences_of(
     config: ExperimentConfig, split: Split, rows: Sequence[SequenceOfStore]
 ) -> list[int]:
     """The train and search-val sequences, and distractors if wanted."""
-    chosen = [*split.train, *split.search_val]
-    if config.pretrain.distractors:
-        chosen += [i for i, row in enumerate(rows) if row.subset == "distractor" and row.length]
-    return sorted(chosen)
+    if not config.pretrain.distractors:
+        return split.everyone
+    others = [i for i, row in enumerate(rows) if row.subset == "distractor" and row.length]
+    return sorted(split.everyone + others)
 
 
 def validate(config: ExperimentConfig, facts: Facts, network: FinalNetwork) -> list[NasgaitError]:
     """Why this configuration cannot pre-train this network."""
-    faults = Faults(loop_faults("pretrain", config.pretrain, facts.device))
+    faults, data = Faults(loop_faults("pretrain", config.pretrain, facts.device)), facts.data
     with faults.noted():
         model = network.spec(config).build()
         _, parts = embedding_shape(model)
@@ -101,9 +96,9 @@ def validate(config: ExperimentConfig, facts: Facts, network: FinalNetwork) -> l
                 f"pretrain.cosine: {network.name} has a single part, over which every cosine is 1 "
                 "or -1; give pretrain.cosine=channels"
             )
-        if facts.data:
-            reduction(facts.data.size, model.size)
-    if data := facts.data:
+        if data:
+            reduction(data.size, model.size)
+    if data:
         with faults.noted():
             count = len(sequences_of(config, data.split, data.sequences))
             check_views(config.pretrain.views.sequences, count, facts.ranks)
@@ -117,7 +112,7 @@ def open_inputs(
     resume: bool = False,
     ranks: int | None = None,
 ) -> PretrainInputs:
-    """Open and check every input, as :func:`retrain.train.open_inputs` does."""
+    """Open and check every input, and claim ``out``, as ``supernet.train.open_inputs`` does."""
     spec = network.spec(config)
     store = GaitStore.open(config.data.store)
     facts = Facts.of_store(store, config.data, config.device, ranks)
@@ -133,14 +128,14 @@ def build(inputs: PretrainInputs, world: World) -> Training[BYOL]:
     learner = BYOL(
         inputs.spec.build(), recipe.hidden, recipe.projection, recipe.momentum, recipe.norm
     )
-    identity = {
-        **inputs.spec.identity(),
+    metadata = {
+        **inputs.spec.metadata(),
         "kind": "pretraining",
         "seed": inputs.config.seed,
         "data": fingerprint(inputs.store, inputs.sequences),
     }
     criterion = RegressionLoss(recipe.cosine)
-    training = Training(learner, recipe, world, metadata=identity, criterion=criterion)
+    training = Training(learner, recipe, world, metadata=metadata, criterion=criterion)
     # Only where the step was taken: a float16 step that overflows is left out.
     training.optimizer.register_step_post_hook(lambda *_: learner.update_target())
     broadcast(learner, world)

@@ -1,13 +1,12 @@
 """Train one final network from scratch: ``nasgait retrain``.
 
-Final networks, searched or not, train on all training identities (search-val
-included) and are evaluated on the test identities in the same way.
+Final networks, searched or not, train on all training identities (search-val included) and are
+evaluated on the test identities in the same way.
 """
 
-import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,9 @@ from nasgait.config.schema import EvaluationConfig, ExperimentConfig, TrainConfi
 from nasgait.core.distributed import World, broadcast, joined
 from nasgait.core.errors import ConfigError, NasgaitError
 from nasgait.core.faults import Faults, raise_all
-from nasgait.core.files import write_atomically
+from nasgait.core.files import write_json
 from nasgait.core.precision import autocast
-from nasgait.data.facts import DataFacts, Facts
+from nasgait.data.facts import Facts
 from nasgait.data.loader import TrainLoader
 from nasgait.data.sampler import check_batch
 from nasgait.data.split import fingerprint, labelled, split_as
@@ -33,7 +32,7 @@ from nasgait.profiling.macs import profile
 from nasgait.training.loop import PeriodicEvaluation, Training, fit
 from nasgait.training.output_dir import claim, locked, record
 from nasgait.training.recipe import check_neck, recipe_faults
-from retrain.evaluate import evaluate_network, write_probes
+from retrain.evaluate import EvaluationResult, evaluate_network, write_probes
 from retrain.inputs import NetworkInputs
 from retrain.network_spec import start_from
 from retrain.networks import FinalNetwork
@@ -71,19 +70,13 @@ class FinalInputs(NetworkInputs):
     @property
     def train(self) -> list[int]:
         """All sequences to train on: those of training identities that keep their labels."""
-        return labelled(self.store, self.everyone, self.config.label_rate, self.config.seed)
+        return labelled(self.store, self.split.everyone, self.config.label_rate, self.config.seed)
 
     def loader(self, world: World) -> TrainLoader:
         """The batches of this rank."""
+        recipe, size, seed = self.recipe, self.model.size, self.config.seed
         return TrainLoader(
-            self.store,
-            self.train,
-            self.recipe.batch,
-            self.recipe.augment,
-            self.model.size,
-            self.config.seed,
-            rank=world.rank,
-            world=world.size,
+            self.store, self.train, recipe.batch, recipe.augment, size, seed, world.rank, world.size
         )
 
 
@@ -91,7 +84,7 @@ def validate(
     config: ExperimentConfig, facts: Facts, networks: Sequence[FinalNetwork]
 ) -> list[NasgaitError]:
     """Why this configuration cannot train and evaluate these final networks."""
-    faults = Faults()
+    faults, data = Faults(), facts.data
     for network in networks:
         key, recipe = network.recipe(config)
         faults.found += recipe_faults(key, recipe, facts.device)
@@ -100,29 +93,19 @@ def validate(
             autocast(facts.device, evaluation.precision)
         with faults.noted():
             check_options(evaluation, submits=not config.evaluate_every)
-            if facts.data:
-                check_test(facts.data, evaluation)
-        if facts.data:
+            if data:
+                chosen = evaluated_indices(data, data.split.test, evaluation)
+                check_sequences(evaluation, [data.sequences[i] for i in chosen])
+        if data:
             with faults.noted(f"{key}.batch"):
-                check_batch(recipe.batch, labelled_identities(facts.data, config), facts.ranks)
+                trained = labelled(data, data.split.everyone, config.label_rate, config.seed)
+                check_batch(recipe.batch, data.identities(trained), facts.ranks)
         with faults.noted():
             model = network.spec(config).build()
             check_neck(key, recipe, model)
-            if facts.data:
-                reduction(facts.data.size, model.size)
+            if data:
+                reduction(data.size, model.size)
     return faults.found
-
-
-def labelled_identities(data: DataFacts, config: ExperimentConfig) -> int:
-    """People that final networks train on."""
-    everyone = sorted(data.split.train + data.split.search_val)
-    return data.identities(labelled(data, everyone, config.label_rate, config.seed))
-
-
-def check_test(data: DataFacts, evaluation: EvaluationConfig) -> None:
-    """Refuse test sequences that the protocol cannot use; raises DataError."""
-    chosen = evaluated_indices(data, data.split.test, evaluation)
-    check_sequences(evaluation, [data.sequences[i] for i in chosen])
 
 
 def open_inputs(
@@ -133,10 +116,7 @@ def open_inputs(
     resume: bool = False,
     ranks: int | None = None,
 ) -> FinalInputs:
-    """Open and check every input, and claim ``out``; NasgaitError names all faults.
-
-    ``ranks`` are the processes to come; by default those that torchrun has started.
-    """
+    """Open and check every input, and claim ``out``, as ``supernet.train.open_inputs`` does."""
     spec = network.spec(config)
     store = GaitStore.open(config.data.store)
     facts = Facts.of_store(store, config.data, config.device, ranks)
@@ -166,15 +146,15 @@ def build(inputs: FinalInputs, classes: int, world: World) -> Training[GaitNetwo
             freeze_norms(model, fresh)
     if inputs.config.freeze == "backbone":
         freeze_backbone(model)
-    identity = {
-        **inputs.spec.identity(),
+    metadata = {
+        **inputs.spec.metadata(),
         "num_classes": num_classes,
         "seed": inputs.config.seed,
         "data": data,
-        "init": inputs.start.init,
+        "init": init,
         "freeze": inputs.config.freeze,
     }
-    training = Training(model, inputs.recipe, world, metadata=identity)
+    training = Training(model, inputs.recipe, world, metadata=metadata)
     broadcast(model, world)
     return training
 
@@ -190,10 +170,7 @@ def train(
 
     Checkpoints, metrics and results go to ``out``; ``resume`` continues from the newest good
     checkpoint there.  Returns what ``result.json`` holds; None on all ranks but the first.
-
-    Raises:
-        NasgaitError: input that cannot be used, all faults at once.
-        RunFailed: the loss is not finite.
+    Raises NasgaitError naming all faults of the input, RunFailed when the loss is not finite.
     """
     inputs = open_inputs(config, out, network, start, resume)
     with joined(config.device, config.threads) as world, locked(out, world.main):
@@ -221,14 +198,11 @@ def evaluation_of(
         evaluated = evaluate_network(
             training.model, inputs.store, inputs.split.test, inputs.evaluation, world
         )
-        rates = {
-            name: value for name, value in evaluated.metrics.items() if isinstance(value, float)
-        }
-        first = [name for name in SCORES if name in rates]
-        found = {f"test/{name}": rates[name] for name in dict.fromkeys([*first, *rates])}
+        metrics = single_numbers(evaluated)
+        first = [name for name in SCORES if name in metrics]
+        found = {f"test/{name}": metrics[name] for name in dict.fromkeys([*first, *metrics])}
         if world.main:
-            told = ", ".join(f"{name} {value:.2f} %" for name, value in found.items())
-            logger.info("step %d: %s", training.step, told)
+            logger.info("step %d: %s", training.step, in_percent(found))
         return found
 
     return PeriodicEvaluation(inputs.config.evaluate_every, evaluate)
@@ -263,17 +237,22 @@ def finish(inputs: FinalInputs, training: Training[GaitNetwork], world: World) -
         "size": list(cost.size),
         "train_seconds": round(training.seconds, 2),
         "evaluation": asdict(inputs.evaluation),
-        "rank1": None,
-        "rank5": None,
-        "map": None,
+        **dict.fromkeys(("rank1", "rank5", "map")),  # None where the protocol has none
         **evaluated.metrics,
     }
-    write_atomically(out / "result.json", json.dumps(result, indent=1) + "\n")
-    rates = {name: value for name, value in evaluated.metrics.items() if isinstance(value, float)}
-    logger.info(
-        "%s: %s", inputs.network.name, ", ".join(f"{n} {v:.2f} %" for n, v in rates.items())
-    )
+    write_json(out / "result.json", result)
+    logger.info("%s: %s", inputs.network.name, in_percent(single_numbers(evaluated)))
     return result
+
+
+def single_numbers(evaluated: EvaluationResult) -> dict[str, float]:
+    """The metrics that are no tables."""
+    return {name: value for name, value in evaluated.metrics.items() if isinstance(value, float)}
+
+
+def in_percent(metrics: Mapping[str, float]) -> str:
+    """Metrics in print."""
+    return ", ".join(f"{name} {value:.2f} %" for name, value in metrics.items())
 
 
 if __name__ == "__main__":

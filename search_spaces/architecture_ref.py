@@ -63,8 +63,7 @@ class ArchitectureRef:
 def read_ref(text: str) -> ArchitectureRef:
     """Read ``sposgait-small:0-5-5-4``, ``0-5-5-4`` or an architecture file.
 
-    Raises:
-        ConfigError: none of these, or one line with every fault of the file.
+    Raises ConfigError for none of these, or naming every fault of the file.
     """
     space, _, choices = text.rpartition(":")
     if _CHOICES.fullmatch(choices):

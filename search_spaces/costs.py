@@ -1,10 +1,9 @@
 """Exact cost of every architecture of a space, by formula.
 
-MACs are multiply-accumulates of convolutions and of the embedding head, for one
-sequence; positions of zero padding count as work, as they do in every counter.
-BatchNorm, activations, pooling, neck and classifier are not counted.  Params are
-those of the embedding network: convolutions, BatchNorm weights and biases, the
-exponent of the generalised mean, the separate FCs.
+MACs are multiply-accumulates of convolutions and of the embedding head, for one sequence; positions
+of zero padding count as work, as they do in every counter.  BatchNorm, activations, pooling, neck
+and classifier are not counted.  Params are those of the embedding network: convolutions, BatchNorm
+weights and biases, the exponent of the generalised mean, the separate FCs.
 """
 
 from collections.abc import Callable, Iterable, Sequence

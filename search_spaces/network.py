@@ -33,11 +33,10 @@ class Clip(NamedTuple):
 class ChoiceUnit(nn.Module):
     """One layer with its candidate blocks, and what follows before the next layer.
 
-    The first layer of a stage remembers the stage's input; the last one adds
-    the shortcut and applies ReLU, pooling and temporal aggregation.  A unit
-    depends on nothing but the clip and its own choice, so two architectures
-    with the same first choices share the clips up to there, and what
-    :meth:`open` makes of them.
+    The first layer of a stage remembers the stage's input; the last one adds the shortcut and
+    applies ReLU, pooling and temporal aggregation.  A unit depends on nothing but the clip and its
+    own choice, so two architectures with the same first choices share the clips up to there, and
+    what :meth:`open` makes of them.
     """
 
     def __init__(
@@ -107,19 +106,14 @@ class ChoiceUnit(nn.Module):
 class ChoiceNetwork(GaitNetwork):
     """A network of a search space, holding the given blocks of each layer.
 
-    With one option in each layer it is an architecture's own network; with all
-    of them it is the space's supernet.  The state-dict keys of the former are
-    a subset of the latter's.
+    With one option in each layer it is an architecture's own network; with all of them it is the
+    space's supernet.  The state-dict keys of the former are a subset of the latter's.
 
     Args:
         spec: the search space.
-        options: for each layer the choices to hold.
-        num_classes: identities of the BNNeck's classifier; without it there is
-            no neck and no logits.
-
-    Attributes:
-        units: one :class:`ChoiceUnit` for each layer, run in order between
-            :meth:`enter` and :meth:`leave`.
+        options: for each layer the choices to hold; ``units`` are their :class:`ChoiceUnit`, run
+            in order between :meth:`enter` and :meth:`leave`.
+        num_classes: identities of the BNNeck's classifier; without it no neck and no logits.
     """
 
     def __init__(
@@ -158,15 +152,11 @@ class ChoiceNetwork(GaitNetwork):
     def path(self, arch: Sequence[int] | None) -> tuple[int, ...]:
         """The choices to run, checked against the options held.
 
-        Raises:
-            ConfigError: a layer has several options and ``arch`` is None, or
-                ``arch`` names an option that is not held.
+        Raises ConfigError when ``arch`` leaves a layer's choice open, or names one not held.
         """
         if arch is None:
             if any(len(layer) != 1 for layer in self.options):
-                raise ConfigError(
-                    "arch: this network holds several options; name one for each layer"
-                )
+                raise ConfigError("arch: this network has several options; name one for each layer")
             return tuple(layer[0] for layer in self.options)
         if len(arch) != len(self.options):
             raise ConfigError(

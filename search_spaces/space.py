@@ -62,11 +62,7 @@ class SearchSpace:
         return int(np.prod(self.choices, dtype=object))
 
     def architecture(self, choices: Sequence[int]) -> Architecture:
-        """The architecture with these choices.
-
-        Raises:
-            ConfigError: not one choice for each layer, or one that a layer lacks.
-        """
+        """The architecture with these choices; ConfigError unless each layer has its choice."""
         if len(choices) != len(self.choices):
             raise ConfigError(
                 f"{self.name}: an architecture has {len(self.choices)} choices, got {len(choices)}"
@@ -81,8 +77,7 @@ class SearchSpace:
     def parse(self, text: str) -> Architecture:
         """Read ``nano:0-1-2-3``, ``0-1-2-3`` or an architecture file of this space.
 
-        Raises:
-            ConfigError: another form, another space, or choices that it lacks.
+        Raises ConfigError for another form, another space, or choices that it lacks.
         """
         ref = read_ref(text)
         if ref.space not in (None, self.name, self.source):
@@ -110,11 +105,7 @@ class SearchSpace:
         ]
 
     def path(self, arch: Architecture | Sequence[int]) -> tuple[int, ...]:
-        """The choices of an architecture of this space.
-
-        Raises:
-            ConfigError: an architecture of another space, or choices that it lacks.
-        """
+        """The choices of an architecture of this space; ConfigError for any other."""
         if not isinstance(arch, Architecture):
             return self.architecture(arch).choices
         if arch.space not in (self.source, self.name):
@@ -126,11 +117,7 @@ class SearchSpace:
         return self.cost_table(frames).total(self.path(arch))
 
     def cost_table(self, frames: int | None = None) -> CostTable:
-        """What each choice of each layer costs.
-
-        Raises:
-            ConfigError: fewer than one frame.
-        """
+        """What each choice of each layer costs; ConfigError for fewer than one frame."""
         if frames is not None and frames < 1:
             raise ConfigError(f"frames: must be at least 1, not {frames}")
         return cost_table(self.spec, frames or self.frames)
@@ -156,8 +143,7 @@ def space_names() -> list[str]:
 def load_space(name_or_path: str | Path) -> SearchSpace:
     """Load a space that comes with nasgait, or a YAML file.
 
-    Raises:
-        ConfigError: no such space, or one line with every fault of the file.
+    Raises ConfigError when there is no such space, or naming every fault of the file.
     """
     source = str(name_or_path)
     if source in space_names():

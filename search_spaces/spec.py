@@ -106,11 +106,7 @@ class SpaceSpec:
 
 
 def read_spec(path: Path) -> SpaceSpec:
-    """Read and check a space's YAML file.
-
-    Raises:
-        ConfigError: one line that names every fault.
-    """
+    """Read and check a space's YAML file; ConfigError names every fault in one line."""
     spec = load_config(path, (), schema=SpaceSpec)
     found = list(faults(spec))
     if found:

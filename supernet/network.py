@@ -1,7 +1,6 @@
 """One path at a time through the weight-sharing network, ``SearchSpace.supernet``.
 
-Single Path One-Shot (Guo et al., ECCV 2020, section 3); over gait blocks as in
-SPOSGait.
+Single Path One-Shot (Guo et al., ECCV 2020, section 3); over gait blocks as in SPOSGait.
 """
 
 from collections.abc import Mapping
@@ -16,8 +15,7 @@ from search_spaces.space import SearchSpace
 def path_at(space: SearchSpace, seed: int, step: int) -> tuple[int, ...]:
     """The path trained at ``step``: uniform, a function of (seed, step) alone.
 
-    Every rank draws the same one without a collective, and a resumed run goes on
-    with the paths it would have drawn.
+    So every rank draws the same without a collective, and a resumed run draws the same again.
     """
     return space.sample(generator(seed, "path", step)).choices
 
@@ -25,11 +23,8 @@ def path_at(space: SearchSpace, seed: int, step: int) -> tuple[int, ...]:
 def slice_state(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
     """The part of a supernet's ``state`` that ``network``, built for one path, holds.
 
-    A subnet's names are a subset of the supernet's, so the slice is a filter; its
-    tensors share the supernet's memory.
-
-    Raises:
-        CheckpointError: the state lacks some of them.
+    A subnet's names are a subset of the supernet's, so the slice is a filter; its tensors share the
+    supernet's memory.  Raises CheckpointError when the state lacks some of them.
     """
     missing = [name for name in network.state_dict() if name not in state]
     if missing:

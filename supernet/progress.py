@@ -45,20 +45,16 @@ class Progress:
     def scored(self, seconds: float, peak_memory: int) -> None:
         """Count one more architecture; after the first, log an estimate for the rest.
 
-        Args:
-            seconds: how long scoring it took.
-            peak_memory: the most bytes that its scorer has held.
+        ``seconds`` is how long scoring it took, ``peak_memory`` the bytes its scorer has held.
         """
         self._bar.update()
         self._left -= 1
         if not self._estimated:
             self._estimated = True
+            minutes = seconds * self._left / self._scorers / 60
             logger.info(
-                "cost: %.1f s for the first, less for those that share a prefix with it: roughly "
-                "%.1f minutes to go; peak memory %.2f GiB",
-                seconds,
-                seconds * self._left / self._scorers / 60,
-                peak_memory / 2**30,
+                f"cost: {seconds:.1f} s for the first, less for those that share a prefix with it: "
+                f"roughly {minutes:.1f} minutes to go; peak memory {peak_memory / 2**30:.2f} GiB"
             )
 
     def generation(self, generation: Generation) -> None:

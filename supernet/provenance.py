@@ -1,4 +1,4 @@
-"""What the scores of a ledger depend on, noted beside it: no others are added to them."""
+"""What the scores of a ledger depend on, noted beside it, so that no others are added."""
 
 import json
 import logging
@@ -11,7 +11,7 @@ from nasgait.config.renamed import with_new_keys
 from nasgait.config.schema import ExperimentConfig
 from nasgait.core.distributed import pick_device, share_of_threads
 from nasgait.core.errors import CheckpointError
-from nasgait.core.files import write_atomically
+from nasgait.core.files import write_json
 from nasgait.data.split import Split, fingerprint
 from nasgait.data.store import GaitStore
 from supernet.weights import Weights
@@ -38,7 +38,7 @@ class Provenance:
     def of(
         cls, config: ExperimentConfig, weights: Weights, store: GaitStore, split: Split
     ) -> "Provenance":
-        """That of a search that begins here."""
+        """The provenance of a search that begins here."""
         search = config.search
         on_ray = search.backend == "ray"
         gpu = search.ray.gpus > 0 if on_ray else pick_device(config.device).type == "cuda"
@@ -61,14 +61,12 @@ class Provenance:
 
     def write(self, out: Path) -> None:
         """Write the note."""
-        note = {**self.binding, **self.advisory}
-        write_atomically(out / NOTE, json.dumps(note, indent=1) + "\n")
+        write_json(out / NOTE, {**self.binding, **self.advisory})
 
     def compare(self, out: Path) -> None:
         """Compare with the note in ``out``; log a warning if advisory values differ.
 
-        Raises CheckpointError naming the binding values that differ, or for a note that cannot be
-        read.
+        Raises CheckpointError naming the binding values that differ, or for a note it cannot read.
         """
         before = read_note(out / NOTE)
         changed = [name for name, value in self.binding.items() if before.get(name) != value]
@@ -84,10 +82,8 @@ class Provenance:
         ]
         if differ:
             logger.warning(
-                "%s: its scores were measured with %s; the last digits of new scores may differ "
-                "for it, and so may what is bred from them",
-                out,
-                "; ".join(differ),
+                f"{out}: its scores were measured with {'; '.join(differ)}; the last digits of new "
+                "scores may differ, and so may what is bred from them"
             )
 
 
@@ -95,15 +91,11 @@ def read_note(path: Path) -> dict[str, Any]:
     """The note, by the keys of today; CheckpointError if it is damaged or missing."""
     try:
         note = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(note, dict):
+            raise ValueError("not an object")
     except (OSError, ValueError) as error:
-        raise _damaged(path, str(error)) from error
-    if not isinstance(note, dict):
-        raise _damaged(path, "not an object")
+        raise CheckpointError(
+            f"{path}: does not say what the scores beside it were measured with ({error}); put it "
+            "back, or search into a new folder"
+        ) from error
     return with_new_keys(note, "search")
-
-
-def _damaged(path: Path, fault: str) -> CheckpointError:
-    return CheckpointError(
-        f"{path}: does not say what the scores beside it were measured with ({fault}); put it "
-        "back, or search into a new folder"
-    )

@@ -35,15 +35,9 @@ TOP = 3
 def rank(config: ExperimentConfig, supernet: Path, truth: Path) -> dict[str, Any]:
     """Score the architectures of a table of retrained ones and compare the orders.
 
-    Args:
-        config: the experiment; scores are those of its ``search``.
-        supernet: checkpoint of a trained supernet.
-        truth: ``results.json`` of a run, or a CSV with the columns ``arch`` and ``map``.
-
-    Returns:
-        What :func:`agreement` found.
-
-    Raises NasgaitError for input that cannot be used.
+    Scores are those of the configuration's ``search``.  The table ``truth`` is the
+    ``results.json`` of a run, or a CSV with the columns ``arch`` and ``map``.  Returns what
+    :func:`agreement` found; raises NasgaitError for input that cannot be used.
     """
     weights = load_supernet(supernet, space_of(config, "nasgait rank").source)
     retrained = read_table(truth, weights.space, config.search.metric)
@@ -51,23 +45,21 @@ def rank(config: ExperimentConfig, supernet: Path, truth: Path) -> dict[str, Any
     split = split_as(store, config.data)
     with joined(config.device, config.threads) as world:
         scorer = Scorer(config, weights, store, split, world.device)
-        found = {
-            choices: rates
-            for choices, rates, _ in scorer.score_all([arch.choices for arch in retrained])
-        }
+        scored = scorer.score_all([arch.choices for arch in retrained])
+        found = {choices: metrics for choices, metrics, _ in scored}
     scores = [found[arch.choices][config.search.metric] for arch in retrained]
     return agreement(retrained, scores, config.search.metric, config.seed)
 
 
 def read_table(path: Path, space: SearchSpace, objective: str) -> dict[Architecture, float]:
-    """The retrained rate of each architecture, from ``results.json`` or a CSV.
+    """The retrained value of each architecture, from ``results.json`` or a CSV.
 
-    In ``results.json`` the searched network is left out: the search chose it for
-    its score, and a chosen extreme is no fair witness of agreement.
+    In ``results.json`` the searched network is left out: the search chose it for its score, and a
+    chosen extreme is no fair witness of agreement.
 
     Raises:
-        DataError: no such table, a row without its architecture or rate, an architecture with two
-            rates, or fewer than four architectures.
+        DataError: no such table, a row without its architecture or value, an architecture with two
+            values, or fewer than four architectures.
         ConfigError: an architecture that the space does not have.
     """
     truth: dict[Architecture, float] = {}
@@ -77,15 +69,14 @@ def read_table(path: Path, space: SearchSpace, objective: str) -> dict[Architect
         for column in ("arch", objective):
             if column not in row:
                 raise DataError(f"--truth {path}, {place}: has no {column}")
-        arch, rate = space.parse(str(row["arch"])), as_rate(row[objective])
-        if rate is None:
+        arch, value = space.parse(str(row["arch"])), finite(row[objective])
+        where = f"--truth {path}, {place}"
+        if value is None:
+            raise DataError(f"{where}: {objective} {row[objective]} is not a number")
+        if truth.setdefault(arch, value) != value:
             raise DataError(
-                f"--truth {path}, {place}: {objective} {row[objective]} is not a number"
-            )
-        if truth.setdefault(arch, rate) != rate:
-            raise DataError(
-                f"--truth {path}, {place}: {arch} is there twice, with {objective} "
-                f"{truth[arch]:g} and {rate:g}; leave one of them"
+                f"{where}: {arch} is there twice, with {objective} {truth[arch]:g} and {value:g}; "
+                "leave one of them"
             )
     if len(truth) < LEAST:
         raise DataError(
@@ -111,34 +102,34 @@ def rows_of(path: Path, objective: str) -> list[tuple[str, dict[str, Any]]]:
         ) from error
 
 
-def as_rate(value: Any) -> float | None:
-    """A rate, None if it is no finite number."""
+def finite(value: Any) -> float | None:
+    """The value as a number, None if it is no finite one."""
     try:
-        rate = float(value)
+        number = float(value)
     except (ValueError, TypeError):
         return None
-    return rate if math.isfinite(rate) else None
+    return number if math.isfinite(number) else None
 
 
 def agreement(
     truth: dict[Architecture, float], scores: list[float], objective: str, seed: int
 ) -> dict[str, Any]:
     """Rank correlations with 95 % bootstrap intervals, chance levels and the overlap at the top."""
-    rates = list(truth.values())
+    retrained = list(truth.values())
     report: dict[str, Any] = {"objective": objective, "architectures": len(truth)}
     statistics: dict[str, Callable[[ArrayLike, ArrayLike], float]] = {
         "spearman": spearman,
         "kendall": kendall,
     }
     for name, statistic in statistics.items():
-        interval = correlation_interval(statistic, scores, rates, generator(seed, name))
-        chance = chance_level(statistic, scores, rates, generator(seed, name, "chance"))
-        report[name] = {"value": interval.mean, "low": interval.low, "high": interval.high}
-        report[name]["p"] = chance
-    report[f"top{TOP}_overlap"] = len(set(best(scores)) & set(best(rates))) / TOP
+        interval = correlation_interval(statistic, scores, retrained, generator(seed, name))
+        chance = chance_level(statistic, scores, retrained, generator(seed, name, "chance"))
+        value, low, high = interval.mean, interval.low, interval.high
+        report[name] = {"value": value, "low": low, "high": high, "p": chance}
+    report[f"top{TOP}_overlap"] = len(set(best(scores)) & set(best(retrained))) / TOP
     report["table"] = [
-        {"arch": str(arch), "supernet": score, "retrained": rate}
-        for (arch, rate), score in zip(truth.items(), scores, strict=True)
+        {"arch": str(arch), "supernet": score, "retrained": value}
+        for (arch, value), score in zip(truth.items(), scores, strict=True)
     ]
     return report
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -59,7 +59,7 @@ class SearchInputs:
 
 
 def validate(config: ExperimentConfig, facts: Facts) -> list[NasgaitError]:
-    """Why this configuration cannot be searched with: no space, budget, backend or sequences."""
+    """Why this configuration allows no search: its space, budget, backend or sequences."""
     faults = Faults()
     with faults.noted():
         evolution_of(config, space_of(config, "nasgait search"))
@@ -75,10 +75,7 @@ def validate(config: ExperimentConfig, facts: Facts) -> list[NasgaitError]:
 def open_inputs(
     config: ExperimentConfig, supernet: Path, out: Path, resume: bool = False
 ) -> SearchInputs:
-    """Open every input; refuse an infeasible budget before anything is scored.
-
-    Raises NasgaitError naming all faults.
-    """
+    """Open and check every input, and claim ``out``; NasgaitError names all faults."""
     space = space_of(config, "nasgait search")
     store = GaitStore.open(config.data.store)
     raise_all(validate(config, Facts.of_store(store, config.data, config.device)))
@@ -93,10 +90,7 @@ def open_inputs(
 
 
 def check_backend(config: ExperimentConfig, device: torch.device) -> None:
-    """Refuse a backend that cannot score here as asked: ConfigError.
-
-    ``device`` is where this process computes.
-    """
+    """Refuse a backend that cannot score here, on ``device``, as asked: ConfigError."""
     search = config.search
     if search.backend == "local":
         autocast(device, search.precision)
@@ -118,14 +112,14 @@ def check_backend(config: ExperimentConfig, device: torch.device) -> None:
 def evolution_of(
     config: ExperimentConfig, space: SearchSpace, measure: MeasuredCost | None = None
 ) -> Evolution:
-    """The search that the configuration describes; raises BudgetError when none can meet it."""
+    """The search that is configured; raises BudgetError when nothing meets its budget."""
     return Evolution(budget_of(space, config.search), config.search, config.seed, measure)
 
 
 def with_latency(inputs: SearchInputs, device: torch.device, ledger: Ledger) -> Evolution:
     """The search, with latencies measured on ``device`` where they are asked for.
 
-    Raises DataError when those already in ``latency.jsonl`` were measured otherwise.
+    Raises DataError when those already in ``latency.jsonl`` were measured in another way.
     """
     config, space = inputs.config, inputs.space
     search = config.search
@@ -150,17 +144,11 @@ def with_latency(inputs: SearchInputs, device: torch.device, ledger: Ledger) -> 
 def search(
     config: ExperimentConfig, supernet: Path, out: Path, resume: bool = False
 ) -> SearchResult:
-    """Search, rank every generation, write the winner and the front.
+    """Search the trained ``supernet``, rank every generation, write the winner and the front.
 
-    Args:
-        config: the experiment; its ``search`` says for what and within which budgets.
-        supernet: checkpoint of a trained supernet.
-        out: directory of ``ledger.jsonl``, ``pareto.json``, ``best.yaml``.
-        resume: go on with the search in ``out``, scoring nothing twice.
-
-    Raises:
-        NasgaitError: input that cannot be used, all faults at once.
-        RunFailed: a worker died too often.
+    ``ledger.jsonl``, ``pareto.json`` and ``best.yaml`` go to ``out``; ``resume`` continues the
+    search there, scoring nothing twice.  Raises NasgaitError naming all faults of the input,
+    RunFailed when a worker died too often.
     """
     inputs = open_inputs(config, supernet, out, resume)
     with joined(config.device, config.threads) as world, locked(out):
@@ -175,39 +163,38 @@ def search(
 
 
 Score = Callable[[SearchState, Progress], None]
-"""Scores what a search breeds until it is done, and tells the progress."""
+"""Scores what a search breeds until it is done, and reports the progress."""
 
 
 def score_until_done(inputs: SearchInputs, device: torch.device) -> SearchResult:
     """Run the search behind a progress bar; each score is in the ledger at once.
 
-    ``device`` is where latencies are measured, and scores in this process.  The folder's logs and
-    results stay as they are until the ledger is found to be this search's and there is something
-    to score with.
+    ``device`` is where latencies and scores of this process are measured.  The folder's logs and
+    results stay as they are until the ledger is found to be this search's and a scorer is ready.
     """
     settings = inputs.config.search
     ledger = Ledger.open(inputs.out / "ledger.jsonl")
+    most = settings.population * (1 + settings.max_epochs)
     logger.info(
-        "plan: at most %d architectures, %d scored before; time and memory follow after the first",
-        settings.population * (1 + settings.max_epochs),
-        len(ledger.entries),
+        f"plan: at most {most} architectures, {len(ledger.entries)} scored before; "
+        "time and memory follow after the first"
     )
     state = SearchState(with_latency(inputs, device, ledger), ledger)
     backend = on_ray if settings.backend == "ray" else in_this_process
     scorers = settings.ray.workers if settings.backend == "ray" else 1
-    with (
-        (no_scoring if state.done else backend)(inputs, device) as score,
-        Progress(inputs.out, state.evolution, scorers) as progress,
-    ):
+    # For a search that is done no supernet is loaded and no cluster started.
+    scoring = nullcontext() if state.done else backend(inputs, device)
+    with scoring as score, Progress(inputs.out, state.evolution, scorers) as progress:
         claim_search_dir(inputs, state)
         state.follow(progress.generation)
         progress.begin(state.scored)
-        score(state, progress)
+        if score:
+            score(state, progress)
         return state.result()
 
 
 def claim_search_dir(inputs: SearchInputs, state: SearchState) -> None:
-    """Note in the folder which search it is, and remove results that it is to go beyond."""
+    """Record in the folder which search it holds; remove the results that it will replace."""
     out = inputs.out
     if not state.scored:  # what an attempt before the first score left does not bind
         (out / "config.yaml").unlink(missing_ok=True)
@@ -219,22 +206,12 @@ def claim_search_dir(inputs: SearchInputs, state: SearchState) -> None:
 
 
 @contextmanager
-def no_scoring(inputs: SearchInputs, device: torch.device) -> Iterator[Score]:
-    """For a search that is done: no supernet is loaded, no cluster started."""
-    yield lambda state, progress: None
-
-
-@contextmanager
 def in_this_process(inputs: SearchInputs, device: torch.device) -> Iterator[Score]:
     """Score here, on ``device``."""
     settings = inputs.config.search
     scorer = Scorer(inputs.config, inputs.weights, inputs.store, inputs.split, device)
-    logger.info(
-        "scoring: each architecture is recalibrated on %d sequences and scored on %d (%s)",
-        scorer.calibrated_on,
-        len(scorer.indices),
-        settings.precision,
-    )
+    text = "scoring: each architecture is recalibrated on %d sequences and scored on %d (%s)"
+    logger.info(text, scorer.calibrated_on, len(scorer.indices), settings.precision)
 
     def score(state: SearchState, progress: Progress) -> None:
         def score_all(
@@ -257,12 +234,9 @@ def on_ray(inputs: SearchInputs, device: torch.device) -> Iterator[Score]:
 
     config, settings = inputs.config, inputs.config.search.ray
     threads = share_of_threads(config.threads, settings.workers)
+    supernet = inputs.supernet.absolute()
     job = backend.Job(
-        config_of_workers(config),
-        inputs.supernet.absolute(),
-        inputs.weights.sha256,
-        inputs.split,
-        threads,
+        config_of_workers(config), supernet, inputs.weights.sha256, inputs.split, threads
     )
     logger.info("scoring: %d workers on Ray, CPU threads of each: %d", settings.workers, threads)
     with backend.cluster(settings, threads):
@@ -270,7 +244,7 @@ def on_ray(inputs: SearchInputs, device: torch.device) -> Iterator[Score]:
 
 
 def config_of_workers(config: ExperimentConfig) -> ExperimentConfig:
-    """The same with paths that hold in any working folder, and without GPUs if none are given."""
+    """The same with absolute paths, and without GPUs if the workers get none."""
     space = str(config.space)
     if space not in space_names():
         space = str(Path(space).expanduser().absolute())

@@ -1,12 +1,13 @@
 """Train the supernet: ``nasgait supernet`` or ``torchrun -m supernet.train``.
 
-Single Path One-Shot (Guo et al., ECCV 2020): each step draws one path uniformly
-and trains its weights alone.
+Single Path One-Shot (Guo et al., ECCV 2020): each step draws one path uniformly and trains its
+weights alone.
 """
 
 import logging
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -42,16 +43,10 @@ class SupernetInputs:
 
     def loader(self, world: World) -> TrainLoader:
         """The batches of this rank."""
-        recipe, config = self.config.supernet, self.config
+        recipe, size, seed = self.config.supernet, self.space.size, self.config.seed
+        indices, rank, ranks = self.split.train, world.rank, world.size
         return TrainLoader(
-            self.store,
-            self.split.train,
-            recipe.batch,
-            recipe.augment,
-            self.space.size,
-            config.seed,
-            rank=world.rank,
-            world=world.size,
+            self.store, indices, recipe.batch, recipe.augment, size, seed, rank, ranks
         )
 
 
@@ -93,7 +88,7 @@ def build(inputs: SupernetInputs, classes: int, world: World) -> Training:
     torch.manual_seed(inputs.config.seed)
     num_classes = classes if recipe.loss.cross_entropy.weight else None
     model = space.supernet(num_classes)
-    identity = {
+    metadata = {
         "kind": "supernet",
         "space": space.source,
         "space_sha256": space.sha256,
@@ -101,7 +96,7 @@ def build(inputs: SupernetInputs, classes: int, world: World) -> Training:
         "seed": inputs.config.seed,
         "data": fingerprint(inputs.store, inputs.split.train),
     }
-    training = Training(model, recipe, world, metadata=identity)
+    training = Training(model, recipe, world, metadata=metadata)
     broadcast(model, world)
     return training
 
@@ -110,11 +105,8 @@ def train(config: ExperimentConfig, out: Path, resume: bool = False) -> Path:
     """Train to the last step of the recipe; every rank that torchrun started calls this.
 
     Checkpoints, metrics and TensorBoard events go to ``out``; ``resume`` continues from the newest
-    good checkpoint there.  Returns the final checkpoint.
-
-    Raises:
-        NasgaitError: input that cannot be used, all faults at once.
-        RunFailed: the loss is not finite.
+    good checkpoint there.  Returns the final checkpoint.  Raises NasgaitError naming all faults of
+    the input, RunFailed when the loss is not finite.
     """
     inputs = open_inputs(config, out, resume)
     with joined(config.device, config.threads) as world, locked(out, world.main):
@@ -123,13 +115,8 @@ def train(config: ExperimentConfig, out: Path, resume: bool = False) -> Path:
         if world.main:
             record(out, config)
             logger.info("%s: %d training identities", inputs.space.name, loader.classes)
-        final = fit(
-            training,
-            loader,
-            out,
-            path_at=lambda step: path_at(inputs.space, config.seed, step),
-            resume=resume,
-        )
+        path = partial(path_at, inputs.space, config.seed)
+        final = fit(training, loader, out, path_at=path, resume=resume)
         if world.main:
             logger.info("supernet: %s", final)
     return final

@@ -1,9 +1,8 @@
-"""A trained supernet: its checkpoint, held against its search space."""
+"""A trained supernet: its checkpoint, checked against its search space."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -25,22 +24,16 @@ class Weights:
 def load_supernet(path: str | Path, space_name: str) -> Weights:
     """The supernet checkpoint at ``path``, which must be one over ``space_name``.
 
-    Raises:
-        CheckpointError: missing, damaged, no supernet, or one of another space.
+    Raises CheckpointError for a missing or damaged file, no supernet, or one of another space.
     """
     saved = load_checkpoint(path, FORMAT)
     space = load_space(space_name)
     if saved.get("kind") != "supernet":
         raise CheckpointError(f"{path}: holds a {saved.get('kind')}, not a supernet")
-    check_space(path, saved, space)
-    return Weights(saved["model"], space, sha256_of(path))
-
-
-def check_space(path: str | Path, saved: Mapping[str, Any], space: SearchSpace) -> None:
-    """Refuse weights that belong to another search space."""
     if saved.get("space_sha256") != space.sha256:
         raise CheckpointError(
             f"{path}: is of space {saved.get('space')} (sha256 "
             f"{str(saved.get('space_sha256'))[:12]}), not {space.name} ({space.sha256[:12]}); "
             "give the space that it was trained on, or train again"
         )
+    return Weights(saved["model"], space, sha256_of(path))

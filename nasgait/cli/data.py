@@ -20,9 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_synth(_subcommand(commands, "synth", "make the embedded dataset of procedural walkers"))
     _add_import(_subcommand(commands, "import", "import a raw dataset; the same command resumes"))
     check = _subcommand(commands, "check", "list every fault of a store; exit 1 if there is one")
-    check.add_argument("store", type=Path, help="the store's directory")
     sheet = _subcommand(commands, "sheet", "draw sequences of a store as a PNG")
-    sheet.add_argument("store", type=Path, help="the store's directory")
+    for command in (check, sheet):
+        command.add_argument("store", type=Path, help="the store's directory")
     sheet.add_argument("--out", type=Path, required=True, metavar="PNG", help="file to write")
     sheet.add_argument("--rows", type=int, default=12, help="sequences (default: %(default)s)")
     sheet.add_argument(
@@ -105,16 +105,14 @@ def _flags(text: str) -> tuple[bool | int, ...]:
 
 
 def _synth(args: argparse.Namespace) -> int:
-    write_dataset(
-        args.out,
-        preset=args.preset,
-        ids=args.ids,
-        seqs=args.seqs,
-        seed=args.seed,
-        workers=args.workers,
-    )
+    write_dataset(args.out, args.preset, args.ids, args.seqs, args.seed, args.workers)
     counts = GaitStore.open(args.out).meta["counts"]
-    _print(args, {"store": str(args.out)} | counts, _counts(args.out, counts))
+    subsets = ", ".join(f"{name} {number}" for name, number in counts["subsets"].items())
+    text = (
+        f"{args.out}: {counts['sequences']} sequences ({subsets}) of {counts['identities']} "
+        f"identities, {counts['frames']} frames"
+    )
+    _print(args, {"store": str(args.out)} | counts, text)
     return 0
 
 
@@ -155,14 +153,6 @@ def _sheet(args: argparse.Namespace) -> int:
     path = contact_sheet(GaitStore.open(args.store), args.out, args.rows, args.columns)
     _print(args, {"sheet": str(path)}, str(path))
     return 0
-
-
-def _counts(path: Path, counts: dict[str, Any]) -> str:
-    subsets = ", ".join(f"{name} {number}" for name, number in counts["subsets"].items())
-    return (
-        f"{path}: {counts['sequences']} sequences ({subsets}) of {counts['identities']} "
-        f"identities, {counts['frames']} frames"
-    )
 
 
 def _print(args: argparse.Namespace, result: dict[str, Any], text: str) -> None:

@@ -8,7 +8,7 @@ from nasgait.cli import stage
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the command; what depends on the protocol follows from the list of them."""
+    """Arguments of the command; the list of protocols says which options each one takes."""
     from nasgait.evaluation.protocols import PROTOCOLS, that_accept
 
     def only(option: str, text: str) -> str:

@@ -1,10 +1,10 @@
 """The ``nasgait`` command: picks the subcommand and turns errors into exit codes.
 
-Exit codes: 0 done, 1 the run failed (or ``data check`` found faults), 2 wrong
-input.  Results go to stdout, progress and logs to stderr.
+Exit codes: 0 done, 1 the run failed (or ``data check`` found faults), 2 wrong input.
+Results go to stdout, progress and logs to stderr.
 
-Commands import what they run inside functions, so that help and a mistyped word
-are answered at once.
+Commands import what they run inside functions, so that help and a mistyped word are
+answered at once.
 """
 
 import argparse
@@ -28,7 +28,7 @@ COMMANDS = {
     "pretrain": "pre-train a network on sequences without labels (for retrain --init)",
     "retrain": "train an architecture or a baseline from scratch and evaluate it",
     "eval": "evaluate a trained network on a store, also another than it was trained on",
-    "rank": "compare a supernet's scores with the rates of retrained networks",
+    "rank": "compare a supernet's scores with the metrics of retrained networks",
     "report": "write the result page of a run directory",
     "spaces": "list the search spaces and what was found in them, or describe one's own YAML file",
     "models": "list the hand-designed networks, what they cost and what others report of them",
@@ -74,7 +74,7 @@ def parse(top: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namesp
 
 
 def unknown_command(word: str) -> str:
-    """What to say of a mistyped command."""
+    """The error for a mistyped command."""
     close = difflib.get_close_matches(word, COMMANDS, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     return f"{word!r} is no command{hint} (commands: {', '.join(COMMANDS)})"
@@ -83,7 +83,7 @@ def unknown_command(word: str) -> str:
 def guard(action: Callable[[], int | None], resume: str = "again") -> int:
     """Run ``action`` and return an exit code; people see one line, not a traceback.
 
-    ``resume`` says how the same command goes on after an interruption.
+    ``resume`` says how the same command continues after an interruption.
     """
     try:
         return action() or 0

@@ -26,10 +26,10 @@ def run(args: argparse.Namespace) -> int:
     print(f"{'model':24}{'input':>14}{'MACs (M)':>12}{'params (M)':>12}  published rank-1 %")
     for one in rows:
         height, width = one["size"]
-        rates = ", ".join(f"{r['dataset']} {r['rank1']:.1f}" for r in one["reported"])
+        ranks = ", ".join(f"{r['dataset']} {r['rank1']:.1f}" for r in one["reported"])
         print(
             f"{one['model']:24}{one['frames']:>5} x{height:>4} x{width:>3}"
-            f"{one['macs'] / 1e6:>12,.1f}{one['params'] / 1e6:>12.2f}  {rates}".rstrip()
+            f"{one['macs'] / 1e6:>12,.1f}{one['params'] / 1e6:>12.2f}  {ranks}".rstrip()
         )
     print(f"\npublished results: {ZOO}; measured by their authors, not here\n")
     for one in rows:

@@ -21,7 +21,6 @@ from nasgait.core.parent_watchdog import child_environment
 from nasgait.data.facts import DataFacts
 from nasgait.data.prepare import prepare
 from nasgait.data.sheet import contact_sheet
-from nasgait.data.store import GaitStore
 from nasgait.report.page import write_report
 from nasgait.training.checkpoint import Checkpoints
 from retrain.compare import compare
@@ -31,15 +30,14 @@ from search_spaces import load_architecture
 logger = logging.getLogger(__name__)
 
 RANKED = 4
-"""Random and uniform architectures from which on the supernet's order is evaluated."""
+"""Random and uniform architectures that it takes to evaluate the supernet's order."""
 
 
 @dataclass(frozen=True)
 class Pipeline:
     """One run directory and the stages that fill it, each a process of its own.
 
-    A stage that is done is known by the file it writes last; a stage that was
-    interrupted goes on by itself.
+    The file that a stage writes last shows that it is done; an interrupted stage resumes.
     """
 
     config: ExperimentConfig
@@ -57,7 +55,8 @@ class Pipeline:
         # Once more with the store at hand: sequences may have been left out on the way in.
         facts = DataFacts.of_store(store, self.config.data)
         raise_all(faults_of(self.config, self.nproc, facts))
-        self.sheet(store)
+        if not (self.out / "sheet.png").exists():
+            contact_sheet(store, self.out / "sheet.png")
         checkpoint = self.supernet() if self.config.space is not None else None
         self.retrain(self.search(checkpoint) if checkpoint else None)
         results = compare(self.out, self.config)
@@ -66,11 +65,6 @@ class Pipeline:
         page = write_report(self.out)
         logger.info("report: %s", page)
         return results
-
-    def sheet(self, store: GaitStore) -> None:
-        """The contact sheet that the report shows."""
-        if not (self.out / "sheet.png").exists():
-            contact_sheet(store, self.out / "sheet.png")
 
     def supernet(self) -> Path:
         """Train the supernet unless it is trained; returns its checkpoint."""
@@ -115,7 +109,7 @@ class Pipeline:
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def gpus(self) -> SimpleQueue[str]:
-        """A GPU for each job at work, in turn; names that stand for none on a CPU."""
+        """A GPU for each job at work, in turn; empty names on a CPU."""
         count = torch.cuda.device_count()
         free: SimpleQueue[str] = SimpleQueue()
         for job in range(self.config.jobs):
@@ -126,9 +120,10 @@ class Pipeline:
         """One final network; what it prints goes to ``log.txt`` beside its result."""
         out = self.network_dir(network.name, seed)
         out.mkdir(parents=True, exist_ok=True)
+        threads = share_of_threads(self.config.threads, self.config.jobs)
         command = self.command("retrain", *network.flags, "--name", network.name,
                                "--kind", network.kind, "--out", out, "--resume",
-                               f"seed={seed}", f"threads={self.job_threads()}")  # fmt: skip
+                               f"seed={seed}", f"threads={threads}")  # fmt: skip
         environment = child_environment()
         if self.config.jobs == 1:
             command += ["--nproc", str(self.nproc)]
@@ -148,12 +143,8 @@ class Pipeline:
                 f"(see {log.name})"
             )
 
-    def job_threads(self) -> int:
-        """CPU threads of each final network's training."""
-        return share_of_threads(self.config.threads, self.config.jobs)
-
     def rank(self, checkpoint: Path, results: dict[str, Any]) -> None:
-        """Hold the supernet's scores against the retrained rates of unchosen architectures."""
+        """Compare the supernet's scores with the metrics of retrained, unchosen architectures."""
         unchosen = [n for n in results["networks"] if n["kind"] in ("random", "uniform")]
         known = [n for n in unchosen if n[self.config.search.metric] is not None]
         if len(known) < RANKED or (self.out / "rank.json").exists():
@@ -175,20 +166,17 @@ class Pipeline:
         return [str(word) for word in (*words, *arguments)]
 
     def stage(self, name: str, *arguments: object) -> None:
-        """Run one stage to its end.
-
-        Raises RunFailed when it fails; it has said why itself.
-        """
+        """Run one stage to its end; RunFailed if it fails, after it has printed why."""
         command = self.command(name, *arguments)
         code = subprocess.run(command, env=child_environment(), check=False).returncode
         if code:
             raise RunFailed(
-                f"stage {name} ended with status {code}; once what it says is mended, the same "
-                "command goes on"
+                f"stage {name} ended with status {code}; fix what it reported, then the same "
+                "command resumes"
             )
 
 
 def last_words(out: Path) -> str:
-    """What a final network's training said last."""
+    """The last line that a final network's training printed."""
     lines = (out / "log.txt").read_text(errors="replace").replace("\r", "\n").split("\n")
     return next((line.strip() for line in reversed(lines) if line.strip()), "no output")

@@ -29,14 +29,14 @@ PAIRED = ("protocol", "probes", "truth")
 
 
 def plan(config: ExperimentConfig, out: Path, nproc: int = 1) -> Iterator[str]:
-    """The plan, a line for each stage.
+    """The plan, a line for each stage; nothing is written and nothing started.
 
-    Raises a NasgaitError that names all inputs that cannot be used; nothing is
-    written and nothing started.
+    Raises a NasgaitError that names all inputs that cannot be used.
     """
     faults, source, data = Faults(), "", None
     with faults.noted():
-        check_writable(out)
+        if not os.access(existing(out), os.W_OK | os.X_OK):
+            raise ConfigError(f"--out {out}: {existing(out)} cannot be written to")
     with faults.noted():
         source = check_source(config.data)
         data = data_facts(config)
@@ -50,7 +50,8 @@ def plan(config: ExperimentConfig, out: Path, nproc: int = 1) -> Iterator[str]:
     if config.space is not None:
         yield from search_lines(config)
     names = [network.name for network in networks_of(config)]
-    recipe = recipe_line(config.retrain) if shares_recipe(config) else "each by its own recipe"
+    shared = config.space is not None or any(b.recipe is None for b in config.baselines)
+    recipe = recipe_line(config.retrain) if shared else "each by its own recipe"
     yield (
         f"retrain: {len(names)} networks x {config.seeds} seeds, {config.jobs} at a time: "
         f"{', '.join(names)}; {recipe}"
@@ -60,19 +61,17 @@ def plan(config: ExperimentConfig, out: Path, nproc: int = 1) -> Iterator[str]:
 
 
 def data_facts(config: ExperimentConfig) -> DataFacts:
-    """Those of the store, or of what it is still to be made from."""
+    """The facts of the store, or of what it is to be made from."""
     if is_complete(config.data.store):
         return DataFacts.of_store(GaitStore.open(config.data.store), config.data)
     return DataFacts.expected(config.data)
 
 
 def faults_of(config: ExperimentConfig, nproc: int, data: DataFacts | None) -> list[NasgaitError]:
-    """Why the stages of a run would fail, as each of them tells it, all at once.
+    """Why the stages of a run would fail, as each of them says it, all at once.
 
-    Args:
-        config: the experiment.
-        nproc: processes of the supernet, and of each final network when ``jobs`` is 1.
-        data: the silhouettes; None where they are not known.
+    ``nproc`` are the processes of the supernet, and of each final network when ``jobs`` is 1;
+    ``data`` the silhouettes, None where they are not known.
     """
     if nproc < 1:
         return [ConfigError(f"--nproc {nproc}: must be 1 or more")]
@@ -103,7 +102,7 @@ def networks_of(config: ExperimentConfig) -> list[FinalNetwork]:
 
 
 def searched_network(config: ExperimentConfig) -> list[FinalNetwork]:
-    """The first path of the space, which stands for the one that is not known yet."""
+    """The first path of the space, in place of the one that is still to be found."""
     if config.space is None:
         return []
     space = load_space(config.space)
@@ -116,9 +115,10 @@ def search_lines(config: ExperimentConfig) -> Iterator[str]:
     space = load_space(str(config.space))
     budget = supernet.search.evolution_of(config, space).budget
     parameters = sum(parameter.numel() for parameter in space.supernet().parameters())
+    size = parameters * STATE_BYTES * (config.supernet.keep + 1)
     yield (
         f"supernet: {space.name}, {parameters / 1e6:.2f} M parameters, "
-        f"{recipe_line(config.supernet)}, {disk(parameters, config.supernet)}"
+        f"{recipe_line(config.supernet)}, {size / 1e6:.0f} MB of checkpoints"
     )
     search = config.search
     asked = [f"{name} <= {limit:g}" for name, limit in budget.limits.items()]
@@ -128,14 +128,9 @@ def search_lines(config: ExperimentConfig) -> Iterator[str]:
     workers = f"; {search.ray.workers} workers on Ray score" if search.backend == "ray" else ""
     yield (
         f"search: at most {search.population * (1 + search.max_epochs)} architectures, "
-        f"budget {limits}, for {' and '.join(search.objectives)}; rates are leave-one-out on "
+        f"budget {limits}, for {' and '.join(search.objectives)}; metrics are leave-one-out on "
         f"search-val identities{workers}"
     )
-
-
-def shares_recipe(config: ExperimentConfig) -> bool:
-    """Whether any network follows ``retrain``."""
-    return config.space is not None or any(b.recipe is None for b in config.baselines)
 
 
 def check_comparable(config: ExperimentConfig) -> None:
@@ -157,12 +152,6 @@ def check_comparable(config: ExperimentConfig) -> None:
                 )
 
 
-def check_writable(out: Path) -> None:
-    """Refuse a place where nothing can be written: ConfigError."""
-    if not os.access(existing(out), os.W_OK | os.X_OK):
-        raise ConfigError(f"--out {out}: {existing(out)} cannot be written to")
-
-
 def recipe_line(recipe: TrainConfig) -> str:
     """A recipe in short."""
     batch = recipe.batch
@@ -170,11 +159,6 @@ def recipe_line(recipe: TrainConfig) -> str:
         f"{recipe.steps} steps of {batch.ids} x {batch.seqs} sequences x {frames_in_words(batch)} "
         f"in {recipe.precision}"
     )
-
-
-def disk(parameters: int, recipe: TrainConfig) -> str:
-    """The disk that a training's checkpoints take."""
-    return f"{parameters * STATE_BYTES * (recipe.keep + 1) / 1e6:.0f} MB of checkpoints"
 
 
 def existing(path: Path) -> Path:

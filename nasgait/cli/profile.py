@@ -33,10 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table; returns 0."""
-    if args.frames is not None and args.frames < 1:
-        raise ConfigError(f"--frames: must be at least 1, not {args.frames}")
-    if args.classes is not None and args.classes < 1:
-        raise ConfigError(f"--classes: must be at least 1, not {args.classes}")
+    for flag, number in (("--frames", args.frames), ("--classes", args.classes)):
+        if number is not None and number < 1:
+            raise ConfigError(f"{flag}: must be at least 1, not {number}")
     if args.space:
         for flag, given in (("--check", args.check), ("--time", args.time)):
             if given:
@@ -48,13 +47,13 @@ def run(args: argparse.Namespace) -> int:
     exact = profile(network, args.frames)
     tools = [tool.strip() for tool in args.check.split(",")] if args.check else []
     checks = crosscheck(network, exact, tools)
-    timed = _timed(args) if args.time else None
+    timed = latency(_network(args, "cpu")[1], args.frames) if args.time else None
     if args.json:
-        result = {**names, **_exact(exact), "checks": [asdict(c) for c in checks]}
+        result = {**names, **asdict(exact), "checks": [asdict(c) for c in checks]}
         print(json.dumps(result | ({"seconds": asdict(timed)} if timed else {})))
     else:
         lines = [*_network_text(names, exact), *map(_check_text, checks)]
-        print("\n".join([*lines, *([_time_text(timed)] if timed else [])]))
+        print("\n".join(lines + ([_time_text(timed)] if timed else [])))
     return 0
 
 
@@ -68,20 +67,11 @@ def _network(args: argparse.Namespace, device: str = "meta") -> tuple[dict[str, 
         return {"arch": str(arch), "space": space.source}, space.build(arch, args.classes)
 
 
-def _timed(args: argparse.Namespace) -> Latency:
-    return latency(_network(args, "cpu")[1], args.frames)
-
-
 def _time_text(timed: Latency) -> str:
     return (
         f"time: {1000 * timed.median:.1f} ms a sequence, median of {timed.repeats} in float32 on "
         f"{timed.device} ({timed.threads} CPU threads); best {1000 * timed.best:.1f} ms"
     )
-
-
-def _exact(exact: Profile) -> dict[str, Any]:
-    facts = asdict(exact)
-    return {**facts, "size": list(exact.size)}
 
 
 def _network_text(names: dict[str, Any], exact: Profile) -> list[str]:
@@ -97,8 +87,8 @@ def _network_text(names: dict[str, Any], exact: Profile) -> list[str]:
 
 def _check_text(check: Check) -> str:
     lines = [f"{check.tool}: {check.macs:,} MACs, {check.params:,} params"]
-    both = (("MACs", check.macs_differences), ("params", check.params_differences))
-    for kind, differences in both:
+    found = {"MACs": check.macs_differences, "params": check.params_differences}
+    for kind, differences in found.items():
         if not differences:
             lines.append(f"  {kind}: equal")
         lines += [f"  {kind}: {d.amount:+,} {d.reason}" for d in differences]
@@ -108,13 +98,10 @@ def _check_text(check: Check) -> str:
 def _space(name: str, frames: int | None) -> dict[str, Any]:
     space = load_space(name)
     table = space.cost_table(frames)
-    layers = [
-        [
-            {"choice": i, "block": b, **asdict(c)}
-            for i, (b, c) in enumerate(zip(bs, cs, strict=True))
-        ]
-        for (_, bs), cs in zip(space.spec.layers(), table.layers, strict=True)
-    ]
+    layers = []
+    for (_, blocks), costs in zip(space.spec.layers(), table.layers, strict=True):
+        rows = enumerate(zip(blocks, costs, strict=True))
+        layers.append([{"choice": i, "block": b, **asdict(cost)} for i, (b, cost) in rows])
     return {
         "space": space.source,
         "space_sha256": space.sha256,
@@ -130,13 +117,14 @@ def _space(name: str, frames: int | None) -> dict[str, Any]:
 
 def _space_text(result: dict[str, Any]) -> str:
     height, width = result["size"]
-    rows: list[tuple[Any, ...]] = [
-        ("base", "", "", result["base"]["macs"], result["base"]["params"])
-    ]
+    rows: list[tuple[Any, ...]] = []
     for number, layer in enumerate(result["layers"]):
         rows += [(number, c["choice"], c["block"], c["macs"], c["params"]) for c in layer]
-    for kind in ("smallest", "largest"):
-        rows.append((kind, "", "", result[kind]["macs"], result[kind]["params"]))
+    base, *extremes = (
+        (kind, "", "", result[kind]["macs"], result[kind]["params"])
+        for kind in ("base", "smallest", "largest")
+    )
+    rows = [base, *rows, *extremes]
     shape = f"{result['frames']} frames of {height} x {width}"
     head = f"{result['space']}: {result['paths']:,} paths, {shape}"
     note = "an architecture costs the base plus its choice in each layer"

@@ -23,11 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Rank in this process."""
-    from nasgait.core.files import write_atomically
+    from nasgait.core.files import write_json
     from supernet import rank
 
     report = rank.rank(stage.read_config(args), Path(args.supernet), Path(args.truth))
-    text = json.dumps(report, indent=1)
     if args.out:
-        write_atomically(args.out, text + "\n")
-    print(text if args.json else "\n".join(rank.words(report)))
+        write_json(args.out, report)
+    print(json.dumps(report, indent=1) if args.json else "\n".join(rank.words(report)))

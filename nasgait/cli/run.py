@@ -28,13 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="print the plan, check all inputs, start nothing"
     )
-    parser.add_argument(
-        "--nproc",
-        type=int,
-        default=1,
-        metavar="N",
-        help="processes of the supernet, and of each final network when jobs is 1",
-    )
+    stage.add_nproc(parser, " for the supernet, and for each final network when jobs is 1")
     parser.add_argument("--json", action="store_true", help="print results.json at the end")
 
 
@@ -54,10 +48,8 @@ def run(args: argparse.Namespace) -> int:
     with locked(pipeline.out):
         write_atomically(pipeline.config_file, dump_config(config))
         results = pipeline.everything()
-    if args.json:
-        json.dump(results, sys.stdout)
-        print()
-    elif "study" in results:
+    stage.print_json(results, args.json)
+    if not args.json and "study" in results:
         print("\n".join(text_table(results["study"])))
     return 0
 
@@ -87,10 +79,10 @@ def flatten(value: Any, path: str = "") -> dict[str, Any]:
 
 
 def refuse_other_config(pipeline: Pipeline) -> None:
-    """A run directory belongs to one configuration; only what works on it may change.
+    """Keep a run directory to one configuration; ConfigError names the first keys that differ.
 
-    That is ``data.workers``, ``search.backend`` and ``search.ray``.
-    Raises ConfigError naming the first lines that differ, and for a folder of a single stage.
+    Where the work is done may change: ``data.workers``, ``search.backend`` and ``search.ray``.
+    The folder of a single stage is refused as well.
     """
     for name in OF_A_STAGE:
         if (pipeline.out / name).exists():
@@ -102,8 +94,7 @@ def refuse_other_config(pipeline: Pipeline) -> None:
         if pipeline.out.exists() and (not pipeline.out.is_dir() or is_used(pipeline.out)):
             raise ConfigError(f"--out {pipeline.out}: is not empty and no run; give another --out")
         return
-    before = load_recorded(pipeline.config_file)
-    now = pipeline.config
+    before, now = load_recorded(pipeline.config_file), pipeline.config
     before = replace(
         before,
         data=replace(before.data, workers=now.data.workers),

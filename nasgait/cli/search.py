@@ -1,10 +1,12 @@
 """``nasgait search``: evolve architectures over a trained supernet."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nasgait.cli import stage
+from nasgait.config.amount import amount, duration
 from nasgait.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-epochs", type=int, metavar="N", help="generations bred after the first random one"
     )
+    quantity, time = checked(amount), checked(duration)
     parser.add_argument("--max-params", type=quantity, metavar="3M", help="parameter budget")
     compute = parser.add_mutually_exclusive_group()
     compute.add_argument(
@@ -29,10 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-flops", type=quantity, metavar="10G", help="the same in FLOPs (2 x MACs)"
     )
     parser.add_argument(
-        "--max-latency",
-        type=time,
-        metavar="50ms",
-        help="budget of a sequence's time on this machine",
+        "--max-latency", type=time, metavar="50ms", help="time budget of a sequence, measured here"
     )
     parser.add_argument(
         "--backend", choices=("local", "ray"), help="score in this process, or by workers on Ray"
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def summary(config: "ExperimentConfig", out: Path, result: "SearchResult") -> dict[str, Any]:
-    """The winner as ``--json`` tells it."""
+    """The winner as ``--json`` prints it."""
     import yaml
 
     best = yaml.safe_load((out / "best.yaml").read_text(encoding="utf-8"))
@@ -71,24 +71,16 @@ def summary(config: "ExperimentConfig", out: Path, result: "SearchResult") -> di
     }
 
 
-def quantity(text: str) -> float:
-    """:func:`amount` for argparse, which shows the words of its own error only."""
-    from nasgait.config.amount import amount
+def checked(read: Callable[[str], float]) -> Callable[[str], float]:
+    """``read`` for argparse, which shows the words of its own error only."""
 
-    try:
-        return amount(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    def value(text: str) -> float:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
 
-
-def time(text: str) -> float:
-    """:func:`duration` for argparse."""
-    from nasgait.config.amount import duration
-
-    try:
-        return duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    return value
 
 
 def flag_overrides(args: argparse.Namespace) -> list[str]:
@@ -96,12 +88,11 @@ def flag_overrides(args: argparse.Namespace) -> list[str]:
 
     Raises ConfigError when a flag meets an override of the same key.
     """
-    max_macs = args.max_flops / 2 if args.max_flops else args.max_macs
     given = {
         "backend": args.backend,
         "ray.address": args.ray_address,
         "max_epochs": args.max_epochs,
-        "max_macs": max_macs,
+        "max_macs": args.max_flops / 2 if args.max_flops else args.max_macs,
         "max_params": args.max_params,
         "max_latency": args.max_latency,
     }

@@ -17,9 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print one line for each space; returns 0."""
-    spaces = [load_space(name) for name in args.space or space_names()]
     rows: list[dict[str, Any]] = []
-    for space in spaces:
+    for space in map(load_space, args.space or space_names()):
         table = space.cost_table()
         rows.append(
             {
@@ -47,11 +46,11 @@ def run(args: argparse.Namespace) -> int:
             f"{few / 1e6:.2f} to {many / 1e6:.2f} million params"
         )
         if found := row["published"]:
-            rates = ", ".join(f"{r['dataset']} {r['rank1']:.1f}" for r in found["reported"])
+            ranks = ", ".join(f"{r['dataset']} {r['rank1']:.1f}" for r in found["reported"])
             print(
                 f"    published for {found['dataset']}: {found['arch']}, "
                 f"{found['macs'] / 1e6:,.1f} million MACs, {found['params'] / 1e6:.2f} million "
-                f"params; rank-1 %: {rates or 'none stated with it'}"
+                f"params; rank-1 %: {ranks or 'none stated with it'}"
             )
     print(f"\npublished architectures: {SPOSGAIT}; no rank-1 is stated there")
     return 0

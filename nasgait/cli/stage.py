@@ -42,14 +42,13 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     """``--out`` and ``--resume``."""
     parser.add_argument("--out", metavar="DIR", help="output directory (default: below runs/)")
-    parser.add_argument("--resume", action="store_true", help="go on where DIR stopped")
+    parser.add_argument("--resume", action="store_true", help="continue where DIR stopped")
 
 
-def add_nproc(parser: argparse.ArgumentParser) -> None:
+def add_nproc(parser: argparse.ArgumentParser, whose: str = "") -> None:
     """``--nproc``: processes on this machine, started by torchrun."""
-    parser.add_argument(
-        "--nproc", type=int, default=1, metavar="N", help="processes on this machine (default: 1)"
-    )
+    text = f"processes on this machine{whose} (default: 1)"
+    parser.add_argument("--nproc", type=int, default=1, metavar="N", help=text)
 
 
 def read_config(args: argparse.Namespace) -> "ExperimentConfig":
@@ -84,18 +83,11 @@ def launch(
     check: Callable[[int], object],
     action: Callable[[], object],
 ) -> None:
-    """Run a stage here, or in ``args.nproc`` processes under torchrun.
+    """Run a stage here by ``action``, or ``module`` in ``args.nproc`` processes under torchrun.
 
-    Args:
-        module: the stage, run by torchrun as a program.
-        args: the command's arguments.
-        argv: the same as words, for the program.
-        check: opens the inputs for so many processes, so that faults are told before they start.
-        action: runs the stage in this process.
-
-    Raises:
-        ConfigError: ``--nproc`` is not positive.
-        RunFailed: a process ended with an error.
+    ``argv`` are the arguments as words, for the module.  ``check`` opens the inputs for so many
+    processes, so that faults are reported before any starts.  Raises ConfigError unless
+    ``--nproc`` is positive, RunFailed when a process ended with an error.
     """
     if args.nproc < 1:
         raise ConfigError(f"--nproc {args.nproc}: must be 1 or more")
@@ -115,7 +107,7 @@ def launch(
 
 
 def words_of(args: argparse.Namespace, *names: str) -> list[str]:
-    """Those of the arguments that were given, as words of a command line, then the overrides."""
+    """The given ones of these arguments as a command line has them, then the overrides."""
     words: list[str] = []
     for name in names:
         value = getattr(args, name.replace("-", "_"))

@@ -69,8 +69,7 @@ for _side in (_Loader, _Dumper):
 def parse_yaml(text: str, origin: str) -> Any:
     """Parse one YAML document; ``origin`` (a file, say) opens the error line.
 
-    Raises:
-        ConfigError: the text is no YAML, or a mapping gives a key twice.
+    Raises ConfigError when the text is not YAML, or a mapping gives a key twice.
     """
     try:
         loader = _Loader(text)
@@ -94,11 +93,7 @@ def parse_yaml(text: str, origin: str) -> Any:
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a YAML file whose top level is a mapping.
-
-    Raises:
-        ConfigError: the file is missing, unreadable, no YAML, or no mapping.
-    """
+    """Read a YAML file whose top level is a mapping; ConfigError if it cannot be read as one."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError:
@@ -127,11 +122,7 @@ def config_folders() -> list[Path]:
 
 
 def find_config(path_or_name: str | Path) -> Path:
-    """Return the file itself, or that of the named experiment (``demo``).
-
-    Raises:
-        ConfigError: there is no such file and no experiment of that name.
-    """
+    """The file itself, or that of the named experiment (``demo``); ConfigError without either."""
     path = Path(path_or_name).expanduser()
     if path.is_file() or path.suffix or len(path.parts) != 1:
         return path
@@ -147,8 +138,7 @@ def find_config(path_or_name: str | Path) -> Path:
 def validate(data: Any, schema: type[T], origin: str) -> T:
     """Turn plain data into the frozen dataclass ``schema``.
 
-    Raises:
-        ConfigError: one line with every fault, each with its dotted path.
+    Raises ConfigError naming every fault, each with its dotted path.
     """
     try:
         return typing.cast(T, _adapter(schema).validate_json(json.dumps([data]))[0])
@@ -163,10 +153,6 @@ def load_config(
 ) -> ExperimentConfig: ...  # pragma: no cover
 @overload
 def load_config(
-    path_or_name: str | Path, overrides: Sequence[str], schema: type[T]
-) -> T: ...  # pragma: no cover
-@overload
-def load_config(
     path_or_name: str | Path, overrides: Sequence[str] = (), *, schema: type[T]
 ) -> T: ...  # pragma: no cover
 
@@ -178,12 +164,11 @@ def load_config(
 
     Args:
         path_or_name: a YAML file, or the bare name of one in ``configs/``.
-        overrides: ``supernet.steps=500``, ``baselines.0.model=gaitset``; the
-            value is YAML, the key a dotted path with numbers for list entries.
+        overrides: ``supernet.steps=500``, ``baselines.0.model=gaitset``; the value is YAML, the
+            key a dotted path with numbers for list entries.
         schema: the dataclass to fill.
 
-    Raises:
-        ConfigError: one line with every fault of file and overrides.
+    Raises ConfigError naming every fault of file and overrides.
     """
     path = find_config(path_or_name)
     data = read_yaml(path)
@@ -203,10 +188,9 @@ def load_config(
 
 
 def load_recorded(path: Path) -> ExperimentConfig:
-    """Read the configuration that an output directory records, perhaps by renamed keys.
+    """The configuration that an output directory records; renamed keys are understood.
 
-    Raises:
-        ConfigError: one line with every fault.
+    Raises ConfigError naming every fault.
     """
     return validate(with_new_keys(read_yaml(path)), ExperimentConfig, str(path))
 

@@ -12,12 +12,7 @@ RENAMED = {
 
 
 def with_new_keys(section: Mapping[str, Any], name: str = "") -> dict[str, Any]:
-    """A section of a configuration written before, by its new keys.
-
-    Args:
-        section: plain data.
-        name: the section's dotted name; the whole configuration by default.
-    """
+    """Plain data of a configuration written before, or of its section ``name``, by its new keys."""
     renamed: dict[str, Any] = {}
     for key, value in section.items():
         path = f"{name}.{key}".removeprefix(".")

@@ -1,11 +1,19 @@
 """The errors whose messages are for users.
 
-A :class:`NasgaitError` means that the input is wrong: its message is one line
-that names the file and the key or sequence, and says what is wrong, what is
-allowed and what to do.  Commands print it and exit with status 2.
-:class:`RunFailed` means that the input was fine and the run failed; commands
-print it and exit with status 1.
+A :class:`NasgaitError` means that the input is wrong: its message is one line that names the file
+and the key or sequence, and says what is wrong, what is allowed and what to do.  Commands print it
+and exit with status 2.  :class:`RunFailed` means that the input was fine and the run failed;
+commands print it and exit with status 1.
 """
+
+__all__ = [
+    "BudgetError",
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "NasgaitError",
+    "RunFailed",
+]
 
 
 class NasgaitError(Exception):

@@ -1,4 +1,4 @@
-"""Several checks whose faults are told at once."""
+"""Several checks whose faults are reported at once."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from nasgait.core.errors import NasgaitError
 
 
 class Faults:
-    """Notes what checks find wrong and goes on with the next one."""
+    """Collects what checks find wrong, so that the next ones still run."""
 
     def __init__(self, found: Iterable[NasgaitError] = ()) -> None:
         self.found = list(found)

@@ -1,4 +1,4 @@
-"""Files on disk: replaced whole, flushed, told apart by their checksum."""
+"""Files on disk: replaced whole, flushed, identified by their checksum."""
 
 import hashlib
 import json
@@ -14,9 +14,8 @@ def write_atomically(
 ) -> None:
     """Write a file so that a kill or a power cut leaves the old one or the new one, whole.
 
-    Args:
-        path: where it belongs; a temporary file beside it, ``.NAME.*``, is put in its place.
-        content: text (as UTF-8), bytes, or what writes them to an open file.
+    A temporary file beside it, ``.NAME.*``, is put in its place.  ``content`` is text (as UTF-8),
+    bytes, or a function that writes them to an open file.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")

@@ -71,8 +71,7 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, float | None]]:
 def cut_metrics(path: Path, last_step: int) -> None:
     """Replace the file by one without the lines after ``last_step`` and torn ones."""
     kept = [row for row in read_metrics(path) if (row["step"] or 0) <= last_step]
-    text = "".join(json.dumps(row) + "\n" for row in kept)
-    write_atomically(path, text)
+    write_atomically(path, "".join(json.dumps(row) + "\n" for row in kept))
 
 
 class _BarHandler(logging.Handler):

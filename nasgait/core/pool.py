@@ -30,10 +30,8 @@ def in_order(
 ) -> Generator[Result, None, None]:
     """``map(function, items)`` by worker processes; with one worker by this process.
 
-    ``function`` and items are pickled.  Close the generator to end the workers early.
-
-    Raises:
-        concurrent.futures.process.BrokenProcessPool: a worker died.
+    ``function`` and items are pickled.  Close the generator to end the workers early.  Raises
+    BrokenProcessPool when a worker dies.
     """
     if workers == 1:
         yield from map(function, items)

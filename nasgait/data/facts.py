@@ -21,7 +21,7 @@ SYNTHETIC_SIZE = (64, 64)
 
 @dataclass(frozen=True)
 class DataFacts:
-    """The sequences of a store, or those that one still to be made is to hold."""
+    """The sequences of a store, or those that a store still to be made will hold."""
 
     where: str
     """The store, for messages."""
@@ -33,16 +33,15 @@ class DataFacts:
 
     @classmethod
     def of_store(cls, store: GaitStore, config: DataConfig) -> "DataFacts":
-        """Those of a store that is there; raises as :func:`nasgait.data.split.split` does."""
+        """The facts of an existing store; raises as :func:`nasgait.data.split.split` does."""
         return cls(str(store.path), store.size, store.sequences, split_as(store, config))
 
     @classmethod
     def expected(cls, config: DataConfig) -> "DataFacts":
         """Those that the settings of the embedded dataset or the listing of a source promise.
 
-        Raises:
-            ConfigError: unknown preset, layout or partition.
-            DataError: no dataset at the source, or a split that it does not allow.
+        Raises ConfigError for an unknown preset, layout or partition, DataError for no dataset at
+        the source or a split that it does not allow.
         """
         listed, size = listing(config)
         sequences = tuple(Sequence(*names, length=1, shard=0, offset=0) for names in listed)
@@ -92,18 +91,15 @@ class Facts:
     ranks: int
     """Processes that share a training."""
     data: DataFacts | None
-    """None where it is not known; then nothing that rests on it is checked."""
+    """None where it is not known; then nothing that depends on it is checked."""
 
     @classmethod
     def of_store(
         cls, store: GaitStore, config: DataConfig, device: str, ranks: int | None = None
     ) -> "Facts":
-        """Those of a stage that is about to begin here.
+        """The facts of a stage that is about to begin here, in ``ranks`` processes.
 
-        Args:
-            store, config: the silhouettes, and how they are split.
-            device: as the configuration names it.
-            ranks: processes to come; those that torchrun has started by default.
+        By default these are the processes that torchrun has started.
         """
         count = int(os.environ.get("WORLD_SIZE", 1)) if ranks is None else ranks
         here = min(count, int(os.environ.get("LOCAL_WORLD_SIZE", count)))

@@ -64,22 +64,18 @@ def import_dataset(
     have the store's size: these were published normalised.  Frames that show nothing are dropped.
 
     Args:
-        layout: A name from :data:`nasgait.data.layouts.LAYOUTS`.
-        root: The dataset's folder.
-        out: The store's directory: absent, empty, or the same import's store, which is resumed
+        layout: a name from :data:`nasgait.data.layouts.LAYOUTS`.
+        root: the dataset's folder.
+        out: the store's directory: absent, empty, or the same import's store, which is resumed
             if it is partial and left alone if it is complete.
-        bits: Bits per pixel in the store, 8 or 1.
-        size: Height and width of the store's frames.
-        workers: Processes that read; all cores by default, 1 reads in this process.
-        progress: Show a progress bar on stderr.
-        partition: Who trains and who tests, see :func:`nasgait.data.layouts.list_dataset`.
-        data_in_use: ``opengait-pkl`` only, for folders of several pickles: which of them, in
-            the order of their names, holds the silhouettes: a flag for each as in OpenGait's
-            configurations, or its number.
+        bits, size: bits per pixel in the store, 8 or 1; height and width of its frames.
+        workers: processes that read; all cores by default, 1 reads in this process.
+        progress: show a progress bar on stderr.
+        partition: who trains and who tests, see :func:`nasgait.data.layouts.list_dataset`.
+        data_in_use: which of several pickles to read, see :func:`reading_options`.
 
     Raises:
-        ConfigError: unknown layout, no partition for a layout that needs one, ``data_in_use``
-            that does not choose one pickle, or fewer than one worker.
+        ConfigError: unknown layout, missing partition, not one pickle in use, or no worker.
         DataError: no dataset of that layout at ``root``, an identity without any sequence,
             something else at ``out``, or no sequence that can be read.
         RunFailed: a worker died or the disk is full; the same call resumes.
@@ -106,9 +102,8 @@ def import_dataset(
             faults += _lost_identities(listing, stored)
             writer.close({"import": {"faults": faults}})
         except (BrokenProcessPool, OSError) as error:
-            raise RunFailed(
-                f"import into {target} stopped: {error}; the same command resumes it"
-            ) from error
+            fault = f"import into {target} stopped: {error}; the same command resumes it"
+            raise RunFailed(fault) from error
     counts = read_meta(target).raw["counts"]
     return ImportSummary(counts["sequences"], counts["frames"], faults, dropped, len(done))
 
@@ -116,8 +111,9 @@ def import_dataset(
 def reading_options(layout: str, data_in_use: Sequence[bool | int]) -> dict[str, int]:
     """Further arguments of the layout's reader: which pickle of a folder to read.
 
-    Raises:
-        ConfigError: the layout has no pickles, or not exactly one of them is chosen.
+    ``data_in_use`` has a flag for each pickle of a folder, in the order of their names, as in
+    OpenGait's configurations, or the number of the one that holds the silhouettes.  Raises
+    ConfigError when the layout has no pickles, or not exactly one of them is chosen.
     """
     if not data_in_use:
         return {}
@@ -154,14 +150,9 @@ def _import(
 ) -> tuple[int, list[str]]:
     """Read and write ``todo``; returns the number of dropped frames, and the faults."""
     dropped, faults = 0, []
+    total, disable = done + len(todo), not progress
     bar = tqdm(
-        total=done + len(todo),
-        initial=done,
-        desc="import",
-        unit="seq",
-        disable=not progress,
-        mininterval=0.5,
-        file=sys.stderr,
+        total=total, initial=done, desc="import", unit="seq", disable=disable, mininterval=0.5
     )
     with bar, contextlib.closing(in_order(read, todo, workers)) as results:
         for raw, result in zip(todo, results, strict=True):

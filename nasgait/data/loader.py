@@ -38,8 +38,7 @@ class TrainLoader:
     same draws: joined, their batches are that of a single process.
 
     Args:
-        store: where the frames are.
-        indices: the sequences to train on.
+        store, indices: where the frames are, and which sequences to train on.
         config: the batch over all processes together.
         augment: the random changes.
         size: height and width of the network's input.
@@ -142,10 +141,8 @@ def _lengths(frames: list[NDArray[np.int64]]) -> Tensor | None:
 def pad(sequences: Sequence[NDArray[np.uint8]]) -> tuple[Tensor, Tensor]:
     """Join sequences uint8 [s, h, w] of any lengths: (uint8 [n, longest, h, w], int64 [n]).
 
-    Valid frames come first, padding is 0; the second tensor holds the lengths.
-
-    Raises:
-        DataError: no sequence, one without frames, or frames of unequal size.
+    Valid frames come first, padding is 0; the second tensor holds the lengths.  Raises DataError
+    for no sequence, one without frames, or frames of unequal size.
     """
     if not sequences:
         raise DataError("there is no sequence to pad: at least one is needed")

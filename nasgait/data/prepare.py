@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from nasgait.config.schema import DataConfig, SourceConfig, SynthConfig
+from nasgait.config.schema import DataConfig, SourceConfig
 from nasgait.core.errors import ConfigError, DataError
 from nasgait.data.importers import import_dataset, reading_options, source_of
 from nasgait.data.layouts import find_layout, list_dataset
@@ -17,9 +17,8 @@ logger = logging.getLogger(__name__)
 def check_source(config: DataConfig) -> str:
     """Say what :func:`prepare` will do.
 
-    Raises:
-        ConfigError: two sources are given, or an unknown layout.
-        DataError: there is neither a store nor anything to make it from.
+    Raises ConfigError for two sources or an unknown layout, DataError when there is neither a store
+    nor anything to make it from.
     """
     if config.synth and config.source:
         raise ConfigError("data: give synth or source, not both")
@@ -27,8 +26,9 @@ def check_source(config: DataConfig) -> str:
         find_layout(config.source.layout, "data.source.layout")
     if is_complete(config.store):
         store = GaitStore.open(config.store)
-        if config.synth:
-            check_synthetic(store, config.synth)
+        if synth := config.synth:
+            wanted = settings_of(synth.preset, synth.ids, synth.seqs, synth.seed)
+            refuse_difference(store, store.meta.get("synthetic", {}), wanted)
         if config.source:
             check_imported(store, config.source)
         return f"use {config.store} ({len(store)} sequences)"
@@ -49,12 +49,6 @@ def check_source(config: DataConfig) -> str:
 def is_complete(path: str) -> bool:
     """Whether there is a complete store at ``path``."""
     return (Path(path) / "meta.json").exists()
-
-
-def check_synthetic(store: GaitStore, synth: SynthConfig) -> None:
-    """Refuse an embedded dataset made with other settings or by another version."""
-    wanted = settings_of(synth.preset, synth.ids, synth.seqs, synth.seed)
-    refuse_difference(store, store.meta.get("synthetic", {}), wanted)
 
 
 def check_imported(store: GaitStore, source: SourceConfig) -> None:

@@ -22,11 +22,8 @@ Indices = NDArray[np.int64]
 class Identities:
     """The training identities in sorted order, and the sequences of each.
 
-    ``names[label]`` is the identity behind a label number, ``members[label]`` its
-    sequence indices in the store.
-
-    Raises:
-        DataError: an identity has no sequence.
+    ``names[label]`` is the identity behind a label number, ``members[label]`` its sequence indices
+    in the store.  Raises DataError for an identity without a sequence.
     """
 
     names: tuple[str, ...]
@@ -57,12 +54,11 @@ def sample_batch(
 ) -> tuple[Indices, Indices]:
     """Draw the sequences of a step: ``(sequence indices [P*K], label numbers [P*K])``.
 
-    The P identities are distinct, and the K sequences of one stand side by side.  They
-    are distinct if the identity has K; if it has fewer, each is taken equally often (but for
-    a remainder), so that none is left out by chance.
+    The P identities are distinct, and the K sequences of one stand side by side.  They are distinct
+    if the identity has K; if it has fewer, each is taken equally often (but for a remainder), so
+    that none is left out by chance.
 
-    Raises:
-        ConfigError: fewer identities than P.
+    Raises ConfigError for fewer identities than P.
     """
     check_batch(config, len(identities))
     rng = generator(seed, "batch", step)
@@ -74,9 +70,8 @@ def sample_batch(
 def check_batch(config: BatchConfig, identities: int, world: int = 1) -> None:
     """Refuse a batch that these identities cannot fill or these processes cannot share.
 
-    Raises:
-        ConfigError: fewer identities than P, P not divisible by the processes, swapped bounds
-            of the number of frames, or frames to skip in an order without skipping.
+    Raises ConfigError for fewer identities than P, P not divisible by the processes, swapped bounds
+    of the number of frames, or frames to skip in an order without skipping.
     """
     if identities < config.ids:
         raise ConfigError(
@@ -112,8 +107,8 @@ def frames_in_words(config: BatchConfig) -> str:
 def frame_indices(length: int, config: BatchConfig, rng: np.random.Generator) -> Indices:
     """Draw frame numbers of a sequence of ``length`` frames: int64 [frames].
 
-    Their number is ``config.frames``, or drawn evenly from ``frames`` to ``frames_max``
-    (OpenGait's "unfixed").
+    Their number is ``config.frames``, or drawn evenly from ``frames`` to ``frames_max`` (OpenGait's
+    "unfixed").  Raises DataError for a sequence without frames.
 
     Ordered: a run of successive frames; with ``skip``, the run is longer by that number and as
     many frames are dropped at random.  A sequence shorter than the run is repeated from its
@@ -122,9 +117,6 @@ def frame_indices(length: int, config: BatchConfig, rng: np.random.Generator) ->
     (OpenGait's "fixed_unordered").
     All: the sequence as it is, cut after ``frames_max`` (OpenGait's "all_ordered" with
     ``frames_all_limit``).
-
-    Raises:
-        DataError: a sequence without frames.
     """
     if length < 1:
         raise DataError("a sequence without frames cannot be trained on: import it again")

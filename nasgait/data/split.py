@@ -34,14 +34,14 @@ class Split:
     test: list[int]
     """Evaluate final networks."""
 
-    @staticmethod
-    def labels(store: HasSequences, indices: Iterable[int]) -> list[str]:
-        """Identity of each of these sequences."""
-        return [store.sequences[i].label for i in indices]
+    @property
+    def everyone(self) -> list[int]:
+        """All sequences of training identities, search-val ones among them, in order."""
+        return sorted(self.train + self.search_val)
 
 
 def fingerprint(store: GaitStore, indices: Iterable[int]) -> str:
-    """What a result that rests on these sequences rests on: their keys and the store's frames."""
+    """Checksum of what a result depends on: the keys of these sequences, the store's frames."""
     digest = hashlib.sha256()
     for line in [*(store.sequences[i].key for i in indices), *store.shard_sha256]:
         digest.update(line.encode() + b"\n")
@@ -51,18 +51,12 @@ def fingerprint(store: GaitStore, indices: Iterable[int]) -> str:
 def labelled(store: HasSequences, indices: list[int], share: float, seed: int) -> list[int]:
     """The sequences among ``indices`` whose identities keep their labels.
 
-    Args:
-        store: where the sequences are.
-        indices: sequences to train on.
-        share: of their identities; a larger one includes those of a smaller one.
-        seed: draws the identities.
-
-    Raises:
-        DataError: a share that leaves fewer than two identities.
+    ``share`` is that of the identities, which ``seed`` draws; a larger share includes those of a
+    smaller one.  Raises DataError for a share that leaves fewer than two identities.
     """
     if share == 1:
         return list(indices)
-    names = sorted(set(Split.labels(store, indices)))
+    names = sorted({store.sequences[i].label for i in indices})
     count = round(share * len(names))
     if count < 2:
         raise DataError(
@@ -82,17 +76,14 @@ def split(store: HasSequences, search_val: float, seed: int, train_ids: int | No
     """Split a store by identity.
 
     Args:
-        store: Holds the subset of each sequence.  If any is ``search-val``, these are taken and
+        store: holds the subset of each sequence.  If any is ``search-val``, these are taken and
             the next two arguments are not used.
-        search_val: Share of the training identities below 1, otherwise their number.
-        seed: Draws the identities.
-        train_ids: Number of training identities to use, the first in sorted order; all by
-            default.
+        search_val: share of the training identities below 1, otherwise their number.
+        seed: draws the identities.
+        train_ids: training identities to use, the first in sorted order; all by default.
 
-    Raises:
-        DataError: an identity in more than one subset, an identity without a single frame,
-            fewer training identities than asked for, or a search-val that leaves none to train
-            on.
+    Raises DataError for an identity in more than one subset, an identity without a single frame,
+    fewer training identities than asked for, or a search-val that leaves none to train on.
     """
     members = _members(store.sequences)
     if train_ids is not None:

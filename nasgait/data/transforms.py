@@ -32,8 +32,7 @@ def cut_columns(frame: Size, size: Size) -> int:
     128 x 128 -> 128 x 88); where SPOSGait's ``img_w`` or OpenGait's ``cutting`` name another
     width, it is the network's here.
 
-    Raises:
-        ConfigError: the frame is not a whole multiple of the size, wider or not.
+    Raises ConfigError when the frame is not a whole multiple of the size, wider or not.
     """
     factor, rest = divmod(frame[0], size[0])
     surplus = frame[1] - factor * size[1]
@@ -48,10 +47,9 @@ def cut_columns(frame: Size, size: Size) -> int:
 
 
 def reduction(frame: Size, size: Size) -> int:
-    """Whole factor by which the (cut) ``frame`` is reduced to ``size``, both [height, width].
+    """Whole factor from the (cut) ``frame`` to ``size``, both [height, width].
 
-    Raises:
-        ConfigError: as :func:`cut_columns`.
+    Raises ConfigError as :func:`cut_columns` does.
     """
     cut_columns(frame, size)
     return frame[0] // size[0]
@@ -63,10 +61,7 @@ def fit(frames: NDArray[np.uint8] | Tensor, size: Size) -> Tensor:
     Cuts the empty columns at the sides, averages over whole pixels if the network is smaller,
     and divides by 255: multiplying by 1/255 gives other float32 values than the published
     transforms.  Sums stay whole numbers until then, so each value is the exact mean, rounded
-    once.
-
-    Raises:
-        ConfigError: as :func:`cut_columns`.
+    once.  Raises ConfigError as :func:`cut_columns` does.
     """
     pixels = torch.as_tensor(frames)
     frame = (pixels.shape[-2], pixels.shape[-1])
@@ -85,8 +80,7 @@ def fit(frames: NDArray[np.uint8] | Tensor, size: Size) -> Tensor:
 def check_augment(config: AugmentConfig) -> None:
     """Refuse settings that cannot be drawn from.
 
-    Raises:
-        ConfigError: corners that could meet, or swapped bounds of an area.
+    Raises ConfigError for corners that could meet, or swapped bounds of an area.
     """
     if config.perspective_shift >= 0.5:
         raise ConfigError(

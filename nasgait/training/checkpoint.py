@@ -66,11 +66,7 @@ class Checkpoints:
         self.keep = max(keep, 1)
 
     def entries(self) -> list[CheckpointEntry]:
-        """What the manifest lists, oldest step first.
-
-        Raises:
-            CheckpointError: the manifest cannot be read.
-        """
+        """What the manifest lists, oldest step first; CheckpointError if it cannot be read."""
         path = self.directory / MANIFEST
         try:
             rows = json.loads(path.read_text(encoding="utf-8"))
@@ -92,16 +88,14 @@ class Checkpoints:
     ) -> Path:
         """Write ``payload`` as the checkpoint of ``step`` and remove those no longer kept.
 
-        Checkpoints of this and later steps are removed: they are of a run that was then
-        resumed from an earlier step.
+        Others of this and later steps go too: the run was resumed from an earlier step.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         path = self.directory / f"step-{step:06d}.pt"
         entries = [entry for entry in self.entries() if entry.step < step]
         save_checkpoint(path, payload)
-        kept = self._kept(
-            [*entries, CheckpointEntry(path.name, step, sha256_of(path), score, seconds)]
-        )
+        entries.append(CheckpointEntry(path.name, step, sha256_of(path), score, seconds))
+        kept = self._kept(entries)
         write_json(self.directory / MANIFEST, [asdict(entry) for entry in kept])
         self._clean({entry.file for entry in kept})
         return path
@@ -114,8 +108,7 @@ class Checkpoints:
     def newest(self) -> CheckpointEntry | None:
         """The newest checkpoint that is whole, or None if there is none at all.
 
-        Raises:
-            CheckpointError: there are checkpoints, and all are damaged.
+        Raises CheckpointError when there are checkpoints and all are damaged.
         """
         entries = self.entries()
         for entry in reversed(entries):
@@ -159,13 +152,11 @@ def load_checkpoint(
 ) -> dict[str, Any]:
     """Read a checkpoint onto the CPU without running code from it.
 
-    Args:
-        path: The file.  It is mapped, so tensors that are not used are not read.
-        expected_format: What ``payload["format"]`` must be; None takes any dict.
+    The file is mapped, so tensors that are not used are not read.  ``expected_format`` is what
+    ``payload["format"]`` must be; None takes any dict.
 
-    Raises:
-        CheckpointError: no such file, a truncated one, anything but a checkpoint, a pickle
-            that holds more than data, another format.
+    Raises CheckpointError for no such file, a truncated one, anything but a checkpoint, a pickle
+    that holds more than data, or another format.
     """
     try:
         with open(path, "rb") as file:
@@ -215,11 +206,7 @@ def _load_fault(path: str | os.PathLike[str], head: bytes, error: Exception) -> 
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
-    """Checksum of a file, as hexadecimal digits.
-
-    Raises:
-        CheckpointError: it cannot be read.
-    """
+    """Checksum of a file, as hexadecimal digits; CheckpointError if it cannot be read."""
     try:
         return file_sha256(path)
     except OSError as error:

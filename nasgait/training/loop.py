@@ -78,13 +78,15 @@ class Training(Generic[Model]):
         self.scaler = torch.amp.GradScaler(
             self.world.device.type, enabled=self.config.precision == "float16"
         )
-        self.loss = criterion or labelled_loss(self.config)
+        if criterion is None:
+            assert isinstance(self.config, TrainConfig), "another recipe brings its own criterion"
+            criterion = GaitLoss(self.config.loss)
+        self.loss = criterion
 
     def payload(self) -> dict[str, Any]:
         """The checkpoint: loads with ``weights_only=True``.
 
-        The sampler's position is ``step``: batches, paths and augmentations are
-        functions of (seed, step) alone.
+        The sampler's position is ``step``: (seed, step) alone decide batches, paths and changes.
         """
         return {
             "format": FORMAT,
@@ -99,10 +101,7 @@ class Training(Generic[Model]):
         }
 
     def restore(self, path: Path) -> None:
-        """Go on from a checkpoint of the same recipe and model.
-
-        Raises CheckpointError when the checkpoint belongs to another one.
-        """
+        """Resume from a checkpoint; CheckpointError for one of another recipe or model."""
         saved = load_checkpoint(path, FORMAT)
         for key, value in {**self.metadata, "recipe": asdict(self.config)}.items():
             if saved.get(key) != value:
@@ -118,17 +117,10 @@ class Training(Generic[Model]):
         self.step = saved["step"]
 
 
-def labelled_loss(config: LoopConfig) -> Loss:
-    """The losses over labels that a recipe of final networks or of the supernet asks for."""
-    assert isinstance(config, TrainConfig), "another recipe brings its own criterion"
-    return GaitLoss(config.loss)
-
-
 def train_step(training: Training, batch: Batch, path: tuple[int, ...] | None) -> dict[str, Tensor]:
     """One optimisation step; returns the values to log.
 
-    Raises RunFailed on every rank, before the weights change, when the loss of
-    any rank is not finite.
+    Raises RunFailed on every rank, before the weights change, when any rank's loss is not finite.
     """
     model, world = training.model, training.world
     silhouettes = batch.silhouettes.to(world.device, training.dtype, non_blocking=True)
@@ -175,17 +167,15 @@ def fit(
     """Train to the recipe's last step and return the final checkpoint.
 
     Args:
-        training: the model and what goes with it.
-        loader: batches as a function of the step.
+        training, loader: the model with its optimisation, and the batch of each step.
         out: directory of ``checkpoints/``, ``metrics.jsonl`` and TensorBoard events.
         path_at: the path at each step, for a supernet.
-        resume: go on from the newest good checkpoint in ``out``, if there is one.
+        resume: continue from the newest good checkpoint in ``out``, if there is one.
         evaluation: evaluates the model every so many steps; a checkpoint is written then, and
             the one of the best score is kept.  Its time is no training time.
 
-    Raises:
-        RunFailed: the loss is not finite.
-        CheckpointError: the checkpoint to resume from belongs to another run.
+    Raises RunFailed when the loss is not finite, CheckpointError when the checkpoint to resume from
+    belongs to another run.
     """
     config, world = training.config, training.world
     checkpoints = Checkpoints(out / "checkpoints", keep=config.keep)
@@ -206,9 +196,12 @@ def fit(
             training.seconds = time.perf_counter() - began
             step, evaluated = training.step, evaluation(training.step) if evaluation else {}
             began = time.perf_counter() - training.seconds
-            if metrics and (evaluated or step % config.log_every == 0 or step == config.steps):
-                metrics.log(step, readable(training, values, rate) | evaluated)
-            if world.main and (evaluated or due(training)):
+            last = step == config.steps
+            if metrics and (evaluated or step % config.log_every == 0 or last):
+                numbers = {name: float(value) for name, value in values.items()}
+                numbers |= {"lr": float(rate), "seconds": round(training.seconds, 3)}
+                metrics.log(step, numbers | evaluated)
+            if world.main and (evaluated or step % config.checkpoint_every == 0 or last):
                 score = next(iter(evaluated.values()), None)
                 checkpoints.save(step, training.payload(), score, training.seconds)
     finally:
@@ -221,36 +214,17 @@ def fit(
     return final
 
 
-def due(training: Training) -> bool:
-    """Whether a checkpoint is written after this step."""
-    step, config = training.step, training.config
-    return step % config.checkpoint_every == 0 or step == config.steps
-
-
-def readable(training: Training, values: dict[str, Tensor], rate: float) -> dict[str, float]:
-    """One line of metrics: losses, the rate that the step was taken at, and pace."""
-    numbers = {name: float(value) for name, value in values.items()}
-    return {**numbers, "lr": float(rate), "seconds": round(training.seconds, 3)}
-
-
 def announce(training: Training, batch: BatchConfig) -> None:
     """Say what the training is about to cost, as far as it is known before the first step."""
     config, model = training.config, training.model
-    parameters = sum(p.numel() for p in model.parameters())
-    state = 2 if config.optimizer.kind != "sgd" else 1
-    megabytes = parameters * training.dtype.itemsize * (1 + state) / 1e6
+    parameters = sum(p.numel() for p in model.parameters()) / 1e6
+    moments, checkpoints = 1 if config.optimizer.kind == "sgd" else 2, config.keep + 1
+    megabytes = parameters * training.dtype.itemsize * (1 + moments) * checkpoints
     logger.info(
-        "plan: steps %d to %d of %d x %d sequences x %s; %.2f M parameters; up to "
-        "%.0f MB of disk for %d checkpoints; time and memory follow after %d steps",
-        training.step,
-        config.steps,
-        batch.ids,
-        batch.seqs,
-        frames_in_words(batch),
-        parameters / 1e6,
-        megabytes * (config.keep + 1),
-        config.keep + 1,
-        WARMUP_STEPS + TIMED_STEPS,
+        f"plan: steps {training.step} to {config.steps} of {batch.ids} x {batch.seqs} sequences x "
+        f"{frames_in_words(batch)}; {parameters:.2f} M parameters; up to {megabytes:.0f} MB of "
+        f"disk for {checkpoints} checkpoints; time and memory follow after "
+        f"{WARMUP_STEPS + TIMED_STEPS} steps"
     )
 
 
@@ -265,10 +239,9 @@ def progress(training: Training, loader: TrainLoader) -> Iterator[Batch]:
             began = time.perf_counter()
         if done == WARMUP_STEPS + TIMED_STEPS and training.world.main:
             pace = (time.perf_counter() - began) / TIMED_STEPS
+            minutes, memory = pace * (steps - start - done) / 60, peak_memory(training.world.device)
             logger.info(
-                "cost: %.3f s a step, about %.1f minutes to go; peak memory %.2f GiB",
-                pace,
-                pace * (steps - start - done) / 60,
-                peak_memory(training.world.device) / 2**30,
+                f"cost: {pace:.3f} s a step, about {minutes:.1f} minutes to go; "
+                f"peak memory {memory / 2**30:.2f} GiB"
             )
         yield batch

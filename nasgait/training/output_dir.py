@@ -17,8 +17,7 @@ LOCK = ".lock"
 def claim(out: Path, resume: bool) -> None:
     """Prepare ``out`` for writing.
 
-    Raises:
-        ConfigError: it is not empty and ``resume`` is false, or it cannot be made.
+    Raises ConfigError when it is not empty and ``resume`` is false, or it cannot be made.
     """
     if is_used(out) and not resume:
         raise ConfigError(f"--out {out}: is not empty; resume with --resume or give another --out")
@@ -45,12 +44,8 @@ def record(out: Path, config: ExperimentConfig) -> None:
 def locked(out: Path, main: bool = True) -> Iterator[None]:
     """Keep other processes out of the directory; the kernel unlocks it if this one dies.
 
-    Args:
-        out: the directory.
-        main: False on ranks that write nothing.
-
-    Raises:
-        ConfigError: another process is writing there.
+    ``main`` is False on ranks that write nothing.  Raises ConfigError while another process is
+    writing there.
     """
     if not main:
         yield

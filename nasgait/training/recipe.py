@@ -1,4 +1,4 @@
-"""Whether a recipe can be trained at all, told before anything is started."""
+"""Whether a recipe can be trained at all, checked before anything is started."""
 
 import torch
 
@@ -12,13 +12,7 @@ from nasgait.nn.losses import GaitLoss
 
 
 def recipe_faults(key: str, recipe: TrainConfig, device: torch.device) -> list[NasgaitError]:
-    """Why a recipe would fail, or learn nothing, on ``device``.
-
-    Args:
-        key: where the recipe stands in the configuration.
-        recipe: the recipe.
-        device: where it is to be trained.
-    """
+    """Why the recipe that stands at ``key`` would fail, or learn nothing, on ``device``."""
     faults = Faults(loop_faults(key, recipe, device))
     with faults.noted(key):
         GaitLoss(recipe.loss)
@@ -34,9 +28,9 @@ def recipe_faults(key: str, recipe: TrainConfig, device: torch.device) -> list[N
 
 
 def check_neck(key: str, recipe: TrainConfig, network: GaitNetwork) -> None:
-    """Refuse a recipe without cross-entropy for a network that is evaluated behind its neck.
+    """Refuse the recipe at ``key`` without cross-entropy for a network evaluated behind its neck.
 
-    Raises ConfigError naming key and cure; ``key`` is where the recipe stands.
+    Raises ConfigError.
     """
     if network.needs_neck and not recipe.loss.cross_entropy.weight:
         raise ConfigError(
@@ -46,7 +40,7 @@ def check_neck(key: str, recipe: TrainConfig, network: GaitNetwork) -> None:
 
 
 def loop_faults(key: str, recipe: LoopConfig, device: torch.device) -> list[NasgaitError]:
-    """The part of :func:`recipe_faults` that holds whatever is minimised."""
+    """The part of :func:`recipe_faults` that does not depend on what is minimised."""
     faults = Faults()
     with faults.noted(key):
         autocast(device, recipe.precision)

@@ -34,7 +34,7 @@ def search_line(**settings):
 
 def test_the_search_is_announced_with_what_it_scores_at_most():
     line = search_line(population=20, mutations=5, crossovers=5, max_epochs=4)
-    assert line.startswith("search: at most 100 architectures, budget none, for map; rates are")
+    assert line.startswith("search: at most 100 architectures, budget none, for map; metrics are")
     assert "at most 20 architectures" in search_line(
         population=20, mutations=5, crossovers=5, max_epochs=0
     )

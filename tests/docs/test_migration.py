@@ -17,7 +17,7 @@ from nasgait.cli.main import COMMANDS, main, parse, parser
 from nasgait.config.load import load_config, validate
 from nasgait.config.schema import ExperimentConfig
 from nasgait.core.metrics_log import read_metrics
-from retrain.compare import CONDITIONS, LOCAL, RATES
+from retrain.compare import CONDITIONS, LOCAL, METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "migration.md").read_text()
@@ -154,7 +154,7 @@ evaluate_every: 2
 def test_every_new_name_exists(tiny_store, tmp_path):
     keys = produced(tiny_store, tmp_path)
     keys["result.json"] |= {*LOCAL}  # of GREW
-    keys["results.json"] = {*keys["result.json"], *RATES, *CONDITIONS}
+    keys["results.json"] = {*keys["result.json"], *METRICS, *CONDITIONS}
     keys["nasgait profile --json"] = {"seconds", "macs", "params"}
     sources = "\n".join(
         path.read_text()

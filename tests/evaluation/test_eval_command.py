@@ -32,8 +32,8 @@ def checkpoint(tmp_path_factory):
     subject = NetworkSpec.of(None, "gaitset-nano")
     path = tmp_path_factory.mktemp("weights") / "network.pt"
     weights = subject.build().state_dict()
-    identity = {**subject.identity(), "num_classes": None}
-    save_checkpoint(path, {"format": FORMAT, **identity, "model": weights})
+    metadata = {**subject.metadata(), "num_classes": None}
+    save_checkpoint(path, {"format": FORMAT, **metadata, "model": weights})
     return path
 
 

@@ -9,7 +9,7 @@ from scipy import stats
 
 from search_spaces import load_space
 from supernet import rank
-from supernet.rank import LEAST, TOP, agreement, as_rate, best, read_table, words
+from supernet.rank import LEAST, TOP, agreement, best, finite, read_table, words
 
 SPACE = load_space("nano")
 
@@ -165,6 +165,6 @@ def test_four_architectures_are_enough(tmp_path):
 
 
 def test_what_is_a_rate():
-    assert [as_rate(value) for value in (3, "3.5", "nan", "inf", None, "x")] == [
+    assert [finite(value) for value in (3, "3.5", "nan", "inf", None, "x")] == [
         3.0, 3.5, None, None, None, None,
     ]  # fmt: skip

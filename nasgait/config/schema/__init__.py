@@ -4,6 +4,7 @@
 defaults here are those of the published SPOSGait recipes where there is one.
 Import from this package; which file of it holds a section is its own affair.
 """
+# ruff: noqa: F401
 
 from nasgait.config.schema.bounds import Count
 from nasgait.config.schema.data import DataConfig, SourceConfig, SynthConfig
@@ -24,28 +25,3 @@ from nasgait.config.schema.training import (
     TripletConfig,
     ViewsConfig,
 )
-
-__all__ = [
-    "AugmentConfig",
-    "BaselineConfig",
-    "BatchConfig",
-    "CalibrationConfig",
-    "ContrastiveConfig",
-    "Count",
-    "CrossEntropyConfig",
-    "DataConfig",
-    "EvaluationConfig",
-    "ExperimentConfig",
-    "LoopConfig",
-    "LossConfig",
-    "OptimizerConfig",
-    "PretrainConfig",
-    "RayConfig",
-    "ScheduleConfig",
-    "SearchConfig",
-    "SourceConfig",
-    "SynthConfig",
-    "TrainConfig",
-    "TripletConfig",
-    "ViewsConfig",
-]
