@@ -45,10 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Search; this process breeds and keeps the ledger, whoever scores."""
-    from nasgait.config.load import load_config
     from supernet.search import search
 
-    config = load_config(args.config, [*args.overrides, *flag_overrides(args)])
+    config = stage.read_config(args, flag_overrides(args))
     if args.ray_address is not None and config.search.backend != "ray":
         raise ConfigError("--ray-address: needs --backend ray")
     out = stage.default_out(args, config, "search")

@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,11 +51,28 @@ def add_nproc(parser: argparse.ArgumentParser, whose: str = "") -> None:
     parser.add_argument("--nproc", type=int, default=1, metavar="N", help=text)
 
 
-def read_config(args: argparse.Namespace) -> "ExperimentConfig":
-    """The configuration that the arguments name, with their overrides."""
-    from nasgait.config.load import load_config
+def read_config(args: argparse.Namespace, flags: Sequence[str] = ()) -> "ExperimentConfig":
+    """The configuration that the arguments name, with their overrides and those of ``flags``.
 
-    return load_config(args.config, args.overrides)
+    Raises ConfigError for every fault, protocols and layouts that are unknown among them.
+    """
+    from nasgait.config.load import load_config
+    from nasgait.core.faults import Faults, raise_all
+    from nasgait.data.layouts import find_layout
+    from nasgait.evaluation.protocols import find_protocol
+
+    config, faults = load_config(args.config, [*args.overrides, *flags]), Faults()
+    with faults.noted(args.config):
+        find_protocol(config.evaluation.protocol, "evaluation.protocol")
+    for i, baseline in enumerate(config.baselines):
+        if baseline.evaluation:
+            with faults.noted(args.config):
+                find_protocol(baseline.evaluation.protocol, f"baselines.{i}.evaluation.protocol")
+    if config.data.source:
+        with faults.noted(args.config):
+            find_layout(config.data.source.layout, "data.source.layout")
+    raise_all(faults.found)
+    return config
 
 
 def network_of(args: argparse.Namespace, name: str | None = None) -> "FinalNetwork":
