@@ -22,18 +22,21 @@ class FinalNetwork:
     """Printed form or file of an architecture; then there is no model."""
     model: str | None = None
     """Name of a hand-designed network."""
+    entry: str | None = None
+    """Which entry of the configuration's ``baselines`` it follows, by its title; the first of its
+    model by default."""
 
     @property
     def flags(self) -> list[str]:
         """The network as arguments of ``nasgait retrain``."""
-        return ["--arch", self.arch] if self.arch else ["--model", str(self.model)]
+        return ["--model", self.model] if self.model is not None else ["--arch", str(self.arch)]
 
     def baseline(self, config: ExperimentConfig) -> BaselineConfig | None:
-        """What the configuration says of the hand-designed network: by name, or else by model."""
+        """What the configuration says of the hand-designed network."""
         if self.model is None:
             return None
         listed = [baseline for baseline in config.baselines if baseline.model == self.model]
-        named = [baseline for baseline in listed if baseline.title == self.name]
+        named = [baseline for baseline in listed if baseline.title == self.entry]
         return next(iter([*named, *listed]), BaselineConfig(self.model))
 
     def spec(self, config: ExperimentConfig) -> NetworkSpec:
@@ -82,7 +85,7 @@ def final_networks(config: ExperimentConfig, best: str | None = None) -> list[Fi
 
 def baseline_networks(config: ExperimentConfig) -> list[FinalNetwork]:
     """The hand-designed ones."""
-    return [FinalNetwork(b.title, "baseline", model=b.model) for b in config.baselines]
+    return [FinalNetwork(b.title, "baseline", None, b.model, b.title) for b in config.baselines]
 
 
 def check_without_space(config: ExperimentConfig) -> None:

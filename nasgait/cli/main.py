@@ -18,13 +18,13 @@ from nasgait import __version__
 from nasgait.core.errors import NasgaitError, RunFailed
 
 COMMANDS = {
-    "run": "the whole way: data, supernet, search, retraining, evaluation, report",
+    "run": "go the whole way: data, supernet, search, retraining, evaluation, report",
     "data": "make a store of silhouettes, check it, look at it",
     "supernet": "train the weight-sharing supernet of a search space",
     "search": "search a trained supernet for the best architectures within budgets",
     "profile": "MACs and parameters of an architecture, a baseline or a whole search space",
     "export": "write an architecture's slice of a supernet, to start retraining from (--init)",
-    "convert": "turn a published OpenGait, SPOSGait, HSTL or SelfGait checkpoint into one of ours",
+    "convert": "turn a published OpenGait, SPOSGait, HSTL or SelfGait checkpoint into nasgait's",
     "pretrain": "pre-train a network on sequences without labels (for retrain --init)",
     "retrain": "train an architecture or a baseline from scratch and evaluate it",
     "eval": "evaluate a trained network on a store, also another than it was trained on",

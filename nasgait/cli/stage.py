@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -80,12 +81,12 @@ def network_of(args: argparse.Namespace, name: str | None = None) -> "FinalNetwo
     from retrain.network_spec import NetworkSpec
     from retrain.networks import FinalNetwork
 
-    if args.arch:
+    if args.model is None:
         # An architecture's file is resolved now: results name what it holds.
         args.arch = NetworkSpec.of(args.arch, None).arch
     title = name or args.arch or args.model
     kind = getattr(args, "kind", None) or ("searched" if args.arch else "baseline")
-    return FinalNetwork(title, kind, args.arch, args.model)
+    return FinalNetwork(title, kind, args.arch, args.model, entry=name)
 
 
 def default_out(args: argparse.Namespace, config: "ExperimentConfig", *parts: str) -> Path:
@@ -108,7 +109,7 @@ def launch(
     """
     if args.nproc < 1:
         raise ConfigError(f"--nproc {args.nproc}: must be 1 or more")
-    if args.nproc == 1:
+    if args.nproc == 1 or "TORCHELASTIC_RUN_ID" in os.environ:  # a rank starts no others
         action()
         return
     import subprocess

@@ -53,11 +53,9 @@ class Conv3d(nn.Conv3d):
         frames, (window, *area) = x.shape[2], self.kernel_size
         if window == 1:
             return self._frame_by_frame(x, weight, bias)
-        if frames < window and x.device.type == "cpu" and self._may_read_stale_memory(x):
-            # With fewer frames than the kernel is long, what oneDNN computes in bfloat16, and the
-            # gradient of bfloat16 weights, is whatever the memory held before (torch 2.13).  Zero
-            # frames after the last one are what same padding puts there anyway.
-            longer = F.pad(x, (0, 0, 0, 0, 0, window - frames))
+        if x.device.type == "cpu" and (least := self._least_frames(x)) > frames:
+            # Zero frames after the last one are what same padding puts there anyway.
+            longer = F.pad(x, (0, 0, 0, 0, 0, least - frames))
             return self.forward(longer, weight, bias)[:, :, :frames]
         if area == [1, 1] and self.stride == (1, 1, 1):
             # Frame axis and pixels as two dimensions: up to twice as fast.
@@ -69,10 +67,17 @@ class Conv3d(nn.Conv3d):
                     return self._in_halves(x, axis, weight, bias)
         return self._conv_forward(x, weight, bias)
 
-    @staticmethod
-    def _may_read_stale_memory(x: Tensor) -> bool:
+    def _least_frames(self, x: Tensor) -> int:
+        """Frames below which oneDNN (of torch 2.13) fails in bfloat16 on a CPU.
+
+        With fewer than the kernel is long, outputs and the gradient of weights are whatever the
+        memory held before.  With fewer than six, processors with AMX give such gradients of more
+        than 64 channels, or never end.
+        """
         lower = x.dtype != torch.float32 or torch.is_autocast_enabled("cpu")
-        return torch.is_grad_enabled() or lower
+        trains = torch.is_grad_enabled()
+        many = max(self.in_channels, self.out_channels) > 64
+        return self.kernel_size[0] * (1 + (lower and trains and many)) if lower or trains else 0
 
     def prepared(
         self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype, keep_precision: bool = False

@@ -1,5 +1,7 @@
 """What a run refuses before it begins: all faults at once, from what the data will be."""
 
+from dataclasses import replace
+
 import pytest
 from raw_trees import import_grew, make_grew
 
@@ -8,6 +10,7 @@ from nasgait.config.load import load_config
 from nasgait.data.facts import DataFacts, Facts
 from nasgait.data.store import GaitStore
 from nasgait.data.synthetic.dataset import write_dataset
+from retrain.networks import FinalNetwork, baseline_networks
 from supernet.train import validate
 
 SYNTH = ["data.store=STORE", "data.synth.preset=wild-mini", "data.synth.ids=24"]
@@ -107,3 +110,26 @@ def test_without_data_the_rest_is_checked(tiny_config):
     config = load_config(tiny_config, ["supernet.batch.ids=99", "supernet.schedule.warmup=8"])
     found = validate(config, Facts(torch.device("cpu"), 1, None))
     assert [str(fault).split(":")[0] for fault in found] == ["supernet.schedule.warmup 8"]
+
+
+def test_a_run_that_could_score_nothing_is_refused(tiny_config):
+    """A stage may write a table to submit instead; a run has networks to compare."""
+    words = ["space=null", "evaluation.protocol=hid", "evaluation.gallery_ids=null"]
+    config = load_config(tiny_config, [*words, "baselines=[{model: gaitset-nano}]"])
+    assert any("hid" in fault and "truth" in fault for fault in told(config))
+
+
+def test_a_model_listed_twice_follows_the_entry_that_is_named(tiny_config):
+    listed = "[{model: gaitset-nano, name: wide, settings: {embedding: 32}}, {model: gaitset-nano}]"
+    config = load_config(tiny_config, [f"baselines={listed}"])
+    alone = FinalNetwork("gaitset-nano", "baseline", model="gaitset-nano")
+    named = replace(alone, entry="gaitset-nano")
+    assert alone.baseline(config) == config.baselines[0], "the first of its model"
+    assert named.baseline(config) == config.baselines[1]
+    assert [n.baseline(config) for n in baseline_networks(config)] == list(config.baselines)
+
+
+@pytest.mark.parametrize("command", ["retrain", "pretrain"])
+def test_an_empty_name_is_wrong_input(nasgait, tiny_config, tmp_path, command):
+    code, _, err = nasgait(command, "--config", tiny_config, "--arch", "", "--out", tmp_path / "o")
+    assert code == 2 and err.startswith("error: architecture ''")

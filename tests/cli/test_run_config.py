@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from nasgait.cli.pipeline import Pipeline
-from nasgait.cli.run import differences, refuse_other_config
+from nasgait.cli.run_dir import differences, refuse_other_config
 from nasgait.config.load import dump_config, load_config
 from nasgait.config.schema import (
     BaselineConfig,
