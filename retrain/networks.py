@@ -23,8 +23,7 @@ class FinalNetwork:
     model: str | None = None
     """Name of a hand-designed network."""
     entry: str | None = None
-    """Which entry of the configuration's ``baselines`` it follows, by its title; the first of its
-    model by default."""
+    """Title of the entry of ``baselines`` that it follows; the first of its model by default."""
 
     @property
     def flags(self) -> list[str]:

@@ -16,8 +16,6 @@ from nasgait.data.store import GaitStore
 from nasgait.data.synthetic.population import preset_named, recordings
 from nasgait.data.transforms import Size
 
-SYNTHETIC_SIZE = (64, 64)
-
 
 @dataclass(frozen=True)
 class DataFacts:
@@ -72,14 +70,11 @@ def listing(config: DataConfig) -> tuple[list[tuple[str, str, str, str]], Size]:
         found = list_dataset(source.layout, source.root, source.partition)
         rows = [(raw.label, raw.type, raw.view, raw.subset) for raw in found]
         return rows, (source.size, source.size)
-    assert config.synth, "nasgait.data.prepare.check_source comes first"
-    synth = config.synth
+    assert (synth := config.synth), "nasgait.data.prepare.check_source comes first"
     walks = recordings(preset_named(synth.preset), synth.ids, synth.seqs, synth.seed)
-    return [
-        (walk.identity.label, walk.type, view, walk.identity.subset)
-        for walk in walks
-        for view, _ in walk.views
-    ], SYNTHETIC_SIZE
+    people = ((walk.identity, walk) for walk in walks)
+    rows = [(who.label, w.type, view, who.subset) for who, w in people for view, _ in w.views]
+    return rows, (64, 64)
 
 
 @dataclass(frozen=True)

@@ -70,9 +70,8 @@ class Conv3d(nn.Conv3d):
     def _least_frames(self, x: Tensor) -> int:
         """Frames below which oneDNN (of torch 2.13) fails in bfloat16 on a CPU.
 
-        With fewer than the kernel is long, outputs and the gradient of weights are whatever the
-        memory held before.  With fewer than six, processors with AMX give such gradients of more
-        than 64 channels, or never end.
+        With fewer than the kernel is long, outputs and gradients of weights are stale memory; so
+        are, with AMX, gradients of more than 64 channels and fewer than six frames, or never end.
         """
         lower = x.dtype != torch.float32 or torch.is_autocast_enabled("cpu")
         trains = torch.is_grad_enabled()

@@ -101,7 +101,7 @@ def test_written_and_read_it_is_the_same(begun):
 @pytest.mark.parametrize("part", [field.name for field in fields(ExperimentConfig)])
 def test_every_key_but_the_free_ones_binds(begun, part, monkeypatch):
     read = load_config(begun / "config.yaml")  # once: it is the same for every key
-    monkeypatch.setattr("nasgait.cli.run.load_recorded", lambda path: read)
+    monkeypatch.setattr("nasgait.cli.run_dir.load_recorded", lambda path: read)
     keys = [key for key in VARIANTS if key.split(".")[0] == part]
     assert keys
     for key in keys:
