@@ -70,7 +70,8 @@ def listing(config: DataConfig) -> tuple[list[tuple[str, str, str, str]], Size]:
         found = list_dataset(source.layout, source.root, source.partition)
         rows = [(raw.label, raw.type, raw.view, raw.subset) for raw in found]
         return rows, (source.size, source.size)
-    assert (synth := config.synth), "nasgait.data.prepare.check_source comes first"
+    synth = config.synth
+    assert synth, "nasgait.data.prepare.check_source comes first"
     walks = recordings(preset_named(synth.preset), synth.ids, synth.seqs, synth.seed)
     people = ((walk.identity, walk) for walk in walks)
     rows = [(who.label, w.type, view, who.subset) for who, w in people for view, _ in w.views]
