@@ -201,7 +201,7 @@ def ranks(tmp_path_factory):
     finally:
         for process in running.processes:
             process.kill()
-    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(RANKS)]
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(RANKS)]
 
 
 def both(ranks, name):
