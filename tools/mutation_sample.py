@@ -25,26 +25,20 @@ from cosmic_ray.work_item import MutationSpec, TestOutcome
 
 ROOT = Path(__file__).resolve().parents[1]
 
+SCORING = ("activation_cache", "memory_plan", "exact_scores", "supernet_reads", "scoring")
+REPORT = "tests/report --ignore=tests/report/test_plots.py"
 TESTS = {
-    "nasgait/evaluation/*.py": "tests/evaluation --ignore=tests/evaluation/test_eval_command.py",
+    "nasgait/evaluation/**/*.py": "tests/evaluation",
     "nasgait/search/*.py": "tests/search",
-    "nasgait/training/loop.py": "tests/training/test_loop_steps.py "
-    "tests/retrain/test_while_training.py",
-    "nasgait/training/optim.py": "tests/training/test_optim.py tests/training/test_loop_steps.py",
-    "nasgait/training/checkpoint.py": "tests/training/test_checkpoint.py "
-    "tests/training/test_write_order.py",
-    "supernet/scoring/*.py": "tests/supernet/test_exact_scores.py "
-    "tests/supernet/test_supernet_reads.py",
+    "nasgait/training/*.py": "tests/training tests/retrain/test_while_training.py",
+    **{f"nasgait/report/{name}.py": REPORT for name in ("description", "formatting", "rundir")},
+    "supernet/scoring/*.py": " ".join(f"tests/supernet/test_{name}.py" for name in SCORING),
     "retrain/compare.py": "tests/retrain/test_compare.py tests/retrain/test_study_numbers.py",
-    "nasgait/report/formatting.py": "tests/report/test_formatting.py "
-    "tests/report/test_what_is_said.py",
 }
-"""Modules, and the fast tests that must notice their mutants.
+"""Modules, and the tests that must notice their mutants: of the report what it says, not its look.
 
-The first failure ends a run; of a folder the module's own file comes first.
+The first failure ends a run, so a module's own test file comes first.
 """
-
-PYTEST = f"{sys.executable} -m pytest -x -q -p no:cacheprovider "
 
 NOISE = ("BinaryOperator_BitOr",)
 """Operators that mostly hit type annotations."""
@@ -76,9 +70,7 @@ def survivors(args: argparse.Namespace) -> int:
     passing: set[str] = set()
     missed = 0
     for number, mutant in enumerate(chosen, start=1):
-        command = (
-            f"{sys.executable} -m pytest -x -q -p no:cacheprovider {owners[mutant.module_path]}"
-        )
+        command = test_command(mutant.module_path, owners[mutant.module_path])
         if command not in passing:
             outcome, output = run_tests(command, args.timeout)
             if outcome != TestOutcome.SURVIVED:
@@ -87,13 +79,19 @@ def survivors(args: argparse.Namespace) -> int:
         result = mutate_and_test([mutant], command, args.timeout)
         survived = result.test_outcome == TestOutcome.SURVIVED
         missed += survived
-        words = "survived" if survived else str(result.test_outcome and result.test_outcome.value)
+        words = "survived" if survived else "timeout" if result.output == "timeout" else "noticed"
         place = f"{mutant.module_path}:{mutant.start_pos[0]}"
         print(f"{number:4} {words:9} {place} {mutant.operator_name}", flush=True)
         if survived:
             print(result.diff, flush=True)
     print(f"{missed} of {len(chosen)} survived")
     return missed
+
+
+def test_command(module: Path, tests: str) -> str:
+    """The tests of ``module``: first the file of its name, if there is one."""
+    own = " ".join(str(path) for path in Path("tests").glob(f"*/test_{module.stem}.py"))
+    return f"{sys.executable} -m pytest -x -q -p no:cacheprovider {own} {tests}"
 
 
 def copy_tree(folder: Path) -> None:
