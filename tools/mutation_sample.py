@@ -3,18 +3,21 @@
     python tools/mutation_sample.py --count 100 --seed 1
 
 Mutants are made by cosmic-ray in a copy of the working tree, so that a kill leaves nothing mutated
-here.  Survivors are printed as diffs: each is a test to write, or a change that means nothing.
+here.  Of a module's tests those run that reached the mutated statement when nothing was mutated.
+Survivors are printed as diffs: each is a test to write, or a change that means nothing.
 """
 
 import argparse
+import ast
 import os
 import random
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from cosmic_ray.commands.init import init
@@ -22,6 +25,7 @@ from cosmic_ray.mutating import mutate_and_test
 from cosmic_ray.testing import run_tests
 from cosmic_ray.work_db import WorkDB, use_db
 from cosmic_ray.work_item import MutationSpec, TestOutcome
+from coverage import CoverageData
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -39,6 +43,8 @@ TESTS = {
 
 The first failure ends a run, so a module's own test file comes first.
 """
+
+PYTEST = f"{sys.executable} -m pytest -x -q -p no:cacheprovider "
 
 NOISE = ("BinaryOperator_BitOr",)
 """Operators that mostly hit type annotations."""
@@ -67,16 +73,11 @@ def survivors(args: argparse.Namespace) -> int:
     mutants = list(mutations(owners))
     chosen = random.Random(args.seed).sample(mutants, min(args.count, len(mutants)))
     print(f"{len(chosen)} of {len(mutants)} mutants of {len(owners)} modules", flush=True)
-    passing: set[str] = set()
+    reached = trace({owners[mutant.module_path] for mutant in chosen}, args.timeout)
     missed = 0
     for number, mutant in enumerate(chosen, start=1):
-        command = test_command(mutant.module_path, owners[mutant.module_path])
-        if command not in passing:
-            outcome, output = run_tests(command, args.timeout)
-            if outcome != TestOutcome.SURVIVED:
-                sys.exit(f"{command}: fails without a mutant\n{output[-2000:]}")
-            passing.add(command)
-        result = mutate_and_test([mutant], command, args.timeout)
+        tests = tests_reaching(mutant, reached) or owners[mutant.module_path]
+        result = mutate_and_test([mutant], PYTEST + tests, args.timeout)
         survived = result.test_outcome == TestOutcome.SURVIVED
         missed += survived
         words = "survived" if survived else "timeout" if result.output == "timeout" else "noticed"
@@ -88,10 +89,41 @@ def survivors(args: argparse.Namespace) -> int:
     return missed
 
 
-def test_command(module: Path, tests: str) -> str:
-    """The tests of ``module``: first the file of its name, if there is one."""
-    own = " ".join(str(path) for path in Path("tests").glob(f"*/test_{module.stem}.py"))
-    return f"{sys.executable} -m pytest -x -q -p no:cacheprovider {own} {tests}"
+def trace(suites: Iterable[str], timeout: float) -> CoverageData:
+    """Run the unmutated tests once; returns which of them reached which line."""
+    for tests in sorted(suites):
+        options = "--cov=nasgait --cov=supernet --cov=retrain --cov-append --cov-context=test "
+        outcome, output = run_tests(f"{PYTEST} --cov-report= {options} {tests}", timeout)
+        if outcome != TestOutcome.SURVIVED:
+            sys.exit(f"{tests}: fails without a mutant\n{output[-2000:]}")
+    data = CoverageData()
+    data.read()
+    return data
+
+
+def tests_reaching(mutant: MutationSpec, reached: CoverageData) -> str:
+    """The tests that reached the mutated statement; none if it ran at import, or in no test.
+
+    What a fixture reached may serve every test of its file.
+    """
+    lines = reached.contexts_by_lineno(str(mutant.module_path.resolve()))
+    contexts = {name for line in statement(mutant) for name in lines.get(line, [])}
+    if "" in contexts:
+        return ""
+    phases = (name.rpartition("|") for name in contexts)
+    tests = {test if phase == "run" else test.partition("::")[0] for test, _, phase in phases}
+    own = mutant.module_path.stem
+    return shlex.join(sorted(tests, key=lambda test: (f"test_{own}.py" not in test, test)))
+
+
+def statement(mutant: MutationSpec) -> range:
+    """The lines of the innermost statement around the mutant; of a compound one its head."""
+    tree, place = ast.parse(mutant.module_path.read_text()), mutant.start_pos[0]
+    statements = (node for node in ast.walk(tree) if isinstance(node, ast.stmt))
+    around = [node for node in statements if node.lineno <= place <= (node.end_lineno or 0)]
+    inner = max(around, key=lambda node: node.lineno)
+    body = getattr(inner, "body", None)
+    return range(inner.lineno, body[0].lineno if body else (inner.end_lineno or 0) + 1)
 
 
 def copy_tree(folder: Path) -> None:
