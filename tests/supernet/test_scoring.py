@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+import time
 from functools import cache, partial
 from pathlib import Path
 from unittest.mock import patch
@@ -153,11 +154,14 @@ def test_fifty_together_are_each_alone(store):
     scorer = scorer_of(space, store)
     plain = plain_loop(space, store, chosen)
     agree(embedded(scorer, chosen), plain)
+    began = time.perf_counter()
     scored = list(scorer.score_all(chosen[::-1]))
+    took = time.perf_counter() - began
     assert [choices for choices, _, _ in scored] == chosen
     for choices, metrics, seconds in scored:
         expected = leave_one_out(plain[choices], scorer.labels).metrics()
         assert metrics == {name: expected[name] for name in ("rank1", "map")} and seconds > 0
+    assert 0.9 * took < sum(seconds for *_, seconds in scored) <= took
 
 
 paths = {space: st.tuples(*[st.integers(0, n - 1) for n in space.choices])
