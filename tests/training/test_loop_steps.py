@@ -15,7 +15,7 @@ from nasgait.core.distributed import World
 from nasgait.core.metrics_log import read_metrics
 from nasgait.data.loader import Batch
 from nasgait.training.checkpoint import Checkpoints, load_checkpoint
-from nasgait.training.loop import PeriodicEvaluation, Training, fit, train_step
+from nasgait.training.loop import PeriodicEvaluation, Training, announce, fit, train_step
 
 ALONE = World(0, 1, torch.device("cpu"))
 
@@ -213,3 +213,19 @@ def test_the_model_is_judged_after_every_so_many_steps(tmp_path):
         3: 30,
         6: 60,
     }
+
+
+@pytest.mark.parametrize(("kind", "megabytes"), [("sgd", 64), ("adam", 96), ("adamw", 96)])
+def test_the_plan_says_what_checkpoints_take(kind, megabytes, caplog):
+    """A million weights of 8 bytes, one moment or two, in the kept checkpoints and the next."""
+    recipe = TrainConfig(
+        steps=40, keep=3, optimizer=OptimizerConfig(kind=kind), precision="float64"
+    )
+    begun = Training(nn.Linear(1000, 1000, bias=False), recipe, ALONE, criterion=falling)
+    begun.step = 7
+    with caplog.at_level("INFO"):
+        announce(begun, BatchConfig(ids=6, seqs=2, frames=8))
+    assert caplog.messages == [
+        f"plan: steps 7 to 40 of 6 x 2 sequences x 8 frames; 1.00 M parameters; up to "
+        f"{megabytes} MB of disk for 4 checkpoints; time and memory follow after 8 steps"
+    ]
