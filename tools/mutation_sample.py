@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from cosmic_ray.commands.init import init
@@ -30,13 +30,16 @@ from coverage import CoverageData
 ROOT = Path(__file__).resolve().parents[1]
 
 SCORING = ("activation_cache", "memory_plan", "exact_scores", "supernet_reads", "scoring")
-REPORT = "tests/report --ignore=tests/report/test_plots.py"
+REPORT = "formatting", "page_numbers", "points_of_figures", "what_is_said"
 TESTS = {
     "nasgait/evaluation/**/*.py": "tests/evaluation",
     "nasgait/search/*.py": "tests/search",
     "nasgait/training/*.py": "tests/training tests/retrain/test_while_training.py",
-    **{f"nasgait/report/{name}.py": REPORT for name in ("description", "formatting", "rundir")},
-    "supernet/scoring/*.py": " ".join(f"tests/supernet/test_{name}.py" for name in SCORING),
+    **{
+        f"nasgait/report/{name}.py": " ".join(f"tests/report/test_{test}.py" for test in REPORT)
+        for name in ("description", "formatting", "rundir")
+    },
+    "supernet/scoring/*.py": " ".join(f"tests/supernet/test_{test}.py" for test in SCORING),
     "retrain/compare.py": "tests/retrain/test_compare.py tests/retrain/test_study_numbers.py",
 }
 """Modules, and the tests that must notice their mutants: of the report what it says, not its look.
@@ -76,7 +79,8 @@ def survivors(args: argparse.Namespace) -> int:
     reached = trace({owners[mutant.module_path] for mutant in chosen}, args.timeout)
     missed = 0
     for number, mutant in enumerate(chosen, start=1):
-        tests = tests_reaching(mutant, reached) or owners[mutant.module_path]
+        tests = owners[mutant.module_path]
+        tests = tests_reaching(mutant, reached, tests.split()) or tests
         result = mutate_and_test([mutant], PYTEST + tests, args.timeout)
         survived = result.test_outcome == TestOutcome.SURVIVED
         missed += survived
@@ -101,8 +105,10 @@ def trace(suites: Iterable[str], timeout: float) -> CoverageData:
     return data
 
 
-def tests_reaching(mutant: MutationSpec, reached: CoverageData) -> str:
-    """The tests that reached the mutated statement; none if it ran at import, or in no test.
+def tests_reaching(mutant: MutationSpec, reached: CoverageData, suite: Sequence[str]) -> str:
+    """Those of the module's tests that reached the mutated statement.
+
+    None if it ran at import, or in no test.
 
     What a fixture reached may serve every test of its file.
     """
@@ -110,7 +116,7 @@ def tests_reaching(mutant: MutationSpec, reached: CoverageData) -> str:
     contexts = {name for line in statement(mutant) for name in lines.get(line, [])}
     if "" in contexts:
         return ""
-    phases = (name.rpartition("|") for name in contexts)
+    phases = (name.rpartition("|") for name in contexts if name.startswith(tuple(suite)))
     tests = {test if phase == "run" else test.partition("::")[0] for test, _, phase in phases}
     own = mutant.module_path.stem
     return shlex.join(sorted(tests, key=lambda test: (f"test_{own}.py" not in test, test)))
