@@ -40,7 +40,8 @@ def flatten(value: Any, path: str = "") -> dict[str, Any]:
 def refuse_other_config(pipeline: Pipeline) -> None:
     """Keep a run directory to one configuration; ConfigError names the first keys that differ.
 
-    Where the work is done may change: ``data.workers``, ``search.backend`` and ``search.ray``.
+    Where the work is done may change: ``data.workers``, ``search.backend`` and ``search.ray``; and
+    ``data.on_damage``, which each stage compares with what it has trained on.
     The folder of a single stage is refused as well.
     """
     for name in OF_A_STAGE:
@@ -56,7 +57,7 @@ def refuse_other_config(pipeline: Pipeline) -> None:
     before, now = load_recorded(pipeline.config_file), pipeline.config
     before = replace(
         before,
-        data=replace(before.data, workers=now.data.workers),
+        data=replace(before.data, workers=now.data.workers, on_damage=now.data.on_damage),
         search=replace(before.search, backend=now.search.backend, ray=now.search.ray),
     )
     if before != now:
