@@ -34,7 +34,6 @@ def compare(run_dir: Path, config: ExperimentConfig) -> dict[str, Any]:
     Raises DataError when no final network has been evaluated.
     """
     found = group(run_dir)
-    check_same_sequences(run_dir, found)
     networks = [summary(name, results) for name, results in found.items()]
     listed = [baseline.title for baseline in config.baselines]
     place = {name: number for number, name in enumerate(listed)}
@@ -67,22 +66,6 @@ def group(run_dir: Path) -> dict[str, list[Result]]:
     if not found:
         raise DataError(f"{run_dir}: no retrained network; run nasgait retrain first")
     return {name: sorted(results, key=lambda r: r["seed"]) for name, results in found.items()}
-
-
-def check_same_sequences(run_dir: Path, found: Mapping[str, list[Result]]) -> None:
-    """Refuse results of which some leave damaged sequences out that others do not: DataError."""
-    by_left_out: dict[tuple[str, ...], str] = {}
-    for name, results in found.items():
-        for result in results:
-            place = f"{name}, seed {result['seed']}"
-            by_left_out.setdefault(tuple(result.get("left_out") or ()), place)
-    if len(by_left_out) > 1:
-        (first, one), (second, other) = list(by_left_out.items())[:2]
-        differ = sorted(set(first) ^ set(second))
-        raise DataError(
-            f"{run_dir}: {one} and {other} leave out different damaged sequences, e.g. "
-            f"{differ[0]}, and cannot be compared; remove the folder of one of them and go on"
-        )
 
 
 def summary(name: str, results: list[Result]) -> Result:

@@ -133,10 +133,10 @@ def evaluate(
     """Evaluate a final or pre-trained network on the test sequences of a store, its own or not.
 
     ``config`` holds protocol and settings as given by flags; ``device`` is ``auto``, ``cpu`` or
-    ``cuda``; the table to submit is written to ``submission``; ``on_damage`` says what to do
-    about damaged sequences (:meth:`GaitStore.open`).  Returns ``network``, ``store``,
-    ``protocol``, ``left_out`` (damaged sequences) and the protocol's table.  Raises NasgaitError before anything is embedded where
-    the input cannot be used.
+    ``cuda``; the table to submit is written to ``submission``; ``on_damage`` says what to do about
+    damaged sequences (:meth:`GaitStore.open`).  Returns ``network``, ``store``, ``protocol``,
+    ``left_out`` (keys of damaged sequences) and the protocol's table.  Raises NasgaitError before
+    anything is embedded where the input cannot be used.
     """
     check_options(config, submits=submission is not None, flags=True)
     table = find_protocol(config.protocol).submission

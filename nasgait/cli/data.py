@@ -164,10 +164,9 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _sheet(args: argparse.Namespace) -> int:
-    path = contact_sheet(
-        GaitStore.open(args.store, args.on_damage), args.out, args.rows, args.columns
-    )
-    _print(args, {"sheet": str(path)}, str(path))
+    store = GaitStore.open(args.store, args.on_damage)
+    path = contact_sheet(store, args.out, args.rows, args.columns)
+    _print(args, {"sheet": str(path), "left_out": store.left_out}, str(path))
     return 0
 
 

@@ -55,29 +55,35 @@ def are_whole(clips: Iterable[NDArray[np.uint8]], expected: NDArray[np.uint32]) 
     found: list[int] = []
     lengths: list[int] = []
     for clip in clips:
-        for start in range(0, len(clip), RUN):
-            run = clip[start : start + RUN]
-            found.append(crc32(run))
-            lengths.append(len(run))
-    return not found or joined(expected, np.array(lengths), clip.shape[1]).tolist() == found
+        starts = range(0, len(clip), RUN)
+        runs = [clip] if len(starts) == 1 else [clip[start : start + RUN] for start in starts]
+        found += map(crc32, runs)
+        lengths += map(len, runs)
+    return not found or joined(expected, tuple(lengths), clip.shape[1]).tolist() == found
 
 
 def joined(
-    checksums: NDArray[np.uint32], lengths: NDArray[np.int64], frame_bytes: int
+    checksums: NDArray[np.uint32], lengths: tuple[int, ...], frame_bytes: int
 ) -> NDArray[np.uint32]:
     """CRC-32 of each run of frames, uint32 [runs], from those of its frames.
 
     Args:
         checksums: of the frames of one run after another, uint32 [frames of all runs].
-        lengths: frames of each run, 1 to :data:`RUN`, int64 [runs].
+        lengths: frames of each run, 1 to :data:`RUN`.
         frame_bytes: bytes of a frame.
     """
+    places, starts = _places(lengths)
+    octets = np.ascontiguousarray(checksums, DTYPE).view(np.uint8)
+    return np.bitwise_xor.reduceat(_tables(frame_bytes).take(places + octets), starts)
+
+
+@lru_cache(maxsize=32)
+def _places(lengths: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where in the tables each byte of the runs' checksums belongs, and where each run begins."""
     ends = np.cumsum(lengths)
-    after = np.repeat(ends, lengths) - np.arange(1, len(checksums) + 1)
-    octets = np.ascontiguousarray(checksums, DTYPE).view(np.uint8).reshape(-1, 4)
-    places = (after * 1024)[:, None] + (octets + np.arange(0, 1024, 256))
-    moved = _tables(frame_bytes).take(places).ravel()
-    return np.bitwise_xor.reduceat(moved, 4 * (ends - lengths))
+    after = np.repeat(ends, lengths) - np.arange(1, ends[-1] + 1)
+    places = after[:, None] * 1024 + np.arange(0, 1024, 256)
+    return places.ravel(), 4 * (ends - np.array(lengths))
 
 
 @lru_cache(maxsize=8)

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from collections.abc import Sequence as Many
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,7 +56,6 @@ class GaitStore:
         self._meta = meta
         self._on_damage = on_damage
         self._maps: list[np.ndarray | None] = [None] * len(meta.shards)
-        self._checksums: NDArray[np.uint32] | None = None
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], on_damage: OnDamage = "error") -> "GaitStore":
@@ -153,18 +153,17 @@ class GaitStore:
             IndexError, DataError: as :meth:`read`.
         """
         rows = [self.sequences[i] for i in indices]
-        lengths = [len(chosen) for chosen in frames]
-        wanted = np.concatenate(frames)
-        if wanted.size and (
-            wanted.min() < 0 or (wanted >= np.repeat([row.length for row in rows], lengths)).any()
-        ):
+        lengths = list(map(len, frames))
+        chosen = np.concatenate(frames).astype(np.int64, copy=False)
+        # As unsigned numbers, negative ones are beyond every length.
+        if (chosen.view(np.uint64) >= np.repeat([row.length for row in rows], lengths)).any():
             raise IndexError(f"frames beyond the sequences of {self.path}")
         packed = map(self._take, rows, frames, clips)
         if self._meta.checksums is None:
             deque(packed, maxlen=0)
             return
-        starts = np.repeat([self._first_frame(row) for row in rows], lengths)
-        if not are_whole(packed, self._recorded().take(starts + wanted)):
+        numbers = np.repeat(self._first.take(indices), lengths) + chosen
+        if not are_whole(packed, self._recorded.take(numbers)):
             raise self._damage_among(rows)
 
     def damaged_frames(self, sequence: Sequence) -> list[int]:
@@ -173,7 +172,8 @@ class GaitStore:
         missing = list(range(len(there), sequence.length))
         if self._meta.checksums is None:
             return missing
-        expected = self._recorded()[self._first_frame(sequence) :][: len(there)]
+        first = int(self._meta.first_frames[sequence.shard]) + sequence.offset
+        expected = self._recorded[first : first + len(there)]
         return ([] if are_whole([there], expected) else damaged_rows(there, expected)) + missing
 
     def _take(self, row: Sequence, frames: np.ndarray, clip: np.ndarray) -> np.ndarray:
@@ -212,14 +212,16 @@ class GaitStore:
         shape = (found // frame_bytes, frame_bytes)
         return np.asarray(np.memmap(file, np.uint8, "r", shape=shape))
 
+    @cached_property
     def _recorded(self) -> NDArray[np.uint32]:
-        if self._checksums is None:
-            self._checksums = map_checksums(self.path, self._meta.frames)
-        return self._checksums
+        """The checksums of all frames."""
+        return map_checksums(self.path, self._meta.frames)
 
-    def _first_frame(self, sequence: Sequence) -> int:
-        """Frames of the store before the first one of a sequence."""
-        return int(self._meta.first_frames[sequence.shard]) + sequence.offset
+    @cached_property
+    def _first(self) -> NDArray[np.int64]:
+        """Frames of the store before the first one of each sequence, int64 [n]."""
+        shards = np.array([row.shard for row in self.sequences], np.int64)
+        return self._meta.first_frames[shards] + [row.offset for row in self.sequences]
 
     def _damage_among(self, rows: Many[Sequence]) -> DataError:
         """What to say of a read that found damage."""

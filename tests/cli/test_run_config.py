@@ -19,7 +19,12 @@ from nasgait.config.schema import (
 from nasgait.config.schema.data import SourceConfig, SynthConfig
 from nasgait.core.errors import ConfigError
 
-FREE = {"data.workers", "search.backend", *(f"search.ray.{f.name}" for f in fields(RayConfig))}
+FREE = {
+    "data.workers",
+    "data.on_damage",
+    "search.backend",
+    *(f"search.ray.{f.name}" for f in fields(RayConfig)),
+}
 """As documented: what works on a run, not what comes out of it."""
 
 CONFIG = ExperimentConfig(
