@@ -138,6 +138,8 @@ def _import(args: argparse.Namespace) -> int:
     text = f"{args.out}: {summary.sequences} sequences, {summary.frames} frames"
     if summary.already_complete:
         text += "; the store was complete already, nothing to do"
+    if summary.added:
+        text += f"; {summary.added} of them added"
     if summary.resumed:
         text += f"; {summary.resumed} sequences were there from an earlier run"
     if summary.dropped:
@@ -166,7 +168,8 @@ def _check(args: argparse.Namespace) -> int:
 def _sheet(args: argparse.Namespace) -> int:
     store = GaitStore.open(args.store, args.on_damage)
     path = contact_sheet(store, args.out, args.rows, args.columns)
-    _print(args, {"sheet": str(path), "left_out": store.left_out}, str(path))
+    left_out = {"left_out": store.left_out} if store.left_out else {}
+    _print(args, {"sheet": str(path)} | left_out, str(path))
     return 0
 
 

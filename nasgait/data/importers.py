@@ -45,6 +45,8 @@ class ImportSummary:
     """Frames left out in this run because they show nothing."""
     resumed: int = 0
     """Sequences that an earlier, interrupted run had written."""
+    added: int = 0
+    """Sequences that were added to a complete store, in this run or an interrupted one."""
     already_complete: bool = False
     """The store was complete before; nothing was done."""
 
@@ -120,8 +122,8 @@ def import_dataset(
         except (BrokenProcessPool, OSError) as error:
             fault = f"import into {target} stopped: {error}; the same command resumes it"
             raise RunFailed(fault) from error
-    counts = read_meta(target).raw["counts"]
-    return ImportSummary(counts["sequences"], counts["frames"], faults, dropped, resumed)
+    counts, added = read_meta(target).raw["counts"], writer.added if append else 0
+    return ImportSummary(counts["sequences"], counts["frames"], faults, dropped, resumed, added)
 
 
 def _geometry(

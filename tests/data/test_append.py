@@ -155,7 +155,7 @@ def test_import_appends_identities_and_sequences(tmp_path):
     split = partition_file(tmp_path / "p.json", ["001", "003"], ["002", "004"])
     assert import_pickles(first, out, partition=split, size=(64, 64)).sequences == 4
     summary = import_pickles(second, out, partition=split, append=True)
-    assert summary.sequences == 10 and not summary.already_complete
+    assert (summary.sequences, summary.added, summary.already_complete) == (10, 6, False)
     assert [fault.split(": the store already has")[0] for fault in summary.faults] == [
         "001/bg-01/090",
         "001/nm-01/090",
