@@ -75,8 +75,7 @@ class FrameFiles:
         sync(self._sums)
 
     def records(self) -> dict[str, Any]:
-        """The files as ``meta.json`` records them; nothing is written afterwards."""
-        self._close_shard()
+        """The files as ``meta.json`` records them; what was written is on disk."""
         sums = self.path / CHECKSUMS
         return {
             "checksums": {
@@ -84,7 +83,7 @@ class FrameFiles:
                 "bytes": sums.stat().st_size,
                 "sha256": file_sha256(sums),
             },
-            "shards": [vars(record) for record in self._records],
+            "shards": [vars(record) for record in (*self._records, self._record())],
         }
 
     def close(self) -> None:
@@ -105,10 +104,13 @@ class FrameFiles:
         self._shard.seek(0, os.SEEK_END)
         self._filled = size
 
+    def _record(self) -> Recorded:
+        """The shard that is open."""
+        return Recorded(shard_name(len(self._records)), self._filled, self._hash.hexdigest())
+
     def _close_shard(self) -> None:
         self._shard.close()
-        name = shard_name(len(self._records))
-        self._records.append(Recorded(name, self._filled, self._hash.hexdigest()))
+        self._records.append(self._record())
 
     def _open_sums(self, frames: Sequence[int]) -> BinaryIO:
         """The checksums, cut to the frames that count; those of an older version are made."""

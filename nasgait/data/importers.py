@@ -106,22 +106,10 @@ def import_dataset(
     elif (target / META).exists():
         return _complete(target, source, geometry)
     size = (geometry.height, geometry.width)
+    read = partial(find_layout(layout).read, str(place), size, **choice)
     with StoreWriter(target, size, geometry.bits, {"source": source}, base=base) as writer:
-        done, resumed = writer.done, writer.added
-        todo = [raw for raw in listing if raw.key not in done]
-        if progress:
-            _announce(place, todo, geometry, target, workers)
-        read = partial(find_layout(layout).read, str(place), size, **choice)
-        try:
-            dropped, faults = _import(writer, read, todo, workers, progress, len(done))
-            if not writer.added:
-                raise DataError(f"{place}: no sequence can be read; the first: {faults[0]}")
-            faults = repeated + faults
-            faults += _lost_identities(listing, writer.done)
-            writer.close({"import": {"faults": faults}})
-        except (BrokenProcessPool, OSError) as error:
-            fault = f"import into {target} stopped: {error}; the same command resumes it"
-            raise RunFailed(fault) from error
+        resumed = writer.added
+        dropped, faults = _fill(writer, read, listing, repeated, workers, progress)
     counts, added = read_meta(target).raw["counts"], writer.added if append else 0
     return ImportSummary(counts["sequences"], counts["frames"], faults, dropped, resumed, added)
 
@@ -172,6 +160,35 @@ def source_of(
         named = str(Path(named).resolve())
     source = {"layout": layout, "root": str(root.resolve()), "partition": named} | choice
     return {key: value for key, value in source.items() if value is not None}
+
+
+def _fill(
+    writer: StoreWriter,
+    read: partial[Reading],
+    listing: Sequence[RawSequence],
+    faults: list[str],
+    workers: int,
+    progress: bool,
+) -> tuple[int, list[str]]:
+    """Read and write what is not there yet, and close the store; raises as import_dataset.
+
+    Returns the number of dropped frames, and all faults, with those that were known before.
+    """
+    place, done = Path(read.args[0]), writer.done
+    todo = [raw for raw in listing if raw.key not in done]
+    if progress:
+        _announce(place, todo, writer.geometry, writer.path, workers)
+    try:
+        dropped, found = _import(writer, read, todo, workers, progress, len(done))
+        if not writer.added:
+            raise DataError(f"{place}: no sequence can be read; the first: {found[0]}")
+        faults = faults + found + _lost_identities(listing, writer.done)
+        writer.close({"import": {"faults": faults}})
+    except (BrokenProcessPool, OSError) as error:
+        raise RunFailed(
+            f"import into {writer.path} stopped: {error}; the same command resumes it"
+        ) from error
+    return dropped, faults
 
 
 def _import(

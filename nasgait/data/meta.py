@@ -18,7 +18,6 @@ import hashlib
 import json
 import re
 import reprlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -159,23 +158,31 @@ def _parsed(raw: dict[str, Any]) -> Meta:
     return meta
 
 
-def meta_faults(meta: Meta) -> Iterator[str]:
+def meta_faults(meta: Meta) -> list[str]:
     """Where ``meta.json`` contradicts itself, or has changed since it was written."""
+    faults = amount_faults(meta)
     if meta.checksums and seal(meta.raw) != meta.raw.get(SEAL):
-        yield f"{META}: damaged or changed by hand: its content does not match its own sha256"
-    frame_bytes = meta.geometry.frame_bytes
+        fault = "damaged or changed by hand: its content does not match its own sha256"
+        faults.append(f"{META}: {fault}")
+    return faults
+
+
+def amount_faults(meta: Meta) -> list[str]:
+    """Where the recorded sizes of the files contradict each other."""
+    frame_bytes, faults = meta.geometry.frame_bytes, []
     if any((shard.bytes or 0) % frame_bytes for shard in meta.shards) or (
         sum(map(meta.frames_of, range(len(meta.shards)))) != meta.frames
     ):
-        yield (
+        faults.append(
             f"{META}: {meta.frames} frames of {frame_bytes} bytes are not what the shards hold; "
             "its counts, size or bits were changed"
         )
     if meta.checksums and meta.checksums.bytes != meta.frames * DTYPE.itemsize:
-        yield (
+        faults.append(
             f"{META}: checksums.bytes is {meta.checksums.bytes}, must be {DTYPE.itemsize} for "
             f"each of {meta.frames} frames"
         )
+    return faults
 
 
 def _recorded(raw: dict[str, Any], key: str, name: str, sized: bool = True) -> Recorded:

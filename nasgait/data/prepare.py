@@ -25,7 +25,7 @@ def check_source(config: DataConfig) -> str:
     if config.source:
         find_layout(config.source.layout, "data.source.layout")
     if is_complete(config.store):
-        store = GaitStore.open(config.store)
+        store = open_store(config)
         if synth := config.synth:
             wanted = settings_of(synth.preset, synth.ids, synth.seqs, synth.seed)
             refuse_difference(store, store.meta.get("synthetic", {}), wanted)

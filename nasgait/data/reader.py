@@ -179,15 +179,15 @@ class GaitStore:
     def _take(self, row: Sequence, frames: np.ndarray, clip: np.ndarray) -> np.ndarray:
         """Put frames into ``clip``; returns them as they are stored, uint8 [s, bytes of one]."""
         shard, geometry = self._shard(row.shard), self._meta.geometry
-        if row.offset + row.length > len(shard):
+        there = shard[row.offset : row.offset + row.length]
+        if len(there) < row.length:
             raise self._damage_among([row])
-        places = frames + row.offset
         if geometry.bits == 8:
             assert clip.flags.c_contiguous, "a view of another array would stay as it was"
             packed = clip.reshape(len(clip), -1)
             # The numbers are checked: "clip" only spares numpy a copy of the frames.
-            return shard.take(places, axis=0, out=packed, mode="clip")
-        packed = shard.take(places, axis=0, mode="clip")
+            return there.take(frames, axis=0, out=packed, mode="clip")
+        packed = there.take(frames, axis=0, mode="clip")
         clip[:] = geometry.unpack(packed)
         return packed
 
@@ -220,8 +220,9 @@ class GaitStore:
     @cached_property
     def _first(self) -> NDArray[np.int64]:
         """Frames of the store before the first one of each sequence, int64 [n]."""
-        shards = np.array([row.shard for row in self.sequences], np.int64)
-        return self._meta.first_frames[shards] + [row.offset for row in self.sequences]
+        places = np.array([(row.shard, row.offset) for row in self.sequences], np.int64)
+        shards, offsets = places.reshape(-1, 2).T
+        return self._meta.first_frames[shards] + offsets
 
     def _damage_among(self, rows: Many[Sequence]) -> DataError:
         """What to say of a read that found damage."""

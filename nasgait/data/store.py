@@ -12,7 +12,15 @@ from pathlib import Path
 from nasgait.config.schema import DataConfig
 from nasgait.core.files import file_sha256
 from nasgait.data.index import Sequence, read_index
-from nasgait.data.meta import CHECKSUMS, Meta, checksums_fault, file_faults, meta_faults, read_meta
+from nasgait.data.meta import (
+    CHECKSUMS,
+    Meta,
+    amount_faults,
+    checksums_fault,
+    file_faults,
+    meta_faults,
+    read_meta,
+)
 from nasgait.data.reader import GaitStore, OnDamage
 from nasgait.data.writer import StoreWriter
 
@@ -69,7 +77,7 @@ def check_store(
         damaged.append(fault)
     sequences, damage = read_index(place, meta)
     damaged += damage
-    if CHECKSUMS not in faults:
+    if CHECKSUMS not in faults and not amount_faults(meta):
         damaged += damaged_sequences(place, meta, sequences, suspects)
     return damaged + subset_faults(sequences)
 

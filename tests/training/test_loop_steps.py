@@ -12,6 +12,7 @@ from torch import nn
 
 from nasgait.config.schema import BatchConfig, OptimizerConfig, ScheduleConfig, TrainConfig
 from nasgait.core.distributed import World
+from nasgait.core.errors import DataError
 from nasgait.core.metrics_log import read_metrics
 from nasgait.data.loader import Batch
 from nasgait.training.checkpoint import Checkpoints, load_checkpoint
@@ -213,3 +214,11 @@ def test_the_model_is_judged_after_every_so_many_steps(tmp_path):
         3: 30,
         6: 60,
     }
+
+
+def test_ranks_with_other_sequences_do_not_train(monkeypatch, tmp_path):
+    monkeypatch.setattr("nasgait.training.loop.agreed", lambda *_: False)
+    begun = training("milestones")
+    with pytest.raises(DataError, match="the ranks have different stores"):
+        fit(begun, Numbered(), tmp_path)
+    assert begun.step == 0 and not any(tmp_path.iterdir())
