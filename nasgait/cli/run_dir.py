@@ -9,12 +9,13 @@ from nasgait.cli.pipeline import Pipeline
 from nasgait.config.load import load_recorded
 from nasgait.config.schema import ExperimentConfig
 from nasgait.core.errors import ConfigError
+from nasgait.training.output_dir import LOCK
 
 OF_A_STAGE = ("result.json", "ledger.jsonl", "checkpoints")
 """What lies at the top of a single stage's folder, and never at that of a run."""
 
 
-TRACES = ("config.yaml", "sheet.png", "log.txt")
+TRACES = ("config.yaml", "sheet.png", "log.txt", LOCK)
 """What a stage that was refused may leave."""
 
 
@@ -99,8 +100,9 @@ def forget_failed_start(pipeline: Pipeline) -> None:
     if any(path.name not in TRACES and not path.name.startswith(".") for path in files):
         return
     for path in files:
-        path.unlink()
+        if path.name in TRACES:
+            path.unlink()
     for folder in (*left, pipeline.out):
         if folder.is_dir():
-            with contextlib.suppress(OSError):  # the store is in it
+            with contextlib.suppress(OSError):  # the store is in it, or what is not ours
                 folder.rmdir()

@@ -119,8 +119,9 @@ def _geometry(
 ) -> Geometry:
     """The frames that are wanted; DataError unless those of a store to append to are the same."""
     default = base.geometry if base else Geometry(64, 64)
-    height, width = size or (default.height, default.width)
-    wanted = Geometry(height, width, bits or default.bits)  # type: ignore[arg-type]
+    height, width = (default.height, default.width) if size is None else size
+    depth = default.bits if bits is None else bits
+    wanted = Geometry(height, width, depth)  # type: ignore[arg-type]
     if base and wanted != default:
         raise DataError(
             f"{target}: has frames of {default.height} x {default.width} pixels at {default.bits} "

@@ -172,6 +172,7 @@ def test_a_run_that_was_refused_leaves_its_folder_free(tmp_path, done, inside):
         (out / name).write_text("x")
     store.mkdir(parents=True)
     (store / "meta.json").write_text("{}")
+    (out / ".mine").write_text("x")
     before = {path for path in out.rglob("*") if path.is_file()}
     forget_failed_start(pipeline)
     left = {path for path in out.rglob("*") if path.is_file()}
@@ -179,7 +180,8 @@ def test_a_run_that_was_refused_leaves_its_folder_free(tmp_path, done, inside):
     if done:
         assert left == before
     else:
-        assert left == ({store / "meta.json"} if inside else set()) and out.exists() == inside
+        assert left == {out / ".mine", *([store / "meta.json"] if inside else [])}
+        assert not (out / "supernet").exists()
         refuse_other_config(Pipeline(replace(config, seed=9), out, 1))
 
 
