@@ -15,7 +15,7 @@ from nasgait.core.distributed import World, joined
 from nasgait.core.errors import ConfigError, DataError
 from nasgait.core.files import write_atomically
 from nasgait.core.precision import autocast
-from nasgait.data.store import GaitStore, Sequence
+from nasgait.data.store import GaitStore, OnDamage, Sequence
 from nasgait.data.transforms import reduction
 from nasgait.evaluation.embed import embed_shared
 from nasgait.evaluation.evaluation_set import evaluation_set, unembedded
@@ -128,13 +128,15 @@ def evaluate(
     config: EvaluationConfig,
     device: str = "auto",
     submission: Path | None = None,
+    on_damage: OnDamage = "error",
 ) -> dict[str, Any]:
     """Evaluate a final or pre-trained network on the test sequences of a store, its own or not.
 
     ``config`` holds protocol and settings as given by flags; ``device`` is ``auto``, ``cpu`` or
-    ``cuda``; the table to submit is written to ``submission``.  Returns ``network``, ``store``,
-    ``protocol`` and the protocol's table.  Raises NasgaitError before anything is embedded where
-    the input cannot be used.
+    ``cuda``; the table to submit is written to ``submission``; ``on_damage`` says what to do about
+    damaged sequences (:meth:`GaitStore.open`).  Returns ``network``, ``store``, ``protocol``,
+    ``left_out`` (keys of damaged sequences) and the protocol's table.  Raises NasgaitError before
+    anything is embedded where the input cannot be used.
     """
     check_options(config, submits=submission is not None, flags=True)
     table = find_protocol(config.protocol).submission
@@ -143,8 +145,8 @@ def evaluate(
             f"--submission: only protocol {that_accept('truth')} has unlabelled probes, not "
             f"{config.protocol}"
         )
-    store = GaitStore.open(store_path)
-    test = [i for i, s in enumerate(store.sequences) if s.subset == "test" and s.length]
+    store = GaitStore.open(store_path, on_damage)
+    test = [i for i, s in enumerate(store.sequences) if s.subset == "test" and s.usable]
     model, saved = load_network(checkpoint)
     reduction(store.size, model.size)
     sequences = [store.sequences[i] for i in evaluated_indices(store, test, config)]
@@ -161,6 +163,7 @@ def evaluate(
         "network": saved["arch"] or saved["model_name"],
         "store": str(store.path),
         "protocol": config.protocol,
+        "left_out": store.left_out,
         **result.metrics,
     }
 

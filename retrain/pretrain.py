@@ -23,7 +23,7 @@ from nasgait.data.facts import Facts
 from nasgait.data.index import Sequence as SequenceOfStore
 from nasgait.data.loader import TrainLoader
 from nasgait.data.split import Split, fingerprint, split_as
-from nasgait.data.store import GaitStore
+from nasgait.data.store import open_store
 from nasgait.data.transforms import reduction
 from nasgait.nn.byol import BYOL, RegressionLoss, embedding_shape
 from nasgait.training.loop import Training, fit
@@ -81,7 +81,7 @@ def sequences_of(
     """The train and search-val sequences, and distractors if wanted."""
     if not config.pretrain.distractors:
         return split.everyone
-    others = [i for i, row in enumerate(rows) if row.subset == "distractor" and row.length]
+    others = [i for i, row in enumerate(rows) if row.subset == "distractor" and row.usable]
     return sorted(split.everyone + others)
 
 
@@ -114,7 +114,7 @@ def open_inputs(
 ) -> PretrainInputs:
     """Open and check every input, and claim ``out``, as ``supernet.train.open_inputs`` does."""
     spec = network.spec(config)
-    store = GaitStore.open(config.data.store)
+    store = open_store(config.data)
     facts = Facts.of_store(store, config.data, config.device, ranks)
     raise_all(validate(config, facts, network))
     claim(out, resume)
@@ -170,6 +170,7 @@ def summary(inputs: PretrainInputs, training: Training[BYOL], final: Path) -> di
         "network": inputs.spec.title,
         "seed": inputs.config.seed,
         "sequences": len(inputs.sequences),
+        "left_out": inputs.store.left_out,
         "steps": training.step,
         "loss": last["loss"],
         "spread": last["spread"],

@@ -23,7 +23,7 @@ from nasgait.data.facts import Facts
 from nasgait.data.loader import TrainLoader
 from nasgait.data.sampler import check_batch
 from nasgait.data.split import fingerprint, labelled, split_as
-from nasgait.data.store import GaitStore
+from nasgait.data.store import open_store
 from nasgait.data.transforms import reduction
 from nasgait.evaluation.options import check_options, check_sequences, evaluated_indices
 from nasgait.nn.base import GaitNetwork
@@ -122,7 +122,7 @@ def open_inputs(
 ) -> FinalInputs:
     """Open and check every input, and claim ``out``, as ``supernet.train.open_inputs`` does."""
     spec = network.spec(config)
-    store = GaitStore.open(config.data.store)
+    store = open_store(config.data)
     facts = Facts.of_store(store, config.data, config.device, ranks)
     raise_all(validate(config, facts, [network], submits=not config.evaluate_every))
     inputs = FinalInputs(config, out, spec, store, split_as(store, config.data), network, start)
@@ -240,6 +240,7 @@ def finish(inputs: FinalInputs, training: Training[GaitNetwork], world: World) -
         "frames": cost.frames,
         "size": list(cost.size),
         "train_seconds": round(training.seconds, 2),
+        "left_out": inputs.store.left_out,
         "evaluation": asdict(inputs.evaluation),
         **dict.fromkeys(("rank1", "rank5", "map")),  # None where the protocol has none
         **evaluated.metrics,

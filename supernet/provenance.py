@@ -55,6 +55,11 @@ class Provenance:
             "threads": share_of_threads(config.threads, search.ray.workers if on_ray else 1),
             "memory": int(search.memory),  # batches are as large as it allows
             "device": "cuda" if gpu else "cpu",
+            "left_out": [
+                row.key
+                for row in store.sequences
+                if row.damaged and row.subset in ("train", "search-val")
+            ],
         }
         # As the note is read back: tuples are lists.
         return cls(json.loads(json.dumps(binding)), advisory)

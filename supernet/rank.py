@@ -15,7 +15,7 @@ from nasgait.core.distributed import joined
 from nasgait.core.errors import DataError
 from nasgait.core.rng import generator
 from nasgait.data.split import split_as
-from nasgait.data.store import GaitStore
+from nasgait.data.store import open_store
 from nasgait.evaluation.statistics import chance_level, correlation_interval, kendall, spearman
 from search_spaces.architecture_ref import Architecture
 from search_spaces.configured import space_of
@@ -41,14 +41,15 @@ def rank(config: ExperimentConfig, supernet: Path, truth: Path) -> dict[str, Any
     """
     weights = load_supernet(supernet, space_of(config, "nasgait rank").source)
     retrained = read_table(truth, weights.space, config.search.metric)
-    store = GaitStore.open(config.data.store)
+    store = open_store(config.data)
     split = split_as(store, config.data)
     with joined(config.device, config.threads) as world:
         scorer = Scorer(config, weights, store, split, world.device)
         scored = scorer.score_all([arch.choices for arch in retrained])
         found = {choices: metrics for choices, metrics, _ in scored}
     scores = [found[arch.choices][config.search.metric] for arch in retrained]
-    return agreement(retrained, scores, config.search.metric, config.seed)
+    report = agreement(retrained, scores, config.search.metric, config.seed)
+    return report | {"left_out": store.left_out}
 
 
 def read_table(path: Path, space: SearchSpace, objective: str) -> dict[Architecture, float]:

@@ -17,7 +17,7 @@ from nasgait.core.memory import peak_memory
 from nasgait.core.precision import autocast
 from nasgait.data.facts import Facts
 from nasgait.data.split import Split, split_as
-from nasgait.data.store import GaitStore
+from nasgait.data.store import GaitStore, open_store
 from nasgait.profiling.latency import device_name, latency
 from nasgait.search.breeding import MeasuredCost
 from nasgait.search.budget import Choices
@@ -77,7 +77,7 @@ def open_inputs(
 ) -> SearchInputs:
     """Open and check every input, and claim ``out``; NasgaitError names all faults."""
     space = space_of(config, "nasgait search")
-    store = GaitStore.open(config.data.store)
+    store = open_store(config.data)
     raise_all(validate(config, Facts.of_store(store, config.data, config.device)))
     split = split_as(store, config.data)
     weights = load_supernet(supernet, str(config.space))

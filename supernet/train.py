@@ -20,7 +20,7 @@ from nasgait.data.facts import Facts
 from nasgait.data.loader import TrainLoader
 from nasgait.data.sampler import check_batch
 from nasgait.data.split import Split, fingerprint, split_as
-from nasgait.data.store import GaitStore
+from nasgait.data.store import GaitStore, open_store
 from nasgait.data.transforms import reduction
 from nasgait.training.loop import Training, fit
 from nasgait.training.output_dir import claim, locked, record
@@ -76,7 +76,7 @@ def open_inputs(
     ``ranks`` are the processes to come; by default those that torchrun has started.
     """
     space = space_of(config, "nasgait supernet")
-    store = GaitStore.open(config.data.store)
+    store = open_store(config.data)
     raise_all(validate(config, Facts.of_store(store, config.data, config.device, ranks)))
     claim(out, resume)
     return SupernetInputs(config, space, store, split_as(store, config.data))

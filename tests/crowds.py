@@ -68,15 +68,16 @@ def keys(path: Path, *subsets: str) -> set[str]:
 def readings():
     """Yields a list to which every read of a store adds (key, number of frames)."""
     seen: list[tuple[str, int]] = []
-    real = GaitStore.read
+    real = GaitStore.read_into
 
-    def read(self, i, frames=None):
-        got = real(self, i, frames)
-        seen.append((self.sequences[i].key, len(got)))
-        return got
+    def read_into(self, clips, indices, frames):
+        real(self, clips, indices, frames)
+        seen.extend(
+            (self.sequences[i].key, len(chosen)) for i, chosen in zip(indices, frames, strict=True)
+        )
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(GaitStore, "read", read)
+        patch.setattr(GaitStore, "read_into", read_into)
         yield seen
 
 

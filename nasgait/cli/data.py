@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from nasgait.cli import stage
 from nasgait.data.importers import import_dataset
 from nasgait.data.layouts import LAYOUTS, PUBLISHED
 from nasgait.data.sheet import contact_sheet
-from nasgait.data.store import GaitStore, check_store
+from nasgait.data.store import GaitStore, check_store, has_checksums
 from nasgait.data.synthetic.dataset import write_dataset
 
 
@@ -23,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sheet = _subcommand(commands, "sheet", "draw sequences of a store as a PNG")
     for command in (check, sheet):
         command.add_argument("store", type=Path, help="the store's directory")
+    stage.add_on_damage(sheet)
     sheet.add_argument("--out", type=Path, required=True, metavar="PNG", help="file to write")
     sheet.add_argument("--rows", type=int, default=12, help="sequences (default: %(default)s)")
     sheet.add_argument(
@@ -64,13 +66,10 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", type=Path, required=True, help="the dataset's folder")
     parser.add_argument("--out", type=Path, required=True, metavar="STORE", help="directory")
     parser.add_argument("--workers", type=int, help="processes (default: all cores)")
-    parser.add_argument(
-        "--bits", type=int, choices=(1, 8), default=8, help="per pixel (default: 8)"
-    )
+    parser.add_argument("--bits", type=int, choices=(1, 8), help="per pixel (default: 8)")
     parser.add_argument(
         "--size",
         type=int,
-        default=64,
         help="height and width in pixels; 128 for networks that take 128 x 88 (default: 64)",
     )
     parser.add_argument(
@@ -87,6 +86,12 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
         default=(),
         help="opengait-pkl with several pickles in a folder: which one, in the order of their "
         "names, is that of the silhouettes, as true,false,... or its number from 0",
+    )
+    parser.add_argument(
+        "--append",
+        action="store_true",
+        help="add to the store at --out, which stays as it was until all is there; size and bits "
+        "are the store's",
     )
     parser.add_argument(
         "--strict", action="store_true", help="exit 1 if a sequence could not be imported"
@@ -122,16 +127,19 @@ def _import(args: argparse.Namespace) -> int:
         args.root,
         args.out,
         bits=args.bits,
-        size=(args.size, args.size),
+        size=(args.size, args.size) if args.size is not None else None,
         workers=args.workers,
         partition=args.partition,
         data_in_use=args.data_in_use,
+        append=args.append,
     )
     for fault in summary.faults:
         print(f"not imported: {fault}", file=sys.stderr)
     text = f"{args.out}: {summary.sequences} sequences, {summary.frames} frames"
     if summary.already_complete:
         text += "; the store was complete already, nothing to do"
+    if summary.added:
+        text += f"; {summary.added} of them added"
     if summary.resumed:
         text += f"; {summary.resumed} sequences were there from an earlier run"
     if summary.dropped:
@@ -145,13 +153,23 @@ def _import(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> int:
     faults = check_store(args.store, lambda name: print(f"check: reading {name}", file=sys.stderr))
     text = "\n".join(faults) or f"{args.store}: no faults"
-    _print(args, {"store": str(args.store), "faults": faults}, text)
+    found = {"store": str(args.store), "faults": faults, "checksums": has_checksums(args.store)}
+    if not found["checksums"]:
+        print(
+            "note: the store's format, nasgait-store/1, has no checksums of frames: later damage "
+            "is found by this command only; made again, or added to (data import --append), it "
+            "has them",
+            file=sys.stderr,
+        )
+    _print(args, found, text)
     return 1 if faults else 0
 
 
 def _sheet(args: argparse.Namespace) -> int:
-    path = contact_sheet(GaitStore.open(args.store), args.out, args.rows, args.columns)
-    _print(args, {"sheet": str(path)}, str(path))
+    store = GaitStore.open(args.store, args.on_damage)
+    path = contact_sheet(store, args.out, args.rows, args.columns)
+    left_out = {"left_out": store.left_out} if store.left_out else {}
+    _print(args, {"sheet": str(path)} | left_out, str(path))
     return 0
 
 

@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision", default="float32", choices=("float32", "bfloat16", "float16")
     )
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    stage.add_on_damage(parser)
     table = only("truth", "write the table to submit")
     parser.add_argument("--submission", metavar="CSV", help=table)
     truth = only("truth", "videoId,label of the probes")
@@ -52,7 +53,8 @@ def run(args: argparse.Namespace) -> None:
     given = {field.name: getattr(args, field.name) for field in fields(EvaluationConfig)}
     config = validate(given, EvaluationConfig, "nasgait eval")
     submission = Path(args.submission) if args.submission else None
-    report = evaluate(Path(args.checkpoint), Path(args.store), config, args.device, submission)
+    places = Path(args.checkpoint), Path(args.store)
+    report = evaluate(*places, config, args.device, submission, args.on_damage)
     if not args.json:
         print("\n".join(text_table(report)))
     stage.print_json(report, args.json)
@@ -64,7 +66,9 @@ def text_table(values: dict[str, Any]) -> list[str]:
     width = max(map(len, rows))
     lines = []
     for name, value in rows.items():
-        if isinstance(value, dict):
+        if name == "left_out":
+            lines += [f"{name:{width}}  {', '.join(value)}"] if value else []
+        elif isinstance(value, dict):
             lines += [name, *(f"  {line}" for line in text_table(value))]
         elif isinstance(value, float):
             lines.append(f"{name:{width}}  {value:.2f} %")

@@ -17,7 +17,7 @@ from nasgait.core.faults import Faults, raise_all
 from nasgait.data.facts import DataFacts, Facts
 from nasgait.data.prepare import check_source, is_complete
 from nasgait.data.sampler import frames_in_words
-from nasgait.data.store import GaitStore
+from nasgait.data.store import open_store
 from retrain.networks import FinalNetwork, baseline_networks, final_networks
 from search_spaces import load_space
 
@@ -63,7 +63,7 @@ def plan(config: ExperimentConfig, out: Path, nproc: int = 1) -> Iterator[str]:
 def data_facts(config: ExperimentConfig) -> DataFacts:
     """The facts of the store, or of what it is to be made from."""
     if is_complete(config.data.store):
-        return DataFacts.of_store(GaitStore.open(config.data.store), config.data)
+        return DataFacts.of_store(open_store(config.data), config.data)
     return DataFacts.expected(config.data)
 
 

@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> None:
     """Check everything, print the plan, then run the stages that are left."""
     from nasgait.cli.pipeline import Pipeline
     from nasgait.cli.plan import plan
-    from nasgait.cli.run_dir import refuse_other_config
+    from nasgait.cli.run_dir import forget_failed_start, refuse_other_config
     from nasgait.config.load import dump_config
     from nasgait.core.files import write_atomically
     from nasgait.report.formatting import text_table
@@ -42,7 +42,11 @@ def run(args: argparse.Namespace) -> None:
     claim(pipeline.out, resume=True)
     with locked(pipeline.out):
         write_atomically(pipeline.config_file, dump_config(config))
-        results = pipeline.everything()
+        try:
+            results = pipeline.everything()
+        except BaseException:
+            forget_failed_start(pipeline)
+            raise
     stage.print_json(results, args.json)
     if not args.json and "study" in results:
         print("\n".join(text_table(results["study"])))

@@ -46,6 +46,17 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="continue where DIR stopped")
 
 
+def add_on_damage(parser: argparse.ArgumentParser) -> None:
+    """``--on-damage``, which is ``data.on_damage`` where there is a configuration."""
+    parser.add_argument(
+        "--on-damage",
+        choices=("error", "skip"),
+        default="error",
+        help="damaged sequences of the store end the command, or are left out and named "
+        "(default: error)",
+    )
+
+
 def add_nproc(parser: argparse.ArgumentParser, whose: str = "") -> None:
     """``--nproc``: processes on this machine, started by torchrun."""
     text = f"processes on this machine{whose} (default: 1)"

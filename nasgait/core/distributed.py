@@ -118,3 +118,12 @@ def any_rank(flag: Tensor, world: World) -> bool:
     votes = flag.to(torch.int32)
     dist.all_reduce(votes, op=dist.ReduceOp.MAX)
     return bool(votes)
+
+
+def agreed(value: object, world: World) -> bool:
+    """Whether all ranks hold the same value; every rank gets the same answer."""
+    if world.size == 1:
+        return True
+    values: list[object] = [None] * world.size
+    dist.all_gather_object(values, value)
+    return all(other == values[0] for other in values)

@@ -20,8 +20,11 @@ from tqdm import tqdm
 
 from nasgait.core.errors import ConfigError, DataError, RunFailed
 from nasgait.core.pool import cores, in_order
-from nasgait.data.index import META, UNLABELLED, Geometry, read_meta
+from nasgait.data.append import new_ones, opened_to_append, was_appended
+from nasgait.data.geometry import Geometry
+from nasgait.data.index import UNLABELLED
 from nasgait.data.layouts import PUBLISHED, find_layout, list_dataset
+from nasgait.data.meta import META, Meta, read_meta
 from nasgait.data.raw import RawSequence
 from nasgait.data.readers import Reading
 from nasgait.data.store import GaitStore
@@ -42,6 +45,8 @@ class ImportSummary:
     """Frames left out in this run because they show nothing."""
     resumed: int = 0
     """Sequences that an earlier, interrupted run had written."""
+    added: int = 0
+    """Sequences that were added to a complete store, in this run or an interrupted one."""
     already_complete: bool = False
     """The store was complete before; nothing was done."""
 
@@ -50,12 +55,13 @@ def import_dataset(
     layout: str,
     root: str | os.PathLike[str],
     out: str | os.PathLike[str],
-    bits: int = 8,
-    size: tuple[int, int] = (64, 64),
+    bits: int | None = None,
+    size: tuple[int, int] | None = None,
     workers: int | None = None,
     progress: bool = True,
     partition: str | os.PathLike[str] | None = None,
     data_in_use: Sequence[bool | int] = (),
+    append: bool = False,
 ) -> ImportSummary:
     """Import a raw dataset into a store; an interrupted import is resumed.
 
@@ -68,44 +74,61 @@ def import_dataset(
         root: the dataset's folder.
         out: the store's directory: absent, empty, or the same import's store, which is resumed
             if it is partial and left alone if it is complete.
-        bits, size: bits per pixel in the store, 8 or 1; height and width of its frames.
+        bits, size: bits per pixel in the store, 8 or 1; height and width of its frames: 8 and
+            64 x 64 by default, or those of the store that is appended to.
         workers: processes that read; all cores by default, 1 reads in this process.
         progress: show a progress bar on stderr.
         partition: who trains and who tests, see :func:`nasgait.data.layouts.list_dataset`.
         data_in_use: which of several pickles to read, see :func:`reading_options`.
+        append: add to the complete store at ``out``, which opens as it was until the end.
 
     Raises:
         ConfigError: unknown layout, missing partition, not one pickle in use, or no worker.
         DataError: no dataset of that layout at ``root``, an identity without any sequence,
-            something else at ``out``, or no sequence that can be read.
+            something else at ``out``, or no sequence that can be read; with ``append`` no store
+            there, one of another size, or an identity that it has in another subset.
         RunFailed: a worker died or the disk is full; the same call resumes.
     """
     workers = cores() if workers is None else workers
     if workers < 1:
         raise ConfigError(f"{workers} workers; at least 1 is needed")
-    place, target, geometry = Path(root), Path(out), Geometry(*size, bits)  # type: ignore[arg-type]
+    place, target = Path(root), Path(out)
+    base = opened_to_append(target) if append else None
+    geometry = _geometry(target, size, bits, base)
     choice = reading_options(layout, data_in_use)
     listing = list_dataset(layout, place, partition)
     source = source_of(layout, place, partition, choice) | {"listing": _digest(listing)}
-    if (target / META).exists():
+    repeated: list[str] = []
+    if base:
+        if was_appended(base, source):
+            return _summary(base)
+        listing, repeated = new_ones(target, base, listing)
+    elif (target / META).exists():
         return _complete(target, source, geometry)
-    with StoreWriter(target, size, bits, {"source": source}) as writer:
-        done = writer.done
-        todo = [raw for raw in listing if raw.key not in done]
-        if progress:
-            _announce(place, todo, geometry, target, workers)
-        read = partial(find_layout(layout).read, str(place), size, **choice)
-        try:
-            dropped, faults = _import(writer, read, todo, workers, progress, len(done))
-            if not (stored := writer.done):
-                raise DataError(f"{place}: no sequence can be read; the first: {faults[0]}")
-            faults += _lost_identities(listing, stored)
-            writer.close({"import": {"faults": faults}})
-        except (BrokenProcessPool, OSError) as error:
-            fault = f"import into {target} stopped: {error}; the same command resumes it"
-            raise RunFailed(fault) from error
-    counts = read_meta(target).raw["counts"]
-    return ImportSummary(counts["sequences"], counts["frames"], faults, dropped, len(done))
+    size = (geometry.height, geometry.width)
+    read = partial(find_layout(layout).read, str(place), size, **choice)
+    with StoreWriter(target, size, geometry.bits, {"source": source}, base=base) as writer:
+        resumed = writer.added
+        dropped, faults = _fill(writer, read, listing, repeated, workers, progress)
+    counts, added = read_meta(target).raw["counts"], writer.added if append else 0
+    return ImportSummary(counts["sequences"], counts["frames"], faults, dropped, resumed, added)
+
+
+def _geometry(
+    target: Path, size: tuple[int, int] | None, bits: int | None, base: Meta | None
+) -> Geometry:
+    """The frames that are wanted; DataError unless those of a store to append to are the same."""
+    default = base.geometry if base else Geometry(64, 64)
+    height, width = (default.height, default.width) if size is None else size
+    depth = default.bits if bits is None else bits
+    wanted = Geometry(height, width, depth)  # type: ignore[arg-type]
+    if base and wanted != default:
+        raise DataError(
+            f"{target}: has frames of {default.height} x {default.width} pixels at {default.bits} "
+            f"bits, and {height} x {width} at {wanted.bits} bits cannot be added to them; leave "
+            "--size and --bits out to take the store's"
+        )
+    return wanted
 
 
 def reading_options(layout: str, data_in_use: Sequence[bool | int]) -> dict[str, int]:
@@ -138,6 +161,35 @@ def source_of(
         named = str(Path(named).resolve())
     source = {"layout": layout, "root": str(root.resolve()), "partition": named} | choice
     return {key: value for key, value in source.items() if value is not None}
+
+
+def _fill(
+    writer: StoreWriter,
+    read: partial[Reading],
+    listing: Sequence[RawSequence],
+    faults: list[str],
+    workers: int,
+    progress: bool,
+) -> tuple[int, list[str]]:
+    """Read and write what is not there yet, and close the store; raises as import_dataset.
+
+    Returns the number of dropped frames, and all faults, with those that were known before.
+    """
+    place, done = Path(read.args[0]), writer.done
+    todo = [raw for raw in listing if raw.key not in done]
+    if progress:
+        _announce(place, todo, writer.geometry, writer.path, workers)
+    try:
+        dropped, found = _import(writer, read, todo, workers, progress, len(done))
+        if not writer.added:
+            raise DataError(f"{place}: no sequence can be read; the first: {found[0]}")
+        faults = faults + found + _lost_identities(listing, writer.done)
+        writer.close({"import": {"faults": faults}})
+    except (BrokenProcessPool, OSError) as error:
+        raise RunFailed(
+            f"import into {writer.path} stopped: {error}; the same command resumes it"
+        ) from error
+    return dropped, faults
 
 
 def _import(
@@ -183,8 +235,13 @@ def _complete(target: Path, source: dict[str, Any], geometry: Geometry) -> Impor
             f"{target}: holds a complete store of {store.size[0]} x {store.size[1]} pixels at "
             f"{store.meta['bits']} bits; name another directory, or remove this one"
         )
-    counts = store.meta["counts"]
-    faults = store.meta.get("import", {}).get("faults", [])
+    return _summary(read_meta(target))
+
+
+def _summary(meta: Meta) -> ImportSummary:
+    """The summary of a store to which nothing was done."""
+    counts = meta.raw["counts"]
+    faults = meta.raw.get("import", {}).get("faults", [])
     return ImportSummary(counts["sequences"], counts["frames"], faults, already_complete=True)
 
 

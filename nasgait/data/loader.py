@@ -126,8 +126,9 @@ class TrainLoader:
         """The chosen frames uint8 [n, longest, h, w], black after the end of a sequence."""
         longest = max(map(len, frames))
         pixels = np.empty((len(indices), longest, *self._store.size), np.uint8)
-        for row, index, chosen in zip(pixels, indices.tolist(), frames, strict=True):
-            row[: len(chosen)] = self._store.read(index, chosen)
+        clips = [row[: len(chosen)] for row, chosen in zip(pixels, frames, strict=True)]
+        self._store.read_into(clips, indices.tolist(), frames)
+        for row, chosen in zip(pixels, frames, strict=True):
             row[len(chosen) :] = 0
         return torch.from_numpy(pixels)
 

@@ -8,7 +8,7 @@ from nasgait.config.schema import DataConfig, SourceConfig
 from nasgait.core.errors import ConfigError, DataError
 from nasgait.data.importers import import_dataset, reading_options, source_of
 from nasgait.data.layouts import find_layout, list_dataset
-from nasgait.data.store import GaitStore
+from nasgait.data.store import GaitStore, open_store
 from nasgait.data.synthetic.dataset import settings_of, write_dataset
 
 logger = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ def check_source(config: DataConfig) -> str:
     if config.source:
         find_layout(config.source.layout, "data.source.layout")
     if is_complete(config.store):
-        store = GaitStore.open(config.store)
+        store = open_store(config)
         if synth := config.synth:
             wanted = settings_of(synth.preset, synth.ids, synth.seqs, synth.seed)
             refuse_difference(store, store.meta.get("synthetic", {}), wanted)
@@ -93,4 +93,4 @@ def prepare(config: DataConfig) -> GaitStore:
             )
             for fault in summary.faults:
                 logger.warning("left out: %s", fault)
-    return GaitStore.open(config.store)
+    return open_store(config)

@@ -73,6 +73,8 @@ def choose_rows(store: GaitStore, rows: int) -> list[int]:
     """Indices of the sequences to show: identities spread evenly, several sequences of each."""
     groups: dict[str, list[int]] = {}
     for i, sequence in enumerate(store.sequences):
+        if not sequence.usable:
+            continue
         # Unlabelled probes are of many people under one label.
         group = sequence.label if sequence.labelled else f"{UNLABELLED} {i}"
         members = groups.setdefault(group, [])

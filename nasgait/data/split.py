@@ -155,5 +155,5 @@ def _indices(sequences: tuple[Sequence, ...], name: str, members: dict[str, set[
     return [
         i
         for i, sequence in enumerate(sequences)
-        if sequence.subset in subsets and sequence.label in members[name] and sequence.length
+        if sequence.subset in subsets and sequence.label in members[name] and sequence.usable
     ]

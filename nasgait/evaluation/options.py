@@ -54,7 +54,7 @@ def evaluated_indices(
     """
     rows = store.sequences
     if config.distractors:
-        extra = [i for i, row in enumerate(rows) if row.subset == "distractor" and row.length]
+        extra = [i for i, row in enumerate(rows) if row.subset == "distractor" and row.usable]
         indices = indices + extra
     if not find_protocol(config.protocol).submission:
         indices = [index for index in indices if rows[index].labelled]

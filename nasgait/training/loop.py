@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from nasgait.config.schema import BatchConfig, LoopConfig, OptimizerConfig, TrainConfig
-from nasgait.core.distributed import World, any_rank, average_gradients
-from nasgait.core.errors import CheckpointError, RunFailed
+from nasgait.core.distributed import World, agreed, any_rank, average_gradients
+from nasgait.core.errors import CheckpointError, DataError, RunFailed
 from nasgait.core.memory import peak_memory
 from nasgait.core.metrics_log import MetricsLog
 from nasgait.core.precision import autocast, weight_dtype
@@ -175,9 +175,14 @@ def fit(
             the one of the best score is kept.  Its time is no training time.
 
     Raises RunFailed when the loss is not finite, CheckpointError when the checkpoint to resume from
-    belongs to another run.
+    belongs to another run, DataError when the ranks would train on different sequences.
     """
     config, world = training.config, training.world
+    if not agreed(training.metadata.get("data"), world):
+        raise DataError(
+            "data.store: the ranks have different stores, or found different sequences damaged "
+            "(data.on_damage=skip); check it on every machine with nasgait data check"
+        )
     checkpoints = Checkpoints(out / "checkpoints", keep=config.keep)
     if resume and (newest := checkpoints.newest()):
         training.restore(checkpoints.directory / newest.file)

@@ -17,7 +17,7 @@ from nasgait.core.distributed import pick_device
 from nasgait.core.errors import CheckpointError, NasgaitError
 from nasgait.core.memory import keep_freed_memory, peak_memory
 from nasgait.data.split import Split
-from nasgait.data.store import GaitStore
+from nasgait.data.store import open_store
 from nasgait.search.state import each_once
 from supernet.ray.coordinator import WorkerScore
 from supernet.scoring.scorer import Scorer
@@ -53,9 +53,7 @@ class Job:
                 f"{self.supernet}: {socket.gethostname()} has another file there than the search's "
                 "machine; workers need the same paths, on a shared file system"
             )
-        return Scorer(
-            self.config, weights, GaitStore.open(self.config.data.store), self.split, device
-        )
+        return Scorer(self.config, weights, open_store(self.config.data), self.split, device)
 
 
 def work(settings: Mapping[str, Any], job: Job, coordinator: Any) -> None:

@@ -129,7 +129,9 @@ def test_a_damaged_store_and_one_of_another_version(raw, capsys):
     shard = Path("out/shard-00000.bin")
     shard.write_bytes(b"\0" + shard.read_bytes())
     assert nasgait_data("check", "out", "--json") == 1
-    assert len(json.loads(capsys.readouterr().out)["faults"]) == 1
+    faults = json.loads(capsys.readouterr().out)["faults"]
+    assert faults[0].startswith("shard-00000.bin: 454657 bytes")
+    assert all(fault.startswith("sequence ") for fault in faults[1:])
     assert "shard-00000.bin" in wrong(capsys, "sheet", "out", "--out", "x.png")
     meta = json.loads(Path("out/meta.json").read_text())
     Path("out/meta.json").write_text(json.dumps(meta | {"format": "nasgait-store/0"}))

@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from nasgait.cli.pipeline import Pipeline
-from nasgait.cli.run_dir import differences, refuse_other_config
+from nasgait.cli.run_dir import differences, forget_failed_start, refuse_other_config
 from nasgait.config.load import dump_config, load_config
 from nasgait.config.schema import (
     BaselineConfig,
@@ -19,7 +19,12 @@ from nasgait.config.schema import (
 from nasgait.config.schema.data import SourceConfig, SynthConfig
 from nasgait.core.errors import ConfigError
 
-FREE = {"data.workers", "search.backend", *(f"search.ray.{f.name}" for f in fields(RayConfig))}
+FREE = {
+    "data.workers",
+    "data.on_damage",
+    "search.backend",
+    *(f"search.ray.{f.name}" for f in fields(RayConfig)),
+}
 """As documented: what works on a run, not what comes out of it."""
 
 CONFIG = ExperimentConfig(
@@ -150,3 +155,41 @@ def test_four_differences_are_named_and_the_rest_is_counted(begun):
     assert said is not None and " and 2 more)" in said and said.count(" -> ") == 4
     said = refusal(begun, replace(other, name="mine", threads=0))
     assert said is not None and said.count(" -> ") == 4 and "more)" not in said
+
+
+TRACES = ("config.yaml", ".lock", "sheet.png", "retrain/wide/seed-0/log.txt", "supernet/.lock")
+
+
+@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize("done", ["", "supernet/metrics.jsonl", "retrain/wide/seed-0/result.json"])
+def test_a_run_that_was_refused_leaves_its_folder_free(tmp_path, done, inside):
+    out = tmp_path / "run"
+    store = out / "data" / "store" if inside else tmp_path / "store"
+    config = replace(CONFIG, data=replace(CONFIG.data, store=str(store)))
+    pipeline = Pipeline(config, out, 1)
+    for name in (*TRACES, *([done] if done else [])):
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text("x")
+    store.mkdir(parents=True)
+    (store / "meta.json").write_text("{}")
+    (out / ".mine").write_text("x")
+    before = {path for path in out.rglob("*") if path.is_file()}
+    forget_failed_start(pipeline)
+    left = {path for path in out.rglob("*") if path.is_file()}
+    assert (store / "meta.json").exists()
+    if done:
+        assert left == before
+    else:
+        assert left == {out / ".mine", *([store / "meta.json"] if inside else [])}
+        assert not (out / "supernet").exists()
+        refuse_other_config(Pipeline(replace(config, seed=9), out, 1))
+
+
+def test_a_run_directory_that_holds_anything_else_is_refused(tmp_path):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "thesis.tex").write_text("x")
+    for store in (out / "store", tmp_path / "store"):
+        config = replace(CONFIG, data=replace(CONFIG.data, store=str(store)))
+        with pytest.raises(ConfigError, match="is not empty and no run"):
+            refuse_other_config(Pipeline(config, out, 1))

@@ -22,7 +22,7 @@ from nasgait.config.schema import (
     TrainConfig,
     TripletConfig,
 )
-from nasgait.core.distributed import World, any_rank, average_gradients, broadcast
+from nasgait.core.distributed import World, agreed, any_rank, average_gradients, broadcast
 from nasgait.core.errors import RunFailed
 from nasgait.data.loader import Batch
 from nasgait.evaluation.embed import embed_shared
@@ -176,6 +176,7 @@ def go(rank, folder):
     world = World(rank, RANKS, torch.device("cpu"))
     found = {
         "votes": votes(world),
+        "agreements": [agreed(pair[world.rank], world) for pair in (("a", "a"), ("a", "b"))],
         **{name: faulty_step(world, gradients) for name, gradients in FAULTS.items()},
         "averaged": averaged(world),
         "broadcast": broadcasted(world),
@@ -206,6 +207,10 @@ def ranks(tmp_path_factory):
 
 def both(ranks, name):
     return [found[name] for found in ranks]
+
+
+def test_ranks_know_whether_they_agree(ranks):
+    assert both(ranks, "agreements") == [[True, False]] * 2
 
 
 def test_one_rank_is_enough_and_all_hear_of_it(ranks):

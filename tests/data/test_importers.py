@@ -20,6 +20,7 @@ from raw_trees import (
 
 from nasgait.core.errors import ConfigError, DataError
 from nasgait.data.importers import import_dataset
+from nasgait.data.meta import seal
 from nasgait.data.store import GaitStore, check_store
 
 
@@ -179,6 +180,7 @@ def test_a_complete_store_is_left_alone_and_another_source_refused(tmp_path):
         import_grew(tmp_path / "a", tmp_path / "out")
     meta = json.loads((tmp_path / "out/meta.json").read_text())
     del meta["source"]
+    meta["sha256"] = seal(meta)
     (tmp_path / "out/meta.json").write_text(json.dumps(meta))
     with pytest.raises(DataError, match="made from something else"):
         import_grew(tmp_path / "a", tmp_path / "out")

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nasgait.core.errors import DataError
-from nasgait.data.index import Geometry
+from nasgait.data.geometry import Geometry
 from nasgait.data.store import GaitStore, StoreWriter, check_store
 
 RNG = np.random.default_rng(3)
@@ -55,7 +55,7 @@ def test_reads_what_was_written(tmp_path, bits, shard_bytes):
     with pytest.raises(IndexError):
         store.read(0, np.array([3]))
     assert store.meta["counts"]["frames"] == 17
-    assert store.meta["format"] == "nasgait-store/1"
+    assert store.meta["format"] == "nasgait-store/2"
     assert check_store(store.path) == []
 
 
@@ -158,7 +158,10 @@ def test_what_may_not_be_written_over(tmp_path):
     with pytest.raises(DataError, match="not empty and not a store"):
         StoreWriter(tmp_path / "other")
     half = tmp_path / "half"
-    StoreWriter(half, meta_extra={"seed": 1}).abandon()
+    writer = StoreWriter(half, meta_extra={"seed": 1})
+    writer.add(*NAMES[0], FRAMES[0])
+    writer.commit()
+    writer.abandon()
     with pytest.raises(DataError, match="another seed"):
         StoreWriter(half, meta_extra={"seed": 2})
     with pytest.raises(DataError, match="another bits"):
@@ -218,9 +221,9 @@ def test_open_names_what_is_wrong(tmp_path):
     with pytest.raises(DataError, match=r"no meta\.json"):
         GaitStore.open(tmp_path)
     path = write(tmp_path / "s")
-    edit_meta(path, format="nasgait-store/2")
+    edit_meta(path, format="nasgait-store/3")
     for use in (GaitStore.open, check_store):
-        with pytest.raises(DataError, match=r"'nasgait-store/2'.*reads 'nasgait-store/1'"):
+        with pytest.raises(DataError, match=r"'nasgait-store/3'.*reads 'nasgait-store/1' and"):
             use(path)
     for broken in ("", "[]", '{"format": "nasgait-store/1"}', '{"format": 1'):
         (path / "meta.json").write_text(broken)
@@ -262,7 +265,11 @@ def test_open_refuses_damage_and_check_lists_all_of_it(tmp_path):
         "identity ü: in test and train",
     ):
         assert any(fault.startswith(expected) for fault in faults), (expected, faults)
-    assert len(faults) == 12
+    named = [fault.split(":")[0] for fault in faults if "damaged or missing" in fault]
+    assert named == [
+        f"sequence {'-'.join(names[:3])}" for names in [*NAMES[:3], ("ü", "nm-03", "000")]
+    ]
+    assert len(faults) == 12 + len(named)
     with pytest.raises(DataError, match=r"shard-00000\.bin: missing \(and 9 more"):
         GaitStore.open(path)
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from nasgait.config.schema import BatchConfig, OptimizerConfig, ScheduleConfig, TrainConfig
 from nasgait.core.distributed import World
+from nasgait.core.errors import DataError
 from nasgait.core.metrics_log import read_metrics
 from nasgait.data.loader import Batch
 from nasgait.training.checkpoint import Checkpoints, load_checkpoint
@@ -229,3 +230,11 @@ def test_the_plan_says_what_checkpoints_take(kind, megabytes, caplog):
         f"plan: steps 7 to 40 of 6 x 2 sequences x 8 frames; 1.00 M parameters; up to "
         f"{megabytes} MB of disk for 4 checkpoints; time and memory follow after 8 steps"
     ]
+
+
+def test_ranks_with_other_sequences_do_not_train(monkeypatch, tmp_path):
+    monkeypatch.setattr("nasgait.training.loop.agreed", lambda *_: False)
+    begun = training("milestones")
+    with pytest.raises(DataError, match="the ranks have different stores"):
+        fit(begun, Numbered(), tmp_path)
+    assert begun.step == 0 and not any(tmp_path.iterdir())

@@ -88,6 +88,7 @@ def test_frames_are_synced_before_the_rows_that_speak_of_them(tmp_path):
     writer.add("0", "nm", "0", "train", np.zeros((2, 64, 64), np.uint8))
     assert events(tmp_path / "store", writer.commit) == [
         ("sync", "shard-00000.bin"),
+        ("sync", "frames.crc32"),
         ("sync", "index.csv"),
     ]
     last = events(tmp_path / "store", writer.close)

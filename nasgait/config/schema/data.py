@@ -62,3 +62,6 @@ class DataConfig:
     """Which training identities become search-val."""
     workers: Count | None = None
     """Processes that make the store; all cores by default."""
+    on_damage: Literal["error", "skip"] = "error"
+    """Damaged sequences of the store end the run (error), or are left out (skip): each stage then
+    reads the whole store before it begins, and results list the sequences."""
