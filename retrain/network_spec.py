@@ -10,7 +10,7 @@ from torch import Tensor
 from nasgait.baselines import registry
 from nasgait.core.errors import CheckpointError, ConfigError
 from nasgait.nn.base import GaitNetwork
-from nasgait.training.checkpoint import FORMAT, load_checkpoint
+from nasgait.training.checkpoint import FORMAT, load_checkpoint, warn_if_unfinished
 from search_spaces import load_architecture, load_space
 
 INITS = ("slice", "pretraining", "network")
@@ -94,6 +94,7 @@ def load_network(path: str | Path) -> tuple[GaitNetwork, Mapping[str, Any]]:
             f"{path}: holds a {saved.get('kind')}, not a trained network; make one with "
             "nasgait retrain"
         )
+    warn_if_unfinished(path, saved)
     model = NetworkSpec.recorded(saved).build(saved.get("num_classes"))
     model.load_state_dict(weights_of(saved))
     return model.eval(), saved

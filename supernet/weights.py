@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from nasgait.core.errors import CheckpointError
-from nasgait.training.checkpoint import FORMAT, load_checkpoint, sha256_of
+from nasgait.training.checkpoint import FORMAT, load_checkpoint, sha256_of, warn_if_unfinished
 from search_spaces import load_space
 from search_spaces.space import SearchSpace
 
@@ -36,4 +36,5 @@ def load_supernet(path: str | Path, space_name: str) -> Weights:
             f"{str(saved.get('space_sha256'))[:12]}), not {space.name} ({space.sha256[:12]}); "
             "give the space that it was trained on, or train again"
         )
+    warn_if_unfinished(path, saved)
     return Weights(saved["model"], space, sha256_of(path))

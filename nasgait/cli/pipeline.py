@@ -67,15 +67,19 @@ class Pipeline:
         return results
 
     def supernet(self) -> Path:
-        """Train the supernet unless it is trained; returns its checkpoint."""
-        out, recipe = self.out / "supernet", self.config.supernet
+        """Train the supernet unless it is trained; returns its checkpoint.
+
+        What is trained is the newest whole checkpoint: after damage to the last one the stage goes
+        on from the one before, and ends with the same bytes.
+        """
+        out, steps = self.out / "supernet", self.config.supernet.steps
         kept = Checkpoints(out / "checkpoints")
-        latest = kept.latest()
-        if latest is None or kept.entries()[-1].step < recipe.steps:
+        newest = kept.newest()
+        if newest is None or newest.step < steps:
             self.stage("supernet", "--out", out, "--resume", "--nproc", self.nproc)
-            latest = kept.latest()
-        assert latest is not None, "a supernet that is trained has a checkpoint"
-        return latest
+            newest = kept.newest()
+        assert newest is not None and newest.step >= steps, "the stage ends with its last step"
+        return kept.directory / newest.file
 
     def search(self, checkpoint: Path) -> str:
         """Search; returns the winner in print."""

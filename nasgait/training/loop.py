@@ -209,9 +209,13 @@ def fit(
             metrics.close()
     if not world.main:
         return out / "checkpoints"  # rank 0 may still be writing there
-    final = checkpoints.latest()
-    assert final is not None
-    return final
+    final = checkpoints.newest()
+    if final is None or final.step < config.steps:
+        raise CheckpointError(
+            f"{checkpoints.directory}: the checkpoint of step {config.steps} is not as it was "
+            "written; check the disk, then --resume goes on from the one before"
+        )
+    return checkpoints.directory / final.file
 
 
 def announce(training: Training, batch: BatchConfig) -> None:

@@ -137,7 +137,7 @@ def test_all_damaged_is_an_error_not_a_fresh_start(tmp_path):
 
 def test_a_broken_manifest(tmp_path):
     (tmp_path / MANIFEST).write_text("[{")
-    with pytest.raises(CheckpointError, match=r"manifest.json: not a list of checkpoints"):
+    with pytest.raises(CheckpointError, match=r"manifest.json: damaged, not a list of checkpoints"):
         Checkpoints(tmp_path).latest()
 
 
