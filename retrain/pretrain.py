@@ -165,14 +165,18 @@ def pretrain(
 
 def summary(inputs: PretrainInputs, training: Training[BYOL], final: Path) -> dict[str, Any]:
     """The result: where the weights are, and how the last step went."""
-    last = read_metrics(inputs.out / "metrics.jsonl")[-1]
+    lines = read_metrics(inputs.out / "metrics.jsonl")
+    last = next((line for line in lines if line["step"] == training.step), None)
+    if last is None:
+        logger.warning("%s: lost its last line, and with it the loss", inputs.out / "metrics.jsonl")
+        last = {}
     return {
         "network": inputs.spec.title,
         "seed": inputs.config.seed,
         "sequences": len(inputs.sequences),
         "steps": training.step,
-        "loss": last["loss"],
-        "spread": last["spread"],
+        "loss": last.get("loss"),
+        "spread": last.get("spread"),
         "train_seconds": round(training.seconds, 2),
         "checkpoint": str(final),
     }

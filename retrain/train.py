@@ -14,10 +14,10 @@ from typing import Any
 import torch
 
 from nasgait.config.schema import EvaluationConfig, ExperimentConfig, TrainConfig
+from nasgait.core.checksum import write_checked
 from nasgait.core.distributed import World, broadcast, joined
 from nasgait.core.errors import ConfigError, NasgaitError
 from nasgait.core.faults import Faults, raise_all
-from nasgait.core.files import write_json
 from nasgait.core.precision import autocast
 from nasgait.data.facts import Facts
 from nasgait.data.loader import TrainLoader
@@ -244,7 +244,7 @@ def finish(inputs: FinalInputs, training: Training[GaitNetwork], world: World) -
         **dict.fromkeys(("rank1", "rank5", "map")),  # None where the protocol has none
         **evaluated.metrics,
     }
-    write_json(out / "result.json", result)
+    write_checked(out / "result.json", result)
     logger.info("%s: %s", inputs.network.name, in_percent(single_numbers(evaluated)))
     return result
 

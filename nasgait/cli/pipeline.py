@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,18 +15,24 @@ from tqdm import tqdm
 
 from nasgait.cli.plan import faults_of
 from nasgait.config.schema import ExperimentConfig
+from nasgait.core.checksum import read_result
 from nasgait.core.distributed import share_of_threads
-from nasgait.core.errors import RunFailed
+from nasgait.core.errors import NasgaitError, RunFailed
 from nasgait.core.faults import raise_all
 from nasgait.core.parent_watchdog import child_environment
 from nasgait.data.facts import DataFacts
 from nasgait.data.prepare import prepare
 from nasgait.data.sheet import contact_sheet
 from nasgait.report.page import write_report
+from nasgait.search.generations import read_generations
+from nasgait.search.ledger import read_ledger
+from nasgait.search.pareto import read_pareto
 from nasgait.training.checkpoint import Checkpoints
 from retrain.compare import compare
+from retrain.evaluate import read_probes
 from retrain.networks import FinalNetwork, final_networks
 from search_spaces import load_architecture
+from search_spaces.architecture_ref import read_architecture_file
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +44,8 @@ RANKED = 4
 class Pipeline:
     """One run directory and the stages that fill it, each a process of its own.
 
-    The file that a stage writes last shows that it is done; an interrupted stage resumes.
+    The file that a stage writes last shows that it is done; a stage that was interrupted, or
+    whose result is damaged, resumes.
     """
 
     config: ExperimentConfig
@@ -84,7 +92,7 @@ class Pipeline:
     def search(self, checkpoint: Path) -> str:
         """Search; returns the winner in print."""
         out = self.out / "search"
-        if not (out / "best.yaml").exists():
+        if not all(intact(out / name, read) for name, read in SEARCHED.items()):
             self.stage("search", "--supernet", checkpoint, "--out", out, "--resume")
         _, arch = load_architecture(out / "best.yaml")
         return str(arch)
@@ -98,7 +106,7 @@ class Pipeline:
             (network, seed)
             for seed in seeds
             for network in networks
-            if not (self.network_dir(network.name, seed) / "result.json").exists()
+            if not is_finished(self.network_dir(network.name, seed))
         ]
         total = len(networks) * len(seeds)
         gpus = self.gpus()
@@ -151,7 +159,7 @@ class Pipeline:
         """Compare the supernet's scores with the metrics of retrained, unchosen architectures."""
         unchosen = [n for n in results["networks"] if n["kind"] in ("random", "uniform")]
         known = [n for n in unchosen if n[self.config.search.metric] is not None]
-        if len(known) < RANKED or (self.out / "rank.json").exists():
+        if len(known) < RANKED or intact(self.out / "rank.json", read_result):
             return
         files = ("--truth", self.out / "results.json", "--out", self.out / "rank.json")
         try:
@@ -178,6 +186,32 @@ class Pipeline:
                 f"stage {name} ended with status {code}; fix what it reported, then the same "
                 "command resumes"
             )
+
+
+def intact(path: Path, read: Callable[[Path], object]) -> bool:
+    """Whether a result is there and ``read`` finds it undamaged; damage is named in a warning."""
+    try:
+        if path.exists():
+            read(path)
+            return True
+    except NasgaitError as error:
+        logger.warning("%s (its stage resumes now)", error)
+    return False
+
+
+SEARCHED = {
+    "best.yaml": read_architecture_file,
+    "pareto.json": read_pareto,
+    "generations.jsonl": read_generations,
+    "ledger.jsonl": read_ledger,
+}
+"""What a search leaves, and how each is read."""
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a final network has been trained and evaluated, and both results are undamaged."""
+    results = {"result.json": read_result, "probes.npz": read_probes}
+    return all(intact(folder / name, read) for name, read in results.items())
 
 
 def last_words(out: Path) -> str:
