@@ -53,8 +53,7 @@ def compare(run_dir: Path, config: ExperimentConfig) -> dict[str, Any]:
         # The best one is chosen by the very metrics of the table; the first listed is not.
         reference = next((name for name in (*searched, *listed) if name in found), results["best"])
         results["study"] = study(networks, probes, reference, config.seed)
-    write_checked(run_dir / "results.json", results)
-    return results
+    return write_checked(run_dir / "results.json", results)
 
 
 def group(run_dir: Path) -> dict[str, list[Result]]:

@@ -135,7 +135,9 @@ def build(inputs: PretrainInputs, world: World) -> Training[BYOL]:
         "data": fingerprint(inputs.store, inputs.sequences),
     }
     criterion = RegressionLoss(recipe.cosine)
-    training = Training(learner, recipe, world, metadata=metadata, criterion=criterion)
+    training = Training(
+        learner, recipe, world, metadata=metadata, section="pretrain", criterion=criterion
+    )
     # Only where the step was taken: a float16 step that overflows is left out.
     training.optimizer.register_step_post_hook(lambda *_: learner.update_target())
     broadcast(learner, world)
@@ -159,6 +161,7 @@ def pretrain(
         final = fit(training, loader, out, resume=resume)
         if not world.main:
             return None
+        record(out, config, changed=bool(training.recipe_changes))
         logger.info("pre-trained: %s", final)
         return summary(inputs, training, final)
 
@@ -175,6 +178,7 @@ def summary(inputs: PretrainInputs, training: Training[BYOL], final: Path) -> di
         "seed": inputs.config.seed,
         "sequences": len(inputs.sequences),
         "steps": training.step,
+        "recipe_changes": training.recipe_changes,
         "loss": last.get("loss"),
         "spread": last.get("spread"),
         "train_seconds": round(training.seconds, 2),

@@ -158,7 +158,8 @@ def build(inputs: FinalInputs, classes: int, world: World) -> Training[GaitNetwo
         "init": init,
         "freeze": inputs.config.freeze,
     }
-    training = Training(model, inputs.recipe, world, metadata=metadata)
+    section, recipe = inputs.network.recipe(inputs.config)
+    training = Training(model, recipe, world, metadata=metadata, section=section)
     broadcast(model, world)
     return training
 
@@ -185,6 +186,8 @@ def train(
             logger.info("%s: %d training identities", network.name, loader.classes)
         periodic = evaluation_of(inputs, training, world) if config.evaluate_every else None
         fit(training, loader, out, resume=resume, evaluation=periodic)
+        if world.main:
+            record(out, config, changed=bool(training.recipe_changes))
     # The other ranks are gone: the evaluation may take longer than they would wait.
     return finish(inputs, training, world) if world.main else None
 
@@ -232,6 +235,8 @@ def finish(inputs: FinalInputs, training: Training[GaitNetwork], world: World) -
         "model": inputs.spec.model,
         "seed": config.seed,
         "steps": inputs.recipe.steps,
+        "recipe": asdict(inputs.recipe),
+        "recipe_changes": training.recipe_changes,
         "label_rate": config.label_rate,
         "init": inputs.start.init,
         "freeze": config.freeze,
@@ -244,9 +249,9 @@ def finish(inputs: FinalInputs, training: Training[GaitNetwork], world: World) -
         **dict.fromkeys(("rank1", "rank5", "map")),  # None where the protocol has none
         **evaluated.metrics,
     }
-    write_checked(out / "result.json", result)
+    written = write_checked(out / "result.json", result)
     logger.info("%s: %s", inputs.network.name, in_percent(single_numbers(evaluated)))
-    return result
+    return written
 
 
 def single_numbers(evaluated: EvaluationResult) -> dict[str, float]:

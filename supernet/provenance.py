@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from nasgait.config.differences import differences, listed
 from nasgait.config.renamed import with_new_keys
 from nasgait.config.schema import ExperimentConfig
 from nasgait.core.checksum import Damaged, read_checked, write_checked
@@ -69,10 +70,10 @@ class Provenance:
         Raises CheckpointError naming the binding values that differ, or for a note it cannot read.
         """
         before = read_note(out / NOTE)
-        changed = [name for name, value in self.binding.items() if before.get(name) != value]
+        changed = differences({name: before.get(name) for name in self.binding}, self.binding)
         if changed:
             raise CheckpointError(
-                f"{out}: its search was begun with another {', '.join(changed)}; resume with the "
+                f"{out}: its search was begun with another {listed(changed)}; resume with the "
                 "same, or give another --out"
             )
         differ = [

@@ -98,7 +98,8 @@ def rows_of(path: Path, objective: str) -> list[tuple[str, dict[str, Any]]]:
         raise DataError(f"--truth {path}: cannot be read ({error.strerror})") from error
     except Damaged as error:
         raise DataError(
-            f"--truth {path}: damaged ({error}); the same nasgait run writes it again"
+            f"--truth {path}: damaged ({error}; the same nasgait run writes it again), or not a "
+            f"results.json, nor a CSV with the columns arch,{objective}"
         ) from error
     except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise DataError(

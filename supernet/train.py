@@ -96,7 +96,7 @@ def build(inputs: SupernetInputs, classes: int, world: World) -> Training:
         "seed": inputs.config.seed,
         "data": fingerprint(inputs.store, inputs.split.train),
     }
-    training = Training(model, recipe, world, metadata=metadata)
+    training = Training(model, recipe, world, metadata=metadata, section="supernet")
     broadcast(model, world)
     return training
 
@@ -118,6 +118,7 @@ def train(config: ExperimentConfig, out: Path, resume: bool = False) -> Path:
         path = partial(path_at, inputs.space, config.seed)
         final = fit(training, loader, out, path_at=path, resume=resume)
         if world.main:
+            record(out, config, changed=bool(training.recipe_changes))
             logger.info("supernet: %s", final)
     return final
 

@@ -1,11 +1,12 @@
 """The stages of ``nasgait run``, each a process of its own, in one run directory."""
 
+import json
 import logging
 import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -14,7 +15,8 @@ import torch
 from tqdm import tqdm
 
 from nasgait.cli.plan import faults_of
-from nasgait.config.schema import ExperimentConfig
+from nasgait.config.differences import differences, listed
+from nasgait.config.schema import ExperimentConfig, TrainConfig
 from nasgait.core.checksum import read_result
 from nasgait.core.distributed import share_of_threads
 from nasgait.core.errors import NasgaitError, RunFailed
@@ -27,6 +29,7 @@ from nasgait.report.page import write_report
 from nasgait.search.generations import read_generations
 from nasgait.search.ledger import read_ledger
 from nasgait.search.pareto import read_pareto
+from nasgait.training.changes import HARMLESS
 from nasgait.training.checkpoint import Checkpoints
 from retrain.compare import compare
 from retrain.evaluate import read_probes
@@ -106,7 +109,9 @@ class Pipeline:
             (network, seed)
             for seed in seeds
             for network in networks
-            if not is_finished(self.network_dir(network.name, seed))
+            if not is_finished(
+                self.network_dir(network.name, seed), network.recipe(self.config)[1]
+            )
         ]
         total = len(networks) * len(seeds)
         gpus = self.gpus()
@@ -208,10 +213,22 @@ SEARCHED = {
 """What a search leaves, and how each is read."""
 
 
-def is_finished(folder: Path) -> bool:
-    """Whether a final network has been trained and evaluated, and both results are undamaged."""
+def is_finished(folder: Path, recipe: TrainConfig) -> bool:
+    """Whether a final network is trained to the recipe's last step and evaluated.
+
+    Both of its results must be undamaged.  A recipe that has changed since is named in a warning.
+    """
     results = {"result.json": read_result, "probes.npz": read_probes}
-    return all(intact(folder / name, read) for name, read in results.items())
+    if not all(intact(folder / name, read) for name, read in results.items()):
+        return False
+    result = read_result(folder / "result.json")
+    if result.get("steps") != recipe.steps:
+        return False
+    changed = differences(result.get("recipe", {}), json.loads(json.dumps(asdict(recipe))))
+    late = {key: values for key, values in changed.items() if key not in HARMLESS}
+    if late and "recipe" in result:
+        logger.warning("%s: finished with another %s; it stays as it is", folder, listed(late))
+    return True
 
 
 def last_words(out: Path) -> str:

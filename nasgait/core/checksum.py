@@ -60,9 +60,14 @@ def parse_checked(text: str | bytes, required: bool = False) -> tuple[dict[str, 
     return checked(values, required), has_checksum(values)
 
 
-def write_checked(path: Path, values: Mapping[str, Any]) -> None:
-    """Write the values and their checksum as a JSON file, whole or not at all."""
-    write_json(path, with_checksum(values))
+def write_checked(path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the values and their checksum as a JSON file, whole or not at all.
+
+    Returns what the file holds.
+    """
+    content = with_checksum(values)
+    write_json(path, content)
+    return content
 
 
 def read_checked(path: Path) -> dict[str, Any]:
