@@ -29,6 +29,7 @@ from nasgait.evaluation.options import check_options, check_sequences, evaluated
 from nasgait.nn.base import GaitNetwork
 from nasgait.nn.freeze import freeze_backbone, freeze_norms
 from nasgait.profiling.macs import profile
+from nasgait.training.init import Start
 from nasgait.training.loop import PeriodicEvaluation, Training, fit
 from nasgait.training.output_dir import claim, locked, record
 from nasgait.training.recipe import check_neck, recipe_faults
@@ -38,16 +39,6 @@ from retrain.network_spec import start_from
 from retrain.networks import FinalNetwork
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Start:
-    """The weights that a training starts from; drawn at random by default."""
-
-    init: str | None = None
-    """A slice of a supernet, or a checkpoint of pre-training or of a final network."""
-    partial: bool = False
-    """Take what fits by name and shape, of whatever network."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +119,6 @@ def open_inputs(
     inputs = FinalInputs(config, out, spec, store, split_as(store, config.data), network, start)
     if start.init:
         start_from(spec.build(), inputs.model, spec, start.init, partial=start.partial)
-    elif start.partial:
-        raise ConfigError("--init-partial: says how --init is read; give --init too")
     elif config.freeze != "nothing":
         raise ConfigError("freeze: needs --init; weights drawn at random are not worth keeping")
     claim(out, resume)

@@ -181,7 +181,8 @@ def test_another_space(nasgait, config, tmp_path):
 
 
 WRITTEN = {
-    "supernet": {"kind", "space", "space_sha256", "num_classes", "seed", "data", "recipe"},
+    "supernet": {"kind", "space", "space_sha256", "num_classes", "seed", "data", "init",
+                 "recipe"},
     "retrain": {"kind", "arch", "space", "space_sha256", "model_name", "settings", "num_classes",
                 "seed", "data", "init", "freeze", "recipe"},
     "pretrain": {"kind", "arch", "space", "space_sha256", "model_name", "settings", "seed", "data",
