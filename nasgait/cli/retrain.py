@@ -3,6 +3,8 @@
 import argparse
 
 from nasgait.cli import stage
+from nasgait.config.names import folder_name
+from nasgait.core.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +34,7 @@ def run(args: argparse.Namespace) -> None:
     from retrain import train
     from retrain.inputs import folder_of
 
+    check_name(args.name)
     config, network = stage.read_config(args), stage.network_of(args, args.name)
     folder = folder_of(network.name)
     out = stage.default_out(args, config, "retrain", folder, f"seed-{config.seed}")
@@ -44,3 +47,12 @@ def run(args: argparse.Namespace) -> None:
         lambda ranks: train.open_inputs(config, out, network, start, args.resume, ranks),
         lambda: stage.print_json(train.train(config, out, network, start, args.resume), args.json),
     )
+
+
+def check_name(name: str | None) -> None:
+    """Refuse a ``--name`` that can be no folder's: ConfigError says what is allowed."""
+    try:
+        if name is not None:
+            folder_name(name)
+    except ValueError as error:
+        raise ConfigError(f"--name: {error}") from None

@@ -280,11 +280,11 @@ def test_config_folders_hold_the_checkout_and_the_installed_copies():
 
 
 @settings(deadline=None)
-@example(ExperimentConfig(name="\x85", space="步态\u2028", data=DataConfig(store="there")))
+@example(ExperimentConfig(name="walk", space="步态\u2028", data=DataConfig(store="\x85")))
 @given(
     st.builds(
         ExperimentConfig,
-        name=st.text(),
+        name=st.sampled_from(["walk", "1e-4", "yes", "2024-01-01", "步态", "group/2"]),
         space=st.one_of(
             st.none(), st.text(), st.sampled_from(["1e-4", "yes", "2024-01-01", "null", "0-1"])
         ),

@@ -143,6 +143,8 @@ def test_wrong_input(retrain, nasgait, tiny_store, tmp_path):
         ("--model", "gaitsett-nano"): "gaitset-nano",
         ("--arch", ARCH, "--init", str(tmp_path / "none.pt")): "none.pt",
         ("--arch", ARCH, "data.store=nowhere"): "nowhere",
+        ("--arch", ARCH, "--name", "../x"): "--name: must name a folder",
+        ("--arch", ARCH, "--name", "a\nb"): "--name: must name a folder",
     }.items():
         code, _, err = retrain(out, *words)
         assert code == 2 and expected in err and "Traceback" not in err, (words, err)
