@@ -29,7 +29,7 @@ from nasgait.evaluation.options import check_options, check_sequences, evaluated
 from nasgait.nn.base import GaitNetwork
 from nasgait.nn.freeze import freeze_backbone, freeze_norms
 from nasgait.profiling.macs import profile
-from nasgait.training.init import Start
+from nasgait.training.init import FRESH, Start
 from nasgait.training.loop import PeriodicEvaluation, Training, fit
 from nasgait.training.output_dir import claim, locked, record
 from nasgait.training.recipe import check_neck, recipe_faults
@@ -107,7 +107,7 @@ def open_inputs(
     config: ExperimentConfig,
     out: Path,
     network: FinalNetwork,
-    start: Start = Start(),
+    start: Start = FRESH,
     resume: bool = False,
     ranks: int | None = None,
 ) -> FinalInputs:
@@ -157,7 +157,7 @@ def train(
     config: ExperimentConfig,
     out: Path,
     network: FinalNetwork,
-    start: Start = Start(),
+    start: Start = FRESH,
     resume: bool = False,
 ) -> dict[str, Any] | None:
     """Train to the last step and evaluate; every rank that torchrun started calls this.

@@ -17,8 +17,8 @@ from search_spaces.space import SearchSpace, load_space
 def load_architecture(text_or_path: str | Path) -> tuple[SearchSpace, Architecture]:
     """Read the printed form (``sposgait-small:0-5-5-4``) or a file, and load its space.
 
-    Raises ConfigError for neither, a damaged file, an unknown space, choices that it lacks, or a space that has
-    changed since the file was written.
+    Raises ConfigError for neither, a damaged file, an unknown space, choices that it lacks, or a
+    space that has changed since the file was written.
     """
     ref = read_ref(str(text_or_path))
     if ref.space is None:

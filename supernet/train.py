@@ -22,7 +22,7 @@ from nasgait.data.sampler import check_batch
 from nasgait.data.split import Split, fingerprint, split_as
 from nasgait.data.store import GaitStore
 from nasgait.data.transforms import reduction
-from nasgait.training.init import Start
+from nasgait.training.init import FRESH, Start
 from nasgait.training.loop import Training, fit
 from nasgait.training.output_dir import claim, locked, record
 from nasgait.training.recipe import recipe_faults
@@ -42,7 +42,7 @@ class SupernetInputs:
     space: SearchSpace
     store: GaitStore
     split: Split
-    start: Start = Start()
+    start: Start = FRESH
 
     def loader(self, world: World) -> TrainLoader:
         """The batches of this rank."""
@@ -76,7 +76,7 @@ def open_inputs(
     out: Path,
     resume: bool = False,
     ranks: int | None = None,
-    start: Start = Start(),
+    start: Start = FRESH,
 ) -> SupernetInputs:
     """Open and check every input, and claim ``out``; NasgaitError names all faults.
 
@@ -116,14 +116,13 @@ def build(inputs: SupernetInputs, classes: int, world: World) -> Training:
     return training
 
 
-def train(
-    config: ExperimentConfig, out: Path, resume: bool = False, start: Start = Start()
-) -> Path:
+def train(config: ExperimentConfig, out: Path, resume: bool = False, start: Start = FRESH) -> Path:
     """Train to the last step of the recipe; every rank that torchrun started calls this.
 
     Checkpoints, metrics and TensorBoard events go to ``out``; ``resume`` continues from the newest
-    good checkpoint there; ``start`` says which weights to start from.  Returns the final checkpoint.  Raises NasgaitError naming all faults of
-    the input, RunFailed when the loss is not finite.
+    good checkpoint there; ``start`` says which weights to start from.  Returns the final
+    checkpoint.  Raises NasgaitError naming all faults of the input, RunFailed when loss or weights
+    are not finite.
     """
     inputs = open_inputs(config, out, resume, start=start)
     with joined(config.device, config.threads) as world, locked(out, world.main):

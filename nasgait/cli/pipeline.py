@@ -109,9 +109,7 @@ class Pipeline:
             (network, seed)
             for seed in seeds
             for network in networks
-            if not is_finished(
-                self.network_dir(network.name, seed), network.recipe(self.config)[1]
-            )
+            if not is_finished(self.network_dir(network.name, seed), network.recipe(self.config)[1])
         ]
         total = len(networks) * len(seeds)
         gpus = self.gpus()
@@ -218,7 +216,10 @@ def is_finished(folder: Path, recipe: TrainConfig) -> bool:
 
     Both of its results must be undamaged.  A recipe that has changed since is named in a warning.
     """
-    results = {"result.json": read_result, "probes.npz": read_probes}
+    results: dict[str, Callable[[Path], object]] = {
+        "result.json": read_result,
+        "probes.npz": read_probes,
+    }
     if not all(intact(folder / name, read) for name, read in results.items()):
         return False
     result = read_result(folder / "result.json")

@@ -8,7 +8,9 @@ from nasgait.cli import stage
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command, and of ``python -m supernet.train``."""
     stage.add_config_arguments(parser)
-    parser.add_argument("--init", metavar="WEIGHTS", help="start from this checkpoint of a supernet")
+    parser.add_argument(
+        "--init", metavar="WEIGHTS", help="start from this checkpoint of a supernet"
+    )
     stage.add_init_partial(parser)
     stage.add_output_arguments(parser)
     stage.add_nproc(parser)

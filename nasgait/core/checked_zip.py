@@ -86,9 +86,12 @@ def check_zip(path: str | os.PathLike[str]) -> None:
         length = struct.pack("<H", COMMENT)
         if record[:4] != END or record[-2:] != length or not comment.startswith(LABEL):
             raise Damaged("its end is cut off or has changed")
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            with memoryview(mapped) as view, view[: size - COMMENT] as content:
-                found = hashlib.sha256(content).hexdigest()
+        with (
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+            memoryview(mapped) as view,
+            view[: size - COMMENT] as content,
+        ):
+            found = hashlib.sha256(content).hexdigest()
     if comment[len(LABEL) :] != found.encode():
         raise Damaged("its content has changed since it was written")
 

@@ -25,6 +25,10 @@ class Start:
             raise ConfigError("--init-partial: says how --init is read; give --init too")
 
 
+FRESH = Start()
+"""Weights drawn at random."""
+
+
 def read_init(path: str | Path, kinds: Sequence[str], cure: str) -> dict[str, Any]:
     """The checkpoint to start from; CheckpointError, which ends with the ``cure``, for others."""
     saved = load_checkpoint(path, FORMAT)

@@ -95,7 +95,11 @@ def test_intervals_change_without_a_word(tmp_path):
         ("cosine", {"steps": 9}, "supernet.steps (6, not 9)"),
         ("one-cycle", {"steps": 9}, "supernet.steps (6, not 9)"),
         ("constant", {"steps": 1}, "supernet.steps (6, not 1)"),
-        ("constant", {"optimizer": {"momentum": 0.5}}, "supernet.optimizer.momentum (0.0, not 0.5)"),
+        (
+            "constant",
+            {"optimizer": {"momentum": 0.5}},
+            "supernet.optimizer.momentum (0.0, not 0.5)",
+        ),
         ("constant", {"optimizer": {"kind": "adam"}}, "supernet.optimizer.kind (sgd, not adam)"),
         ("milestones", {"channels_last": False}, "supernet.channels_last (True, not False)"),
     ],
@@ -156,6 +160,10 @@ def test_the_cure_names_what_can_be_typed(precision, tmp_path):
 
     config = {"clip_norm": 3.0, "kind": OptimizerConfig().kind}
     with pytest.raises(RunFailed, match=r"not finite at step 1; lower supernet.optimizer.lr") as e:
-        fit(changed(optimizer=config, criterion=criterion, precision=precision), Numbered(), tmp_path)
+        fit(
+            changed(optimizer=config, criterion=criterion, precision=precision),
+            Numbered(),
+            tmp_path,
+        )
     assert "lower supernet.optimizer.clip_norm (now 3)" in str(e.value)
     assert ("precision=float32" in str(e.value)) == (precision == "bfloat16")
