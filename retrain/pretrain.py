@@ -27,7 +27,7 @@ from nasgait.data.store import GaitStore
 from nasgait.data.transforms import reduction
 from nasgait.nn.byol import BYOL, RegressionLoss, embedding_shape
 from nasgait.training.loop import Training, fit
-from nasgait.training.output_dir import claim, locked, record
+from nasgait.training.output_dir import claim, locked, record_training
 from nasgait.training.recipe import loop_faults
 from retrain.inputs import NetworkInputs
 from retrain.networks import FinalNetwork
@@ -156,12 +156,12 @@ def pretrain(
         loader = inputs.loader(world)
         training = build(inputs, world)
         if world.main:
-            record(out, config)
+            record_training(out, config)
             logger.info("%s: %d sequences without labels", inputs.spec.title, loader.classes)
         final = fit(training, loader, out, resume=resume)
         if not world.main:
             return None
-        record(out, config, changed=bool(training.recipe_changes))
+        record_training(out, config, changed=bool(training.recipe_changes))
         logger.info("pre-trained: %s", final)
         return summary(inputs, training, final)
 

@@ -31,7 +31,7 @@ from nasgait.nn.freeze import freeze_backbone, freeze_norms
 from nasgait.profiling.macs import profile
 from nasgait.training.init import FRESH, Start
 from nasgait.training.loop import PeriodicEvaluation, Training, fit
-from nasgait.training.output_dir import claim, locked, record
+from nasgait.training.output_dir import claim, locked, record_training
 from nasgait.training.recipe import check_neck, recipe_faults
 from retrain.evaluate import EvaluationResult, evaluate_network, write_probes
 from retrain.inputs import NetworkInputs
@@ -171,12 +171,12 @@ def train(
         loader = inputs.loader(world)
         training = build(inputs, loader.classes, world)
         if world.main:
-            record(out, config)
+            record_training(out, config)
             logger.info("%s: %d training identities", network.name, loader.classes)
         periodic = evaluation_of(inputs, training, world) if config.evaluate_every else None
         fit(training, loader, out, resume=resume, evaluation=periodic)
         if world.main:
-            record(out, config, changed=bool(training.recipe_changes))
+            record_training(out, config, changed=bool(training.recipe_changes))
     # The other ranks are gone: the evaluation may take longer than they would wait.
     return finish(inputs, training, world) if world.main else None
 

@@ -24,7 +24,7 @@ from nasgait.data.store import GaitStore
 from nasgait.data.transforms import reduction
 from nasgait.training.init import FRESH, Start
 from nasgait.training.loop import Training, fit
-from nasgait.training.output_dir import claim, locked, record
+from nasgait.training.output_dir import claim, locked, record_training
 from nasgait.training.recipe import recipe_faults
 from search_spaces.configured import space_of
 from search_spaces.space import SearchSpace
@@ -129,12 +129,12 @@ def train(config: ExperimentConfig, out: Path, resume: bool = False, start: Star
         loader = inputs.loader(world)
         training = build(inputs, loader.classes, world)
         if world.main:
-            record(out, config)
+            record_training(out, config)
             logger.info("%s: %d training identities", inputs.space.name, loader.classes)
         path = partial(path_at, inputs.space, config.seed)
         final = fit(training, loader, out, path_at=path, resume=resume)
         if world.main:
-            record(out, config, changed=bool(training.recipe_changes))
+            record_training(out, config, changed=bool(training.recipe_changes))
             logger.info("supernet: %s", final)
     return final
 

@@ -40,6 +40,11 @@ def record(out: Path, config: ExperimentConfig, changed: bool = False) -> None:
         write_atomically(out / "config.yaml", dump_config(config))
 
 
+def record_training(out: Path, config: ExperimentConfig, changed: bool = False) -> None:
+    """Write ``config.yaml`` of a training that has no checkpoint yet, or whose recipe changed."""
+    record(out, config, changed or not (out / "checkpoints").is_dir())
+
+
 @contextmanager
 def locked(out: Path, main: bool = True) -> Iterator[None]:
     """Keep other processes out of the directory; the kernel unlocks it if this one dies.
