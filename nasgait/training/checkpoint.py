@@ -180,7 +180,7 @@ def load_checkpoint(
 ) -> dict[str, Any]:
     """Read a checkpoint onto the CPU without running code from it.
 
-    Its checksum is checked first, for about two seconds per GB; then the file is mapped, and
+    Its checksum is checked first, for about three seconds per GB; then the file is mapped, and
     tensors that are not used take no memory.  ``expected_format`` is what ``payload["format"]``
     must be; None takes any dict.
 
