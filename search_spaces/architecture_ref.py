@@ -25,10 +25,13 @@ class Architecture:
         return f"{self.space}:{'-'.join(map(str, self.choices))}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ArchitectureFile:
     """The contents of an architecture file."""
 
+    checksum: str | None = None
+    """Of all other values (:mod:`nasgait.core.checksum`), and before them, so that a file that was
+    cut off still has it; one written by hand has none."""
     space: str
     """Name of the space, or its YAML file."""
     space_sha256: str
@@ -47,8 +50,6 @@ class ArchitectureFile:
     """Its metrics in the search (rank1 and map, in percent)."""
     origin: dict[str, Any] | None = None
     """Where it comes from (sha256 of the supernet's checkpoint, seed, generation)."""
-    checksum: str | None = None
-    """Of all other values (:mod:`nasgait.core.checksum`); a file written by hand has none."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +91,12 @@ def read_architecture_file(path: Path) -> ArchitectureFile:
     except Damaged as error:
         raise ConfigError(
             f"{path}: damaged ({error}); search again with --resume to have it written anew, or, "
-            f"if you changed it yourself, remove its last line, {KEY}"
+            f"if you changed it yourself, remove the line with its {KEY}"
         ) from None
     return load_config(path, (), schema=ArchitectureFile)
 
 
 def architecture_text(record: ArchitectureFile) -> str:
-    """The file as YAML, its checksum last."""
+    """The file as YAML, with its checksum."""
     plain = parse_yaml(dump_config(record), "architecture")
     return dump_config(replace(record, checksum=with_checksum(plain)[KEY]))
