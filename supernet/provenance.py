@@ -96,5 +96,5 @@ def read_note(path: Path) -> dict[str, Any]:
         fault = "damaged" if isinstance(error, Damaged) else "missing"
         raise CheckpointError(
             f"{path}: {fault}, and does not say what the scores beside it were measured with "
-            f"({error}); put it back, or search into a new folder"
+            f"({error}); put it back, or search into a new folder (nasgait run: delete this one)"
         ) from error

@@ -16,6 +16,7 @@ from nasgait.config.schema import (
     DataConfig,
     ExperimentConfig,
     OptimizerConfig,
+    PretrainConfig,
     RayConfig,
     SearchConfig,
 )
@@ -270,6 +271,12 @@ def test_a_bare_name_is_looked_up_in_the_config_folders(write, tmp_path, monkeyp
     write(SMALL, "experiment.yaml")
     assert load_config("experiment").name == "walk"
     assert "did you mean 'experiment'?" in fault("experimnt")
+
+
+def test_a_key_of_pre_training_given_alone_leaves_the_others(write):
+    """So that ``pretrain.optimizer.lr=0.01`` lowers the rate on a resume, and nothing else."""
+    config = load_config(write(SMALL), ["pretrain.optimizer.lr=0.01"])
+    assert dataclasses.replace(config.pretrain.optimizer, lr=0.03) == PretrainConfig().optimizer
 
 
 def test_config_folders_hold_the_checkout_and_the_installed_copies():
