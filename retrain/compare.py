@@ -1,6 +1,5 @@
 """Final networks beside each other: ``results.json`` from the results of every seed."""
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from nasgait.config.schema import ExperimentConfig
+from nasgait.core.checksum import read_result, write_checked
 from nasgait.core.errors import DataError
-from nasgait.core.files import write_json
 from nasgait.core.rng import generator
 from nasgait.evaluation.statistics import clustered_mean, paired_difference
 from retrain.evaluate import Probes, read_probes
@@ -54,15 +53,14 @@ def compare(run_dir: Path, config: ExperimentConfig) -> dict[str, Any]:
         # The best one is chosen by the very metrics of the table; the first listed is not.
         reference = next((name for name in (*searched, *listed) if name in found), results["best"])
         results["study"] = study(networks, probes, reference, config.seed)
-    write_json(run_dir / "results.json", results)
-    return results
+    return write_checked(run_dir / "results.json", results)
 
 
 def group(run_dir: Path) -> dict[str, list[Result]]:
     """The results of every seed, by network."""
     found: dict[str, list[Result]] = defaultdict(list)
     for path in sorted((run_dir / "retrain").glob("*/seed-*/result.json")):
-        found[path.parent.parent.name].append(json.loads(path.read_text()))
+        found[path.parent.parent.name].append(read_result(path))
     if not found:
         raise DataError(f"{run_dir}: no retrained network; run nasgait retrain first")
     return {name: sorted(results, key=lambda r: r["seed"]) for name, results in found.items()}

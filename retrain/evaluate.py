@@ -3,14 +3,16 @@
 import logging
 import os
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nasgait.config.schema import EvaluationConfig
+from nasgait.core.checked_zip import add_checksum, check_zip
+from nasgait.core.checksum import Damaged
 from nasgait.core.distributed import World, joined
 from nasgait.core.errors import ConfigError, DataError
 from nasgait.core.files import write_atomically
@@ -108,18 +110,24 @@ def evaluate_network(
 
 
 def write_probes(path: Path, probes: Probes) -> None:
-    """Write the probes as plain arrays; the file appears whole or not at all."""
-    write_atomically(path, lambda file: np.savez_compressed(file, **vars(probes)))
+    """Write the probes as plain arrays with a checksum, whole or not at all."""
+    arrays = BytesIO()
+    np.savez_compressed(arrays, **vars(probes))
+    content = arrays.getbuffer()
+    write_atomically(path, lambda file: add_checksum(file, lambda part: part.write(content)))
 
 
 def read_probes(path: Path) -> Probes:
     """Read what :func:`write_probes` wrote; DataError for anything else."""
+    cure = "resume the network's training (--resume, or the same nasgait run) to write it again"
     try:
+        check_zip(path)
         with np.load(path, allow_pickle=False) as arrays:
             return Probes(arrays["labels"], arrays["hits"], arrays["ap"])
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
-        fault = f"{path}: no table of probes ({error}); evaluate the network again"
-        raise DataError(fault) from error
+    except Damaged as error:
+        raise DataError(f"{path}: damaged ({error}); {cure}") from None
+    except Exception as error:  # a file of something else can raise anything in numpy
+        raise DataError(f"{path}: no table of probes ({error}); {cure}") from error
 
 
 def evaluate(

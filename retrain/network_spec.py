@@ -5,12 +5,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from nasgait.baselines import registry
 from nasgait.core.errors import CheckpointError, ConfigError
 from nasgait.nn.base import GaitNetwork
-from nasgait.training.checkpoint import FORMAT, load_checkpoint
+from nasgait.training.checkpoint import FORMAT, load_checkpoint, warn_if_unfinished
+from nasgait.training.init import read_init, take_weights, weights_of
 from search_spaces import load_architecture, load_space
 
 INITS = ("slice", "pretraining", "network")
@@ -94,6 +93,7 @@ def load_network(path: str | Path) -> tuple[GaitNetwork, Mapping[str, Any]]:
             f"{path}: holds a {saved.get('kind')}, not a trained network; make one with "
             "nasgait retrain"
         )
+    warn_if_unfinished(path, saved)
     model = NetworkSpec.recorded(saved).build(saved.get("num_classes"))
     model.load_state_dict(weights_of(saved))
     return model.eval(), saved
@@ -109,9 +109,6 @@ def start_from(
 ) -> list[str]:
     """Load the weights of ``--init`` into ``model``; returns the names left fresh.
 
-    The neck with its classifier is taken only from a network that was trained on the same
-    sequences: the classes of others are other people.
-
     Args:
         model: the network to train, described by ``spec``.
         bare: the same without classes; all its weights must be in the file.
@@ -119,15 +116,11 @@ def start_from(
         data: fingerprint of what ``model`` is to be trained on.
         partial: take what fits by name and shape, of whatever network.
 
-    Raises CheckpointError when the file holds another architecture; with ``partial`` when
-    nothing fits.
+    Raises CheckpointError when the file holds another architecture, and as
+    :func:`nasgait.training.init.take_weights`.
     """
-    saved = load_checkpoint(path, FORMAT)
-    if saved.get("kind") not in INITS:
-        raise CheckpointError(
-            f"--init {path}: holds a {saved.get('kind')}; give a nasgait export, or a checkpoint "
-            "of nasgait pretrain or nasgait retrain"
-        )
+    cure = "give a nasgait export, or a checkpoint of nasgait pretrain or nasgait retrain"
+    saved = read_init(path, INITS, cure)
     theirs = NetworkSpec.recorded(saved)
     # A space may lie elsewhere now; other settings show in the shapes of the weights.
     same = replace(theirs, space=spec.space, settings=spec.settings) == spec
@@ -136,29 +129,4 @@ def start_from(
             f"--init {path}: is the {saved['kind']} of {theirs.title}, not of {spec.title}, or "
             "its space has changed; give this network's, or --init-partial to take what fits"
         )
-    found, wanted, needed = weights_of(saved), model.state_dict(), bare.state_dict()
-    fit = [n for n in wanted if n in found and found[n].shape == wanted[n].shape]
-    strange = [name for name in needed if name not in fit]
-    if strange and not partial:
-        raise CheckpointError(
-            f"--init {path}: {len(strange)} weights are missing or of another shape, e.g. "
-            f"{strange[0]}; it was made with other settings of {spec.title}; give its own, or "
-            "--init-partial to take what fits"
-        )
-    known_classes = data is not None and saved.get("data") == data
-    weights = {name: found[name] for name in fit if name in needed or known_classes}
-    if not any(weight.dim() for weight in weights.values()):
-        raise CheckpointError(
-            f"--init {path}: not one weight of {theirs.title} fits {spec.title}; give another"
-        )
-    model.load_state_dict(weights, strict=False)
-    return [name for name in wanted if name not in weights]
-
-
-def weights_of(saved: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The network's weights in a checkpoint: for pre-training those of the online network."""
-    weights: dict[str, Tensor] = saved["model"]
-    if saved["kind"] != "pretraining":
-        return weights
-    online = "online."
-    return {n.removeprefix(online): w for n, w in weights.items() if n.startswith(online)}
+    return take_weights(model, bare, path, saved, (theirs.title, spec.title), data, partial)

@@ -27,7 +27,7 @@ from nasgait.data.store import open_store
 from nasgait.data.transforms import reduction
 from nasgait.nn.byol import BYOL, RegressionLoss, embedding_shape
 from nasgait.training.loop import Training, fit
-from nasgait.training.output_dir import claim, locked, record
+from nasgait.training.output_dir import claim, locked, record_training
 from nasgait.training.recipe import loop_faults
 from retrain.inputs import NetworkInputs
 from retrain.networks import FinalNetwork
@@ -135,7 +135,9 @@ def build(inputs: PretrainInputs, world: World) -> Training[BYOL]:
         "data": fingerprint(inputs.store, inputs.sequences),
     }
     criterion = RegressionLoss(recipe.cosine)
-    training = Training(learner, recipe, world, metadata=metadata, criterion=criterion)
+    training = Training(
+        learner, recipe, world, metadata=metadata, section="pretrain", criterion=criterion
+    )
     # Only where the step was taken: a float16 step that overflows is left out.
     training.optimizer.register_step_post_hook(lambda *_: learner.update_target())
     broadcast(learner, world)
@@ -154,26 +156,32 @@ def pretrain(
         loader = inputs.loader(world)
         training = build(inputs, world)
         if world.main:
-            record(out, config)
+            record_training(out, config)
             logger.info("%s: %d sequences without labels", inputs.spec.title, loader.classes)
         final = fit(training, loader, out, resume=resume)
         if not world.main:
             return None
+        record_training(out, config, changed=bool(training.recipe_changes))
         logger.info("pre-trained: %s", final)
         return summary(inputs, training, final)
 
 
 def summary(inputs: PretrainInputs, training: Training[BYOL], final: Path) -> dict[str, Any]:
     """The result: where the weights are, and how the last step went."""
-    last = read_metrics(inputs.out / "metrics.jsonl")[-1]
+    lines = read_metrics(inputs.out / "metrics.jsonl")
+    last = next((line for line in lines if line["step"] == training.step), None)
+    if last is None:
+        logger.warning("%s: lost its last line, and with it the loss", inputs.out / "metrics.jsonl")
+        last = {}
     return {
         "network": inputs.spec.title,
         "seed": inputs.config.seed,
         "sequences": len(inputs.sequences),
         "left_out": inputs.store.left_out,
         "steps": training.step,
-        "loss": last["loss"],
-        "spread": last["spread"],
+        "recipe_changes": training.recipe_changes,
+        "loss": last.get("loss"),
+        "spread": last.get("spread"),
         "train_seconds": round(training.seconds, 2),
         "checkpoint": str(final),
     }

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 
 from nasgait.config.schema import EvaluationConfig, ExperimentConfig, TrainConfig
+from nasgait.core.checksum import write_checked
 from nasgait.core.distributed import World, broadcast, joined
 from nasgait.core.errors import ConfigError, NasgaitError
 from nasgait.core.faults import Faults, raise_all
-from nasgait.core.files import write_json
 from nasgait.core.precision import autocast
 from nasgait.data.facts import Facts
 from nasgait.data.loader import TrainLoader
@@ -29,8 +29,9 @@ from nasgait.evaluation.options import check_options, check_sequences, evaluated
 from nasgait.nn.base import GaitNetwork
 from nasgait.nn.freeze import freeze_backbone, freeze_norms
 from nasgait.profiling.macs import profile
+from nasgait.training.init import FRESH, Start
 from nasgait.training.loop import PeriodicEvaluation, Training, fit
-from nasgait.training.output_dir import claim, locked, record
+from nasgait.training.output_dir import claim, locked, record_training
 from nasgait.training.recipe import check_neck, recipe_faults
 from retrain.evaluate import EvaluationResult, evaluate_network, write_probes
 from retrain.inputs import NetworkInputs
@@ -38,16 +39,6 @@ from retrain.network_spec import start_from
 from retrain.networks import FinalNetwork
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Start:
-    """The weights that a training starts from; drawn at random by default."""
-
-    init: str | None = None
-    """A slice of a supernet, or a checkpoint of pre-training or of a final network."""
-    partial: bool = False
-    """Take what fits by name and shape, of whatever network."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +107,7 @@ def open_inputs(
     config: ExperimentConfig,
     out: Path,
     network: FinalNetwork,
-    start: Start = Start(),
+    start: Start = FRESH,
     resume: bool = False,
     ranks: int | None = None,
 ) -> FinalInputs:
@@ -128,8 +119,6 @@ def open_inputs(
     inputs = FinalInputs(config, out, spec, store, split_as(store, config.data), network, start)
     if start.init:
         start_from(spec.build(), inputs.model, spec, start.init, partial=start.partial)
-    elif start.partial:
-        raise ConfigError("--init-partial: says how --init is read; give --init too")
     elif config.freeze != "nothing":
         raise ConfigError("freeze: needs --init; weights drawn at random are not worth keeping")
     claim(out, resume)
@@ -158,7 +147,8 @@ def build(inputs: FinalInputs, classes: int, world: World) -> Training[GaitNetwo
         "init": init,
         "freeze": inputs.config.freeze,
     }
-    training = Training(model, inputs.recipe, world, metadata=metadata)
+    section, recipe = inputs.network.recipe(inputs.config)
+    training = Training(model, recipe, world, metadata=metadata, section=section)
     broadcast(model, world)
     return training
 
@@ -167,7 +157,7 @@ def train(
     config: ExperimentConfig,
     out: Path,
     network: FinalNetwork,
-    start: Start = Start(),
+    start: Start = FRESH,
     resume: bool = False,
 ) -> dict[str, Any] | None:
     """Train to the last step and evaluate; every rank that torchrun started calls this.
@@ -181,10 +171,12 @@ def train(
         loader = inputs.loader(world)
         training = build(inputs, loader.classes, world)
         if world.main:
-            record(out, config)
+            record_training(out, config)
             logger.info("%s: %d training identities", network.name, loader.classes)
         periodic = evaluation_of(inputs, training, world) if config.evaluate_every else None
         fit(training, loader, out, resume=resume, evaluation=periodic)
+        if world.main:
+            record_training(out, config, changed=bool(training.recipe_changes))
     # The other ranks are gone: the evaluation may take longer than they would wait.
     return finish(inputs, training, world) if world.main else None
 
@@ -232,6 +224,8 @@ def finish(inputs: FinalInputs, training: Training[GaitNetwork], world: World) -
         "model": inputs.spec.model,
         "seed": config.seed,
         "steps": inputs.recipe.steps,
+        "recipe": asdict(inputs.recipe),
+        "recipe_changes": training.recipe_changes,
         "label_rate": config.label_rate,
         "init": inputs.start.init,
         "freeze": config.freeze,
@@ -245,9 +239,9 @@ def finish(inputs: FinalInputs, training: Training[GaitNetwork], world: World) -
         **dict.fromkeys(("rank1", "rank5", "map")),  # None where the protocol has none
         **evaluated.metrics,
     }
-    write_json(out / "result.json", result)
+    written = write_checked(out / "result.json", result)
     logger.info("%s: %s", inputs.network.name, in_percent(single_numbers(evaluated)))
-    return result
+    return written
 
 
 def single_numbers(evaluated: EvaluationResult) -> dict[str, float]:

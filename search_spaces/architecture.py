@@ -3,18 +3,22 @@
 from pathlib import Path
 from typing import Any
 
-from nasgait.config.load import dump_config
 from nasgait.core.errors import ConfigError
 from nasgait.core.files import write_atomically
-from search_spaces.architecture_ref import Architecture, ArchitectureFile, read_ref
+from search_spaces.architecture_ref import (
+    Architecture,
+    ArchitectureFile,
+    architecture_text,
+    read_ref,
+)
 from search_spaces.space import SearchSpace, load_space
 
 
 def load_architecture(text_or_path: str | Path) -> tuple[SearchSpace, Architecture]:
     """Read the printed form (``sposgait-small:0-5-5-4``) or a file, and load its space.
 
-    Raises ConfigError for neither, an unknown space, choices that it lacks, or a space that has
-    changed since the file was written.
+    Raises ConfigError for neither, a damaged file, an unknown space, choices that it lacks, or a
+    space that has changed since the file was written.
     """
     ref = read_ref(str(text_or_path))
     if ref.space is None:
@@ -57,4 +61,4 @@ def save_architecture(
     )
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, f"# {arch}\n{dump_config(record)}")
+    write_atomically(path, f"# {arch}\n{architecture_text(record)}")

@@ -1,11 +1,12 @@
 """Architectures, and the two forms that refer to one: printed, or a YAML file."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nasgait.config.load import load_config
+from nasgait.config.load import dump_config, load_config, parse_yaml, read_yaml
+from nasgait.core.checksum import KEY, Damaged, checked, with_checksum
 from nasgait.core.errors import ConfigError
 
 _CHOICES = re.compile(r"\d+(-\d+)*")
@@ -24,10 +25,13 @@ class Architecture:
         return f"{self.space}:{'-'.join(map(str, self.choices))}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ArchitectureFile:
     """The contents of an architecture file."""
 
+    checksum: str | None = None
+    """Of all other values (:mod:`nasgait.core.checksum`), and before them, so that a file that was
+    cut off still has it; one written by hand has none."""
     space: str
     """Name of the space, or its YAML file."""
     space_sha256: str
@@ -63,7 +67,7 @@ class ArchitectureRef:
 def read_ref(text: str) -> ArchitectureRef:
     """Read ``sposgait-small:0-5-5-4``, ``0-5-5-4`` or an architecture file.
 
-    Raises ConfigError for none of these, or naming every fault of the file.
+    Raises ConfigError for none of these, as well as :func:`read_architecture_file`.
     """
     space, _, choices = text.rpartition(":")
     if _CHOICES.fullmatch(choices):
@@ -73,5 +77,26 @@ def read_ref(text: str) -> ArchitectureRef:
         raise ConfigError(
             f"architecture {text!r}: no such file, and not of the form sposgait-small:0-5-5-4"
         )
-    record = load_config(path, (), schema=ArchitectureFile)
+    record = read_architecture_file(path)
     return ArchitectureRef(record.space, record.choices, record.space_sha256)
+
+
+def read_architecture_file(path: Path) -> ArchitectureFile:
+    """Read an architecture file; one that carries a checksum must be as it was written.
+
+    Raises ConfigError naming every fault.
+    """
+    try:
+        checked(read_yaml(path))
+    except Damaged as error:
+        raise ConfigError(
+            f"{path}: damaged ({error}); search again with --resume to have it written anew, or, "
+            f"if you changed it yourself, remove the line with its {KEY}"
+        ) from None
+    return load_config(path, (), schema=ArchitectureFile)
+
+
+def architecture_text(record: ArchitectureFile) -> str:
+    """The file as YAML, with its checksum."""
+    plain = parse_yaml(dump_config(record), "architecture")
+    return dump_config(replace(record, checksum=with_checksum(plain)[KEY]))

@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from nasgait.config.differences import differences, listed
 from nasgait.config.renamed import with_new_keys
 from nasgait.config.schema import ExperimentConfig
+from nasgait.core.checksum import Damaged, read_checked, write_checked
 from nasgait.core.distributed import pick_device, share_of_threads
 from nasgait.core.errors import CheckpointError
-from nasgait.core.files import write_json
 from nasgait.data.split import Split, fingerprint
 from nasgait.data.store import GaitStore
 from supernet.weights import Weights
@@ -66,7 +67,7 @@ class Provenance:
 
     def write(self, out: Path) -> None:
         """Write the note."""
-        write_json(out / NOTE, {**self.binding, **self.advisory})
+        write_checked(out / NOTE, {**self.binding, **self.advisory})
 
     def compare(self, out: Path) -> None:
         """Compare with the note in ``out``; log a warning if advisory values differ.
@@ -74,10 +75,10 @@ class Provenance:
         Raises CheckpointError naming the binding values that differ, or for a note it cannot read.
         """
         before = read_note(out / NOTE)
-        changed = [name for name, value in self.binding.items() if before.get(name) != value]
+        changed = differences({name: before.get(name) for name in self.binding}, self.binding)
         if changed:
             raise CheckpointError(
-                f"{out}: its search was begun with another {', '.join(changed)}; resume with the "
+                f"{out}: its search was begun with another {listed(changed)}; resume with the "
                 "same, or give another --out"
             )
         differ = [
@@ -95,12 +96,10 @@ class Provenance:
 def read_note(path: Path) -> dict[str, Any]:
     """The note, by the keys of today; CheckpointError if it is damaged or missing."""
     try:
-        note = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(note, dict):
-            raise ValueError("not an object")
-    except (OSError, ValueError) as error:
+        return with_new_keys(read_checked(path), "search")
+    except (OSError, Damaged) as error:
+        fault = "damaged" if isinstance(error, Damaged) else "missing"
         raise CheckpointError(
-            f"{path}: does not say what the scores beside it were measured with ({error}); put it "
-            "back, or search into a new folder"
+            f"{path}: {fault}, and does not say what the scores beside it were measured with "
+            f"({error}); put it back, or search into a new folder (nasgait run: delete this one)"
         ) from error
-    return with_new_keys(note, "search")

@@ -1,7 +1,6 @@
 """Does the supernet order architectures as retraining does?  ``nasgait rank``."""
 
 import csv
-import json
 import logging
 import math
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from nasgait.config.schema import ExperimentConfig
+from nasgait.core.checksum import Damaged, read_checked
 from nasgait.core.distributed import joined
 from nasgait.core.errors import DataError
 from nasgait.core.rng import generator
@@ -90,13 +90,18 @@ def rows_of(path: Path, objective: str) -> list[tuple[str, dict[str, Any]]]:
     """The rows of the table, each with its place in words; DataError if it is none."""
     try:
         if path.suffix == ".json":
-            networks = json.loads(path.read_text(encoding="utf-8"))["networks"]
+            networks = read_checked(path)["networks"]
             return [(f"networks.{i}", dict(network)) for i, network in enumerate(networks)]
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)
             return [(f"line {reader.line_num}", row) for row in reader]
     except OSError as error:
         raise DataError(f"--truth {path}: cannot be read ({error.strerror})") from error
+    except Damaged as error:
+        raise DataError(
+            f"--truth {path}: damaged ({error}; the same nasgait run writes it again), or not a "
+            f"results.json, nor a CSV with the columns arch,{objective}"
+        ) from error
     except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise DataError(
             f"--truth {path}: not a results.json, nor a CSV with the columns arch,{objective}"

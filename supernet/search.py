@@ -13,6 +13,7 @@ from nasgait.config.schema import ExperimentConfig
 from nasgait.core.distributed import joined, share_of_threads
 from nasgait.core.errors import ConfigError, NasgaitError
 from nasgait.core.faults import Faults, raise_all
+from nasgait.core.jsonl import complete_lines
 from nasgait.core.memory import peak_memory
 from nasgait.core.precision import autocast
 from nasgait.data.facts import Facts
@@ -23,7 +24,7 @@ from nasgait.search.breeding import MeasuredCost
 from nasgait.search.budget import Choices
 from nasgait.search.evolution import Evolution
 from nasgait.search.latency import Latencies
-from nasgait.search.ledger import Ledger, read_ledger
+from nasgait.search.ledger import Ledger
 from nasgait.search.pareto import write_pareto
 from nasgait.search.state import SearchResult, SearchState
 from nasgait.search.state import search as evolve
@@ -83,7 +84,7 @@ def open_inputs(
     weights = load_supernet(supernet, str(config.space))
     provenance = Provenance.of(config, weights, store, split)
     claim(out, resume)
-    if read_ledger(out / "ledger.jsonl"):
+    if complete_lines(out / "ledger.jsonl"):
         provenance.compare(out)
     evolution = evolution_of(config, space)
     return SearchInputs(config, out, supernet, weights, store, split, evolution, provenance)

@@ -22,12 +22,14 @@ from nasgait.data.sampler import check_batch
 from nasgait.data.split import Split, fingerprint, split_as
 from nasgait.data.store import GaitStore, open_store
 from nasgait.data.transforms import reduction
+from nasgait.training.init import FRESH, Start
 from nasgait.training.loop import Training, fit
-from nasgait.training.output_dir import claim, locked, record
+from nasgait.training.output_dir import claim, locked, record_training
 from nasgait.training.recipe import recipe_faults
 from search_spaces.configured import space_of
 from search_spaces.space import SearchSpace
 from supernet.network import path_at
+from supernet.weights import start_from
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ class SupernetInputs:
     space: SearchSpace
     store: GaitStore
     split: Split
+    start: Start = FRESH
 
     def loader(self, world: World) -> TrainLoader:
         """The batches of this rank."""
@@ -69,17 +72,24 @@ def validate(config: ExperimentConfig, facts: Facts) -> list[NasgaitError]:
 
 
 def open_inputs(
-    config: ExperimentConfig, out: Path, resume: bool = False, ranks: int | None = None
+    config: ExperimentConfig,
+    out: Path,
+    resume: bool = False,
+    ranks: int | None = None,
+    start: Start = FRESH,
 ) -> SupernetInputs:
     """Open and check every input, and claim ``out``; NasgaitError names all faults.
 
-    ``ranks`` are the processes to come; by default those that torchrun has started.
+    ``ranks`` are the processes to come; by default those that torchrun has started.  ``start``
+    says which weights to start from.
     """
     space = space_of(config, "nasgait supernet")
     store = open_store(config.data)
     raise_all(validate(config, Facts.of_store(store, config.data, config.device, ranks)))
+    if start.init:
+        start_from(space.supernet(), space.supernet(), space, start)
     claim(out, resume)
-    return SupernetInputs(config, space, store, split_as(store, config.data))
+    return SupernetInputs(config, space, store, split_as(store, config.data), start)
 
 
 def build(inputs: SupernetInputs, classes: int, world: World) -> Training:
@@ -88,36 +98,43 @@ def build(inputs: SupernetInputs, classes: int, world: World) -> Training:
     torch.manual_seed(inputs.config.seed)
     num_classes = classes if recipe.loss.cross_entropy.weight else None
     model = space.supernet(num_classes)
+    data = fingerprint(inputs.store, inputs.split.train)
+    if inputs.start.init:
+        fresh = start_from(model, space.supernet(), space, inputs.start, data)
+        logger.info("started from %s; fresh: %s", inputs.start.init, ", ".join(fresh) or "nothing")
     metadata = {
         "kind": "supernet",
         "space": space.source,
         "space_sha256": space.sha256,
         "num_classes": num_classes,
         "seed": inputs.config.seed,
-        "data": fingerprint(inputs.store, inputs.split.train),
+        "data": data,
+        "init": inputs.start.init,
     }
-    training = Training(model, recipe, world, metadata=metadata)
+    training = Training(model, recipe, world, metadata=metadata, section="supernet")
     broadcast(model, world)
     return training
 
 
-def train(config: ExperimentConfig, out: Path, resume: bool = False) -> Path:
+def train(config: ExperimentConfig, out: Path, resume: bool = False, start: Start = FRESH) -> Path:
     """Train to the last step of the recipe; every rank that torchrun started calls this.
 
     Checkpoints, metrics and TensorBoard events go to ``out``; ``resume`` continues from the newest
-    good checkpoint there.  Returns the final checkpoint.  Raises NasgaitError naming all faults of
-    the input, RunFailed when the loss is not finite.
+    good checkpoint there; ``start`` says which weights to start from.  Returns the final
+    checkpoint.  Raises NasgaitError naming all faults of the input, RunFailed when loss or weights
+    are not finite.
     """
-    inputs = open_inputs(config, out, resume)
+    inputs = open_inputs(config, out, resume, start=start)
     with joined(config.device, config.threads) as world, locked(out, world.main):
         loader = inputs.loader(world)
         training = build(inputs, loader.classes, world)
         if world.main:
-            record(out, config)
+            record_training(out, config)
             logger.info("%s: %d training identities", inputs.space.name, loader.classes)
         path = partial(path_at, inputs.space, config.seed)
         final = fit(training, loader, out, path_at=path, resume=resume)
         if world.main:
+            record_training(out, config, changed=bool(training.recipe_changes))
             logger.info("supernet: %s", final)
     return final
 

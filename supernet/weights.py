@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from nasgait.core.errors import CheckpointError
-from nasgait.training.checkpoint import FORMAT, load_checkpoint, sha256_of
+from nasgait.training.checkpoint import FORMAT, load_checkpoint, sha256_of, warn_if_unfinished
+from nasgait.training.init import Start, read_init, take_weights
 from search_spaces import load_space
 from search_spaces.space import SearchSpace
 
@@ -36,4 +37,35 @@ def load_supernet(path: str | Path, space_name: str) -> Weights:
             f"{str(saved.get('space_sha256'))[:12]}), not {space.name} ({space.sha256[:12]}); "
             "give the space that it was trained on, or train again"
         )
+    warn_if_unfinished(path, saved)
     return Weights(saved["model"], space, sha256_of(path))
+
+
+INITS = ("supernet", "slice", "network", "pretraining")
+"""Kinds of checkpoints that a supernet can start from, all but the first in part."""
+
+
+def start_from(
+    model: nn.Module, bare: nn.Module, space: SearchSpace, start: Start, data: str | None = None
+) -> list[str]:
+    """Load the weights of ``--init`` into a supernet; returns the names left fresh.
+
+    Args:
+        model: the supernet to train over ``space``.
+        bare: the same without classes; all its weights must be in the file.
+        start: what to start from; in part, the paths of an architecture can be filled.
+        data: fingerprint of what ``model`` is to be trained on.
+
+    Raises CheckpointError when the file holds no supernet of this space, and as
+    :func:`nasgait.training.init.take_weights`.
+    """
+    path = str(start.init)
+    saved = read_init(path, INITS, "give the checkpoint of a supernet")
+    theirs = str(saved.get("arch") or saved.get("model_name") or saved.get("space"))
+    same = saved["kind"] == "supernet" and saved.get("space_sha256") == space.sha256
+    if not (same or start.partial):
+        raise CheckpointError(
+            f"--init {path}: is the {saved['kind']} of {theirs}, not the supernet of {space.name}, "
+            "or the space has changed; give this one's, or --init-partial to take what fits"
+        )
+    return take_weights(model, bare, path, saved, (theirs, space.name), data, start.partial)

@@ -1,10 +1,12 @@
 """The stages of ``nasgait run``, each a process of its own, in one run directory."""
 
+import json
 import logging
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -13,19 +15,27 @@ import torch
 from tqdm import tqdm
 
 from nasgait.cli.plan import faults_of
-from nasgait.config.schema import ExperimentConfig
+from nasgait.config.differences import differences, listed
+from nasgait.config.schema import ExperimentConfig, TrainConfig
+from nasgait.core.checksum import read_result
 from nasgait.core.distributed import share_of_threads
-from nasgait.core.errors import RunFailed
+from nasgait.core.errors import NasgaitError, RunFailed
 from nasgait.core.faults import raise_all
 from nasgait.core.parent_watchdog import child_environment
 from nasgait.data.facts import DataFacts
 from nasgait.data.prepare import prepare
 from nasgait.data.sheet import contact_sheet
 from nasgait.report.page import write_report
+from nasgait.search.generations import read_generations
+from nasgait.search.ledger import read_ledger
+from nasgait.search.pareto import read_pareto
+from nasgait.training.changes import HARMLESS
 from nasgait.training.checkpoint import Checkpoints
 from retrain.compare import compare
+from retrain.evaluate import read_probes
 from retrain.networks import FinalNetwork, final_networks
 from search_spaces import load_architecture
+from search_spaces.architecture_ref import read_architecture_file
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +47,8 @@ RANKED = 4
 class Pipeline:
     """One run directory and the stages that fill it, each a process of its own.
 
-    The file that a stage writes last shows that it is done; an interrupted stage resumes.
+    The file that a stage writes last shows that it is done; a stage that was interrupted, or
+    whose result is damaged, resumes.
     """
 
     config: ExperimentConfig
@@ -67,20 +78,24 @@ class Pipeline:
         return results
 
     def supernet(self) -> Path:
-        """Train the supernet unless it is trained; returns its checkpoint."""
-        out, recipe = self.out / "supernet", self.config.supernet
+        """Train the supernet unless it is trained; returns its checkpoint.
+
+        What is trained is the newest whole checkpoint: after damage to the last one the stage goes
+        on from the one before, and ends with the same bytes.
+        """
+        out, steps = self.out / "supernet", self.config.supernet.steps
         kept = Checkpoints(out / "checkpoints")
-        latest = kept.latest()
-        if latest is None or kept.entries()[-1].step < recipe.steps:
+        newest = kept.newest()
+        if newest is None or newest.step < steps:
             self.stage("supernet", "--out", out, "--resume", "--nproc", self.nproc)
-            latest = kept.latest()
-        assert latest is not None, "a supernet that is trained has a checkpoint"
-        return latest
+            newest = kept.newest()
+        assert newest is not None and newest.step >= steps, "the stage ends with its last step"
+        return kept.directory / newest.file
 
     def search(self, checkpoint: Path) -> str:
         """Search; returns the winner in print."""
         out = self.out / "search"
-        if not (out / "best.yaml").exists():
+        if not all(intact(out / name, read) for name, read in SEARCHED.items()):
             self.stage("search", "--supernet", checkpoint, "--out", out, "--resume")
         _, arch = load_architecture(out / "best.yaml")
         return str(arch)
@@ -94,7 +109,7 @@ class Pipeline:
             (network, seed)
             for seed in seeds
             for network in networks
-            if not (self.network_dir(network.name, seed) / "result.json").exists()
+            if not is_finished(self.network_dir(network.name, seed), network.recipe(self.config)[1])
         ]
         total = len(networks) * len(seeds)
         gpus = self.gpus()
@@ -147,7 +162,7 @@ class Pipeline:
         """Compare the supernet's scores with the metrics of retrained, unchosen architectures."""
         unchosen = [n for n in results["networks"] if n["kind"] in ("random", "uniform")]
         known = [n for n in unchosen if n[self.config.search.metric] is not None]
-        if len(known) < RANKED or (self.out / "rank.json").exists():
+        if len(known) < RANKED or intact(self.out / "rank.json", read_result):
             return
         files = ("--truth", self.out / "results.json", "--out", self.out / "rank.json")
         try:
@@ -174,6 +189,47 @@ class Pipeline:
                 f"stage {name} ended with status {code}; fix what it reported, then the same "
                 "command resumes"
             )
+
+
+def intact(path: Path, read: Callable[[Path], object]) -> bool:
+    """Whether a result is there and ``read`` finds it undamaged; damage is named in a warning."""
+    try:
+        if path.exists():
+            read(path)
+            return True
+    except NasgaitError as error:
+        logger.warning("%s (its stage resumes now)", error)
+    return False
+
+
+SEARCHED = {
+    "best.yaml": read_architecture_file,
+    "pareto.json": read_pareto,
+    "generations.jsonl": read_generations,
+    "ledger.jsonl": read_ledger,
+}
+"""What a search leaves, and how each is read."""
+
+
+def is_finished(folder: Path, recipe: TrainConfig) -> bool:
+    """Whether a final network is trained to the recipe's last step and evaluated.
+
+    Both of its results must be undamaged.  A recipe that has changed since is named in a warning.
+    """
+    results: dict[str, Callable[[Path], object]] = {
+        "result.json": read_result,
+        "probes.npz": read_probes,
+    }
+    if not all(intact(folder / name, read) for name, read in results.items()):
+        return False
+    result = read_result(folder / "result.json")
+    if result.get("steps") != recipe.steps:
+        return False
+    changed = differences(result.get("recipe", {}), json.loads(json.dumps(asdict(recipe))))
+    late = {key: values for key, values in changed.items() if key not in HARMLESS}
+    if late and "recipe" in result:
+        logger.warning("%s: finished with another %s; it stays as it is", folder, listed(late))
+    return True
 
 
 def last_words(out: Path) -> str:

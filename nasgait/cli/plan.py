@@ -1,6 +1,7 @@
 """What a run is about to do, with every input of every stage checked."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,9 @@ STATE_BYTES = 12
 
 PAIRED = ("protocol", "probes", "truth")
 """Settings of an evaluation that decide which sequences are probes."""
+
+RESERVED = re.compile(r"searched|(random|uniform)-\d+")
+"""Names of the networks that come from the search space."""
 
 
 def plan(config: ExperimentConfig, out: Path, nproc: int = 1) -> Iterator[str]:
@@ -142,6 +146,12 @@ def check_comparable(config: ExperimentConfig) -> None:
     titles = [baseline.title for baseline in config.baselines]
     if len(set(titles)) < len(titles):
         raise ConfigError("baselines: a model is listed twice; give each a name of its own")
+    for i, title in enumerate(titles):
+        if RESERVED.fullmatch(title):
+            raise ConfigError(
+                f"baselines.{i}.name: {title} is what a run calls a network of its search space; "
+                "give another"
+            )
     for i, baseline in enumerate(config.baselines):
         for key in PAIRED if baseline.evaluation else ():
             wanted, found = (getattr(e, key) for e in (config.evaluation, baseline.evaluation))

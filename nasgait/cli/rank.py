@@ -23,10 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Rank in this process."""
-    from nasgait.core.files import write_json
+    from nasgait.core.checksum import write_checked
     from supernet import rank
 
     report = rank.rank(stage.read_config(args), Path(args.supernet), Path(args.truth))
     if args.out:
-        write_json(args.out, report)
+        write_checked(Path(args.out), report)
     print(json.dumps(report, indent=1) if args.json else "\n".join(rank.words(report)))

@@ -3,6 +3,8 @@
 import argparse
 
 from nasgait.cli import stage
+from nasgait.config.names import folder_name
+from nasgait.core.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,12 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WEIGHTS",
         help="start from these: nasgait export, or a checkpoint of pretrain or retrain",
     )
-    parser.add_argument(
-        "--init-partial",
-        action="store_true",
-        help="take of --init what fits by name and shape, also from another network; the rest "
-        "stays fresh and is listed",
-    )
+    stage.add_init_partial(parser)
     parser.add_argument("--name", help="name in the results (default: the architecture or model)")
     parser.add_argument(
         "--kind",
@@ -33,13 +30,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train and evaluate here or under torchrun."""
+    from nasgait.training.init import Start
     from retrain import train
     from retrain.inputs import folder_of
 
+    check_name(args.name)
     config, network = stage.read_config(args), stage.network_of(args, args.name)
     folder = folder_of(network.name)
     out = stage.default_out(args, config, "retrain", folder, f"seed-{config.seed}")
-    start = train.Start(args.init, args.init_partial)
+    start = Start(args.init, args.init_partial)
     names = ("config", "arch", "model", "init", "name", "kind", "out", "resume", "json")
     stage.launch(
         "retrain.train",
@@ -48,3 +47,12 @@ def run(args: argparse.Namespace) -> None:
         lambda ranks: train.open_inputs(config, out, network, start, args.resume, ranks),
         lambda: stage.print_json(train.train(config, out, network, start, args.resume), args.json),
     )
+
+
+def check_name(name: str | None) -> None:
+    """Refuse a ``--name`` that can be no folder's: ConfigError says what is allowed."""
+    try:
+        if name is not None:
+            folder_name(name)
+    except ValueError as error:
+        raise ConfigError(f"--name: {error}") from None

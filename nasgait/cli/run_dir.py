@@ -1,14 +1,17 @@
-"""A run directory belongs to one configuration."""
+"""A run directory belongs to one configuration, but for what its stages can go on with."""
 
 import contextlib
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from nasgait.cli.pipeline import Pipeline
+from nasgait.config.differences import differences
 from nasgait.config.load import load_recorded
-from nasgait.config.schema import ExperimentConfig
 from nasgait.core.errors import ConfigError
+from nasgait.training.changes import HARMLESS, may_change
+from nasgait.training.checkpoint import Checkpoints
 from nasgait.training.output_dir import LOCK
 
 OF_A_STAGE = ("result.json", "ledger.jsonl", "checkpoints")
@@ -18,36 +21,16 @@ OF_A_STAGE = ("result.json", "ledger.jsonl", "checkpoints")
 TRACES = ("config.yaml", "sheet.png", "log.txt", LOCK)
 """What a stage that was refused may leave."""
 
-
-def differences(before: ExperimentConfig, now: ExperimentConfig) -> list[str]:
-    """``key: old -> new`` for each key that differs."""
-    old, new = (flatten(asdict(config)) for config in (before, now))
-    return [
-        f"{key}: {old.get(key)} -> {new.get(key)}"
-        for key in dict.fromkeys([*old, *new])
-        if old.get(key) != new.get(key)
-    ]
-
-
-def flatten(value: Any, path: str = "") -> dict[str, Any]:
-    """Nested sections and lists as dotted keys."""
-    if isinstance(value, dict):
-        items = [(str(key), inner) for key, inner in value.items()]
-    elif isinstance(value, list | tuple) and any(isinstance(inner, dict) for inner in value):
-        items = [(str(number), inner) for number, inner in enumerate(value)]
-    else:
-        return {path: value}
-    flat: dict[str, Any] = {}
-    for key, inner in items:
-        flat |= flatten(inner, f"{path}.{key}" if path else key)
-    return flat
+RECIPE_KEY = re.compile(r"(supernet|retrain|baselines\.\d+\.recipe)\.(.+)")
+"""A key of a recipe: the section, and the key within the recipe."""
 
 
 def refuse_other_config(pipeline: Pipeline) -> None:
     """Keep a run directory to one configuration; ConfigError names the first keys that differ.
 
-    Where the work is done may change: ``data.workers``, ``search.backend`` and ``search.ray``; and
-    ``data.on_damage``, which each stage compares with what it has trained on.
+    Where the work is done may change (``data.workers``, ``search.backend``, ``search.ray``),
+    ``data.on_damage``, which each stage compares with what it has trained on, and in a recipe what
+    a training can be resumed with; networks that are finished stay as they are.
     The folder of a single stage is refused as well.
     """
     for name in OF_A_STAGE:
@@ -66,14 +49,53 @@ def refuse_other_config(pipeline: Pipeline) -> None:
         data=replace(before.data, workers=now.data.workers, on_damage=now.data.on_damage),
         search=replace(before.search, backend=now.search.backend, ray=now.search.ray),
     )
-    if before != now:
-        changed = differences(before, now)
-        more = f" and {len(changed) - 4} more" if changed[4:] else ""
+    changed = differences(asdict(before), asdict(now))
+    recipes = {key for key in changed if is_resumable(key, asdict(now))}
+    refused = {key: values for key, values in changed.items() if key not in recipes}
+    if refused:
+        first = dict(list(refused.items())[:4])
+        more = f" and {len(refused) - 4} more" if refused.keys() - first.keys() else ""
         raise ConfigError(
-            f"--out {pipeline.out}: was run with another configuration ({', '.join(changed[:4])}"
-            f"{more}); give another --out, or the configuration that it began with; single stages "
+            f"--out {pipeline.out}: was run with another configuration ({arrows(first)}{more}); "
+            "give another --out, or the configuration that it began with; single stages "
             "can use what it has trained (nasgait search --supernet, nasgait eval ...)"
         )
+    refuse_late_changes(pipeline, {key: changed[key] for key in recipes})
+
+
+def is_resumable(key: str, config: dict[str, Any]) -> bool:
+    """Whether a stage of the run can go on with another value of the key."""
+    match = RECIPE_KEY.fullmatch(key)
+    if match is None:
+        return False
+    recipe: Any = config
+    for part in match[1].split("."):
+        recipe = recipe[int(part) if part.isdecimal() else part]
+    return may_change(match[2], recipe)
+
+
+def refuse_late_changes(pipeline: Pipeline, changed: dict[str, tuple[Any, Any]]) -> None:
+    """ConfigError for a change of the supernet's recipe where the supernet is trained already."""
+    late = {
+        key: values
+        for key, values in changed.items()
+        if key.startswith("supernet.") and key.removeprefix("supernet.") not in HARMLESS
+    }
+    if not late:
+        return
+    newest = Checkpoints(pipeline.out / "supernet" / "checkpoints").newest()
+    searched = (pipeline.out / "search" / "ledger.jsonl").exists()
+    if searched or (newest and newest.step >= pipeline.config.supernet.steps):
+        state = "its search has begun" if searched else f"it has done {newest.step} steps"  # type: ignore[union-attr]
+        raise ConfigError(
+            f"--out {pipeline.out}: the supernet's recipe can no longer change, as {state} "
+            f"({arrows(late)}); give another --out, or the recipe that it was trained by"
+        )
+
+
+def arrows(values: dict[str, tuple[Any, Any]]) -> str:
+    """Keys with their old and new values in print."""
+    return ", ".join(f"{key}: {old} -> {new}" for key, (old, new) in values.items())
 
 
 def holds_other(pipeline: Pipeline) -> bool:

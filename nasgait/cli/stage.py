@@ -57,6 +57,16 @@ def add_on_damage(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_init_partial(parser: argparse.ArgumentParser) -> None:
+    """``--init-partial``, beside ``--init``."""
+    parser.add_argument(
+        "--init-partial",
+        action="store_true",
+        help="take of --init what fits by name and shape, also from another network; the rest "
+        "stays fresh and is listed",
+    )
+
+
 def add_nproc(parser: argparse.ArgumentParser, whose: str = "") -> None:
     """``--nproc``: processes on this machine, started by torchrun."""
     text = f"processes on this machine{whose} (default: 1)"

@@ -1,6 +1,5 @@
 """What a training logs: metrics.jsonl, TensorBoard events, lines on stderr."""
 
-import json
 import logging
 import math
 import os
@@ -12,9 +11,12 @@ import numpy as np
 from tqdm import tqdm
 
 from nasgait.core.files import write_atomically
+from nasgait.core.jsonl import line_of, parse_lines
 
 METRICS = "metrics.jsonl"
 PACKAGES = ("nasgait", "search_spaces", "supernet", "retrain")
+
+logger = logging.getLogger(__name__)
 
 
 class MetricsLog:
@@ -40,7 +42,7 @@ class MetricsLog:
         """Write the values (numbers or tensors of one element) of a step and flush them."""
         numbers = {name: float(value) for name, value in values.items()}
         line = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
-        self._file.write(json.dumps({"step": step, **line}, allow_nan=False) + "\n")
+        self._file.write(line_of({"step": step, **line}))
         self._file.flush()
         for name, value in numbers.items():
             self._events.add_scalar(name, value, step)
@@ -56,22 +58,26 @@ class MetricsLog:
 
 
 def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, float | None]]:
-    """The lines of a ``metrics.jsonl``, without torn ones that a kill may have left."""
+    """The lines of a ``metrics.jsonl``, without a torn last one that a kill may have left.
+
+    Damaged lines are named in a warning and left out.
+    """
     rows = []
-    for line in Path(path).read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(row, dict) and isinstance(row.get("step"), int):
-            rows.append(row)
+    raw = Path(path).read_bytes()
+    lines = parse_lines(raw.splitlines())
+    for line in lines:
+        if line.fault is None and isinstance(line.values.get("step"), int):
+            rows.append(line.values)
+        elif line.number < len(lines) or raw.endswith(b"\n"):
+            fault = line.fault or "it has no step"
+            logger.warning("%s:%d: damaged (%s) and left out", path, line.number, fault)
     return rows
 
 
 def cut_metrics(path: Path, last_step: int) -> None:
-    """Replace the file by one without the lines after ``last_step`` and torn ones."""
+    """Replace the file by one without the lines after ``last_step``, torn and damaged ones."""
     kept = [row for row in read_metrics(path) if (row["step"] or 0) <= last_step]
-    write_atomically(path, "".join(json.dumps(row) + "\n" for row in kept))
+    write_atomically(path, "".join(map(line_of, kept)))
 
 
 class _BarHandler(logging.Handler):

@@ -1,6 +1,5 @@
 """A description of each generation of a search, for people: a JSON line each."""
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 
 from nasgait.core.errors import DataError
 from nasgait.core.files import write_atomically
+from nasgait.core.jsonl import line_of, parse_lines
 from nasgait.search.evolution import Evolution
 from nasgait.search.hypervolume import RelativeHypervolume
 from nasgait.search.ledger import LedgerEntry
@@ -59,7 +59,7 @@ class Generations:
         if self._hypervolume is not None:
             line["hypervolume"] = self._hypervolume.share(self._scored)
         self._lines.append(line | {"frequencies": frequencies})
-        write_atomically(self.path, "".join(json.dumps(line) + "\n" for line in self._lines))
+        write_atomically(self.path, "".join(map(line_of, self._lines)))
         return self._lines[-1]
 
 
@@ -86,10 +86,16 @@ def diversity(frequencies: list[list[float]], count: int) -> float:
 
 def read_generations(path: str | Path) -> list[dict[str, Any]]:
     """The lines that :class:`Generations` wrote; ``DataError`` for anything else."""
+    cure = "nasgait search --resume, or the same nasgait run, writes it again"
     try:
-        lines = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
-        if all(isinstance(line["frequencies"], list) for line in lines):
-            return lines
-        raise ValueError("no frequencies")
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{path}: not the generations of a search ({error!r})") from error
+        lines = parse_lines(Path(path).read_bytes().splitlines())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); {cure}") from error
+    for line in lines:
+        if line.fault is not None:
+            raise DataError(f"{path}:{line.number}: damaged ({line.fault}); {cure}")
+        if not isinstance(line.values.get("frequencies"), list):
+            raise DataError(
+                f"{path}:{line.number}: not a generation of a search (no frequencies); {cure}"
+            )
+    return [line.values for line in lines]

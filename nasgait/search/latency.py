@@ -4,14 +4,16 @@ Two measurements differ, so a resumed search must not measure again what decided
 architectures were bred: thanks to the file it breeds the same ones.
 """
 
-import json
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from nasgait.core.errors import DataError
-from nasgait.core.jsonl import append_line, complete_lines, cut_to
+from nasgait.core.jsonl import Line, append_line, complete_lines, cut_to, keep_lines, parse_lines
 from nasgait.search.budget import Choices
 from nasgait.search.ledger import LedgerEntry
+
+logger = logging.getLogger(__name__)
 
 
 class Latencies:
@@ -22,8 +24,8 @@ class Latencies:
         time: measures an architecture [s].
         conditions: device, threads and frames of the measurement; every line repeats them.
         limit: the largest latency that the search allows.
-        scored: the ledger's entries; the latencies of removed lines are restored from them,
-            unless all lines were removed, as nothing then says under which conditions.
+        scored: the ledger's entries; the latencies of removed and damaged lines are restored from
+            them, unless all are gone, as nothing then says under which conditions.
 
     Raises:
         DataError: a line is faulty, or was measured under other conditions.
@@ -45,9 +47,13 @@ class Latencies:
         self._time = time
         self._conditions = dict(conditions)
         lines = complete_lines(self.path)
-        self._seconds = dict(self._parse(number, line) for number, line in enumerate(lines, 1))
-        cut_to(self.path, lines)
-        for entry in scored if lines else ():
+        good = self._good(lines)
+        self._seconds = dict(map(self._parse, good))
+        if len(good) < len(lines):
+            keep_lines(self.path, lines, good)
+        else:
+            cut_to(self.path, lines)
+        for entry in scored if good else ():
             if entry.choices not in self._seconds and self.name in entry.values:
                 self._keep(entry.choices, entry.values[self.name])
 
@@ -62,18 +68,27 @@ class Latencies:
         append_line(self.path, {"key": key, "seconds": seconds, **self._conditions})
         self._seconds[choices] = seconds
 
-    def _parse(self, number: int, text: bytes) -> tuple[Choices, float]:
+    def _good(self, texts: list[bytes]) -> list[Line]:
+        """The lines that are not damaged; the others are named."""
+        lines = parse_lines(texts)
+        for line in lines:
+            if line.fault is not None:
+                text = "%s:%d: damaged (%s); taken from the ledger, or measured again"
+                logger.warning(text, self.path, line.number, line.fault)
+        return [line for line in lines if line.fault is None]
+
+    def _parse(self, line: Line) -> tuple[Choices, float]:
+        found = dict(line.values)
         try:
-            line = json.loads(text)
-            choices = tuple(int(choice) for choice in line.pop("key").split("-"))
-            seconds = float(line.pop("seconds"))
+            choices = tuple(int(choice) for choice in found.pop("key").split("-"))
+            seconds = float(found.pop("seconds"))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise DataError(
-                f"{self.path}:{number}: not a measured latency ({error}); remove the line"
+                f"{self.path}:{line.number}: not a measured latency ({error}); remove the line"
             ) from error
-        if line != self._conditions:
+        if found != self._conditions:
             raise DataError(
-                f"{self.path}:{number}: measured with {_words(line)}, not "
+                f"{self.path}:{line.number}: measured with {_words(found)}, not "
                 f"{_words(self._conditions)}; resume under the same conditions, or search "
                 "into a new folder"
             )

@@ -1,17 +1,19 @@
 """The search's only state: a JSON line for each scored architecture.
 
 A line is on disk as soon as its score is known, so a search that is killed loses only
-the scores that were not finished.
+the scores that were not finished.  Each carries a checksum: a damaged one is no score.
 """
 
-import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nasgait.core.errors import DataError
-from nasgait.core.jsonl import append_line, complete_lines, cut_to
+from nasgait.core.jsonl import Line, append_line, complete_lines, cut_to, keep_lines, parse_lines
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,22 @@ class Ledger:
         """Open a ledger to continue it, or begin one.
 
         A last line without its newline was cut off by a kill and is removed from
-        the file.  Raises ``DataError`` for any other faulty or repeated line.
+        the file.  So is a damaged line, with a warning: its architecture is scored again.
+        Raises ``DataError`` for a repeated line, or one that was written as something else.
         """
         path = Path(path)
-        lines = complete_lines(path)
-        entries = _parse(path, lines)
-        cut_to(path, lines)
+        texts = complete_lines(path)
+        lines = parse_lines(texts)
+        good = [line for line in lines if line.fault is None]
+        entries = _entries(path, good)
+        for line in lines:
+            if line.fault is not None:
+                text = "%s:%d: damaged (%s); its architecture is scored again"
+                logger.warning(text, path, line.number, line.fault)
+        if len(good) < len(lines):
+            keep_lines(path, texts, good)
+        else:
+            cut_to(path, texts)
         return cls(path, entries)
 
     @property
@@ -82,21 +94,33 @@ class Ledger:
 
 
 def read_ledger(path: str | Path) -> list[LedgerEntry]:
-    """Read a ledger's complete lines and leave the file alone; raises as ``Ledger.open``."""
-    return _parse(Path(path), complete_lines(Path(path)))
+    """Read a ledger's complete lines and leave the file alone.
+
+    Raises ``DataError`` for a damaged line, and as ``Ledger.open``.
+    """
+    lines = parse_lines(complete_lines(Path(path)))
+    for line in lines:
+        if line.fault is not None:
+            raise DataError(
+                f"{path}:{line.number}: damaged ({line.fault}); the search scores its "
+                "architecture again (nasgait search --resume, or the same nasgait run)"
+            )
+    return _entries(Path(path), lines)
 
 
-def _parse(path: Path, lines: list[bytes]) -> list[LedgerEntry]:
+def _entries(path: Path, lines: list[Line]) -> list[LedgerEntry]:
     entries: dict[tuple[int, ...], LedgerEntry] = {}
-    for number, text in enumerate(lines, start=1):
+    for line in lines:
         try:
-            entry = LedgerEntry.parse(json.loads(text))
+            entry = LedgerEntry.parse(line.values)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise DataError(
-                f"{path}:{number}: not a ledger line ({error}); remove the line to score "
+                f"{path}:{line.number}: not a ledger line ({error}); remove the line to score "
                 "its architecture again"
             ) from error
         if entry.choices in entries:
-            raise DataError(f"{path}:{number}: {entry.key} appears twice; remove one of the lines")
+            raise DataError(
+                f"{path}:{line.number}: {entry.key} appears twice; remove one of the lines"
+            )
         entries[entry.choices] = entry
     return list(entries.values())

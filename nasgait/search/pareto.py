@@ -1,13 +1,12 @@
 """The Pareto front: what no other architecture dominates."""
 
-import json
 from collections.abc import Iterable, Sequence
 from itertools import compress
 from pathlib import Path
 from typing import TypeVar
 
+from nasgait.core.checksum import read_result, write_checked
 from nasgait.core.errors import DataError
-from nasgait.core.files import write_atomically
 from nasgait.search.ledger import LedgerEntry
 
 Vector = TypeVar("Vector", tuple[int, ...], tuple[float, ...])
@@ -53,18 +52,20 @@ def write_pareto(
     """
     lines = [entry.line() for entry in pareto(entries, up, down)]
     front = [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
-    document = {"up": list(up), "down": list(down), "front": front}
-    write_atomically(path, json.dumps(document, indent=2) + "\n")
+    write_checked(Path(path), {"up": list(up), "down": list(down), "front": front})
 
 
 def read_pareto(path: str | Path) -> dict:
     """Read what :func:`write_pareto` wrote; ``DataError`` for anything else."""
+    cure = "nasgait search --resume, or the same nasgait run, writes it again"
+    document = read_result(Path(path), cure)
     try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
         return {
             "up": [str(name) for name in document["up"]],
             "down": [str(name) for name in document["down"]],
             "front": [LedgerEntry.parse(line) for line in document["front"]],
         }
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{path}: not a Pareto front written by the search ({error})") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DataError(
+            f"{path}: not a Pareto front written by the search ({error!r}); {cure}"
+        ) from error

@@ -10,7 +10,9 @@ A checkpoint is a dict saved by ``torch.save`` and read with ``weights_only=True
     ...             what the model is and how it was trained
 
 A file is written beside its place, flushed to disk and renamed.  ``manifest.json``, which lists
-the good ones with their checksums, is replaced last, so that it never names a partial file.
+the good ones with their checksums, is replaced last, so that it never names a partial file.  Each
+file also carries a checksum of its own (:mod:`nasgait.core.checked_zip`), which
+:func:`load_checkpoint` checks: one that was copied alone is checked as well.
 """
 
 import json
@@ -23,10 +25,12 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
+from nasgait.core.checked_zip import add_checksum, check_zip
+from nasgait.core.checksum import Damaged, checked, has_checksum, with_checksum
 from nasgait.core.errors import CheckpointError
 from nasgait.core.files import file_sha256, write_atomically, write_json
 
@@ -66,18 +70,32 @@ class Checkpoints:
         self.keep = max(keep, 1)
 
     def entries(self) -> list[CheckpointEntry]:
-        """What the manifest lists, oldest step first; CheckpointError if it cannot be read."""
+        """What the manifest lists, oldest step first; CheckpointError if it cannot be read.
+
+        A damaged row is left out with a warning: its checkpoint counts as damaged.
+        """
         path = self.directory / MANIFEST
+        found = []
         try:
             rows = json.loads(path.read_text(encoding="utf-8"))
-            return sorted((CheckpointEntry(**row) for row in rows), key=lambda entry: entry.step)
+            required = any(map(has_checksum, rows))  # those of before have none
+            for number, row in enumerate(rows, start=1):
+                try:
+                    found.append(CheckpointEntry(**checked(row, required)))
+                except Damaged as error:
+                    log.warning("%s: row %d is damaged (%s) and left out", path, number, error)
         except FileNotFoundError:
             return []
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise CheckpointError(
-                f"{path}: not a list of checkpoints ({type(error).__name__}); "
+                f"{path}: damaged, not a list of checkpoints ({type(error).__name__}); "
                 "delete it to start this training again"
             ) from error
+        if rows and not found:
+            raise CheckpointError(
+                f"{path}: all of its rows are damaged; delete it to start this training again"
+            )
+        return sorted(found, key=lambda entry: entry.step)
 
     def save(
         self,
@@ -93,10 +111,10 @@ class Checkpoints:
         self.directory.mkdir(parents=True, exist_ok=True)
         path = self.directory / f"step-{step:06d}.pt"
         entries = [entry for entry in self.entries() if entry.step < step]
-        save_checkpoint(path, payload)
-        entries.append(CheckpointEntry(path.name, step, sha256_of(path), score, seconds))
+        sha256 = save_checkpoint(path, payload)
+        entries.append(CheckpointEntry(path.name, step, sha256, score, seconds))
         kept = self._kept(entries)
-        write_json(self.directory / MANIFEST, [asdict(entry) for entry in kept])
+        write_json(self.directory / MANIFEST, [with_checksum(asdict(entry)) for entry in kept])
         self._clean({entry.file for entry in kept})
         return path
 
@@ -142,9 +160,19 @@ class Checkpoints:
                     path.unlink(missing_ok=True)
 
 
-def save_checkpoint(path: str | os.PathLike[str], payload: Mapping[str, Any]) -> None:
-    """Write ``payload`` to ``path``: whole and flushed to disk, or not at all."""
-    write_atomically(path, lambda file: torch.save(dict(payload), file))
+def save_checkpoint(path: str | os.PathLike[str], payload: Mapping[str, Any]) -> str:
+    """Write ``payload`` and its checksum to ``path``: whole and flushed to disk, or not at all.
+
+    Returns the sha256 of the file.
+    """
+    sha256 = ""
+
+    def write(file: BinaryIO) -> None:
+        nonlocal sha256
+        sha256 = add_checksum(file, lambda part: torch.save(dict(payload), part))
+
+    write_atomically(path, write)
+    return sha256
 
 
 def load_checkpoint(
@@ -152,17 +180,28 @@ def load_checkpoint(
 ) -> dict[str, Any]:
     """Read a checkpoint onto the CPU without running code from it.
 
-    The file is mapped, so tensors that are not used are not read.  ``expected_format`` is what
-    ``payload["format"]`` must be; None takes any dict.
+    Its checksum is checked first, for about three seconds per GB; then the file is mapped, and
+    tensors that are not used take no memory.  ``expected_format`` is what ``payload["format"]``
+    must be; None takes any dict.
 
-    Raises CheckpointError for no such file, a truncated one, anything but a checkpoint, a pickle
-    that holds more than data, or another format.
+    Raises CheckpointError for no such file, a truncated or changed one, anything but a checkpoint,
+    a pickle that holds more than data, or another format.
     """
     try:
         with open(path, "rb") as file:
             head = file.read(len(ZIP_HEAD))
+        if head == ZIP_HEAD:
+            check_zip(path)
+    except IsADirectoryError as error:
+        raise CheckpointError(
+            f"{path}: Is a directory; give a file in it, such as checkpoints/step-001000.pt"
+        ) from error
     except OSError as error:
         raise CheckpointError(f"{path}: no checkpoint can be read ({error.strerror})") from error
+    except Damaged as error:
+        raise CheckpointError(
+            f"{path}: truncated or damaged ({error}); take another file, or train again"
+        ) from None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's guesses about damaged files
@@ -179,6 +218,13 @@ def load_checkpoint(
             "take another file or convert it ('nasgait convert')"
         )
     return payload
+
+
+def warn_if_unfinished(path: str | os.PathLike[str], saved: Mapping[str, Any]) -> None:
+    """Log a warning when a training was to go on after this checkpoint of it."""
+    step, steps = saved.get("step", 0), saved.get("recipe", {}).get("steps", 0)
+    if step < steps:
+        log.warning("%s: is of an unfinished training, step %d of %d", path, step, steps)
 
 
 def interned(state: Any) -> Any:

@@ -21,8 +21,10 @@ from nasgait.data.loader import Batch, TrainLoader
 from nasgait.data.sampler import frames_in_words
 from nasgait.nn.losses import GaitLoss
 from nasgait.nn.memory_format import to_channels_first, to_channels_last
+from nasgait.training.changes import changes_of
 from nasgait.training.checkpoint import FORMAT, Checkpoints, interned, load_checkpoint
-from nasgait.training.optim import build_optimizer, build_scheduler
+from nasgait.training.not_finite import cure, refuse_broken_weights
+from nasgait.training.optim import build_optimizer, build_scheduler, change_rate
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +68,10 @@ class Training(Generic[Model]):
     """Wall time of those steps, over all resumptions."""
     metadata: dict[str, Any] = field(default_factory=dict)
     """What the model is (kind, space, architecture, classes): written to checkpoints."""
+    section: str = "recipe"
+    """The key at which the recipe stands in the configuration, to name its keys."""
+    recipe_changes: list[dict[str, Any]] = field(default_factory=list)
+    """What changed in the recipe on the way (:func:`nasgait.training.changes.changes_of`)."""
     criterion: InitVar[Loss | None] = None
     """What is minimised; the recipe's losses over labels by default."""
 
@@ -97,22 +103,27 @@ class Training(Generic[Model]):
             "rng": torch.get_rng_state(),
             "step": self.step,
             "recipe": asdict(self.config),
+            "recipe_changes": self.recipe_changes,
             **self.metadata,
         }
 
     def restore(self, path: Path) -> None:
-        """Resume from a checkpoint; CheckpointError for one of another recipe or model."""
+        """Resume from a checkpoint, and note what changes in the recipe.
+
+        CheckpointError for another model, or a change that no training can go on with.
+        """
         saved = load_checkpoint(path, FORMAT)
-        for key, value in {**self.metadata, "recipe": asdict(self.config)}.items():
-            if saved.get(key) != value:
-                raise CheckpointError(
-                    f"{path}: was made with another {key}; resume with the same "
-                    "configuration, or give another --out"
-                )
+        changes = changes_of(path, saved, self.metadata, asdict(self.config), self.section)
+        for change in changes:
+            logger.info("from step %(step)d on: %(key)s %(after)s, was %(before)s", change)
+        self.recipe_changes = interned([*saved.get("recipe_changes", []), *changes])
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(interned(saved["optimizer"]))
         self.scheduler.load_state_dict(interned(saved["scheduler"]))
-        self.scaler.load_state_dict(saved["scaler"])
+        if "optimizer.lr" in [change["key"] for change in changes]:
+            change_rate(self.optimizer, self.scheduler, self.config.optimizer.lr)
+        if saved["scaler"]:  # only float16 has one
+            self.scaler.load_state_dict(saved["scaler"])
         torch.set_rng_state(saved["rng"])
         self.step = saved["step"]
 
@@ -132,10 +143,8 @@ def train_step(training: Training, batch: Batch, path: tuple[int, ...] | None) -
         output = model(silhouettes, **options)
     loss, values = training.loss(output, labels)
     if any_rank(~torch.isfinite(loss.detach()), world):
-        raise RunFailed(
-            f"the loss is not finite at step {training.step + 1}; the last checkpoint is intact: "
-            "lower optimizer.lr, set optimizer.clip_norm or use precision=float32, then --resume"
-        )
+        advice = cure(training.config, training.section)
+        raise RunFailed(f"the loss is not finite at step {training.step + 1}; {advice}")
     training.optimizer.zero_grad(set_to_none=True)
     training.scaler.scale(loss).backward()
     average_gradients(model.parameters(), world)
@@ -174,8 +183,8 @@ def fit(
         evaluation: evaluates the model every so many steps; a checkpoint is written then, and
             the one of the best score is kept.  Its time is no training time.
 
-    Raises RunFailed when the loss is not finite, CheckpointError when the checkpoint to resume from
-    belongs to another run, DataError when the ranks would train on different sequences.
+    Raises RunFailed when loss or weights are not finite, CheckpointError when the checkpoint to
+    resume from belongs to another run, DataError when the ranks would train on different sequences.
     """
     config, world = training.config, training.world
     if not agreed(training.metadata.get("data"), world):
@@ -206,17 +215,23 @@ def fit(
                 numbers = {name: float(value) for name, value in values.items()}
                 numbers |= {"lr": float(rate), "seconds": round(training.seconds, 3)}
                 metrics.log(step, numbers | evaluated)
-            if world.main and (evaluated or step % config.checkpoint_every == 0 or last):
-                score = next(iter(evaluated.values()), None)
-                checkpoints.save(step, training.payload(), score, training.seconds)
+            if evaluated or step % config.checkpoint_every == 0 or last:
+                refuse_broken_weights(training.model, step, config, training.section)
+                if world.main:
+                    score = next(iter(evaluated.values()), None)
+                    checkpoints.save(step, training.payload(), score, training.seconds)
     finally:
         if metrics:
             metrics.close()
     if not world.main:
         return out / "checkpoints"  # rank 0 may still be writing there
-    final = checkpoints.latest()
-    assert final is not None
-    return final
+    final = checkpoints.newest()
+    if final is None or final.step < config.steps:
+        raise CheckpointError(
+            f"{checkpoints.directory}: the checkpoint of step {config.steps} is not as it was "
+            "written; check the disk, then --resume goes on from the one before"
+        )
+    return checkpoints.directory / final.file
 
 
 def announce(training: Training, batch: BatchConfig) -> None:

@@ -35,3 +35,12 @@ def rate_factor(step: int, steps: int, config: ScheduleConfig) -> float:
 def build_scheduler(optimizer: Optimizer, config: LoopConfig) -> LambdaLR:
     """The schedule of a recipe, one ``step()`` for each optimisation step."""
     return LambdaLR(optimizer, lambda step: rate_factor(step, config.steps, config.schedule))
+
+
+def change_rate(optimizer: Optimizer, scheduler: LambdaLR, rate: float) -> None:
+    """Go on with another peak learning rate, from the step that the schedule is at."""
+    factor = scheduler.lr_lambdas[0](scheduler.last_epoch)
+    for group in optimizer.param_groups:
+        group["initial_lr"], group["lr"] = rate, rate * factor
+    scheduler.base_lrs = [rate] * len(optimizer.param_groups)
+    scheduler._last_lr = [rate * factor] * len(optimizer.param_groups)

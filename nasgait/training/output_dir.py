@@ -34,10 +34,15 @@ def is_used(out: Path) -> bool:
     return out.is_dir() and any(not entry.name.startswith(".") for entry in out.iterdir())
 
 
-def record(out: Path, config: ExperimentConfig) -> None:
-    """Write ``config.yaml``, the resolved configuration, unless it is there."""
-    if not (out / "config.yaml").exists():
+def record(out: Path, config: ExperimentConfig, changed: bool = False) -> None:
+    """Write ``config.yaml``, the resolved configuration, unless it is there and not ``changed``."""
+    if changed or not (out / "config.yaml").exists():
         write_atomically(out / "config.yaml", dump_config(config))
+
+
+def record_training(out: Path, config: ExperimentConfig, changed: bool = False) -> None:
+    """Write ``config.yaml`` of a training that has no checkpoint yet, or whose recipe changed."""
+    record(out, config, changed or not (out / "checkpoints").is_dir())
 
 
 @contextmanager

@@ -1,15 +1,17 @@
 """``nasgait run`` goes on with the configuration it began with: every key of it but a few."""
 
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import asdict, fields, is_dataclass, replace
 from typing import get_args
 
 import pytest
 
 from nasgait.cli.pipeline import Pipeline
-from nasgait.cli.run_dir import differences, forget_failed_start, refuse_other_config
+from nasgait.cli.run_dir import arrows, forget_failed_start, refuse_other_config
+from nasgait.config.differences import differences
 from nasgait.config.load import dump_config, load_config
 from nasgait.config.schema import (
     BaselineConfig,
+    BatchConfig,
     DataConfig,
     EvaluationConfig,
     ExperimentConfig,
@@ -19,13 +21,26 @@ from nasgait.config.schema import (
 from nasgait.config.schema.data import SourceConfig, SynthConfig
 from nasgait.core.errors import ConfigError
 
+RESUMED = (
+    "steps",  # CONFIG's schedules are multi-step
+    "precision",
+    "optimizer.lr",
+    "optimizer.clip_norm",
+    "optimizer.clip_value",
+    "checkpoint_every",
+    "keep",
+    "log_every",
+)
 FREE = {
     "data.workers",
     "data.on_damage",
     "search.backend",
     *(f"search.ray.{f.name}" for f in fields(RayConfig)),
-}
-"""As documented: what works on a run, not what comes out of it."""
+    *(f"{recipe}.{key}" for recipe in ("supernet", "retrain", "baselines.0.recipe")
+      for key in RESUMED),
+}  # fmt: skip
+"""As documented: what works on a run, not what comes out of it, and what a training that is not
+finished can go on with."""
 
 CONFIG = ExperimentConfig(
     "mine",
@@ -137,19 +152,19 @@ def test_what_differs_is_told_in_words():
         search=replace(CONFIG.search, objectives=("rank1", "macs")),
         baselines=CONFIG.baselines[:1],
     )
-    told = differences(CONFIG, other)
-    assert told[:3] == [
-        "data.search_val: 0.2 -> 4",
-        "seed: 0 -> 5",
-        "search.objectives: ('map',) -> ('rank1', 'macs')",
-    ]
+    told = arrows(differences(asdict(CONFIG), asdict(other)))
+    assert told.startswith(
+        "data.search_val: 0.2 -> 4, seed: 0 -> 5, "
+        "search.objectives: ('map',) -> ('rank1', 'macs'), "
+    )
     assert "baselines.1.model: gaitset-nano -> None" in told
     assert "baselines.1.settings.channels: [8, 16, 32] -> None" in told
-    assert differences(CONFIG, CONFIG) == []
+    assert differences(asdict(CONFIG), asdict(CONFIG)) == {}
 
 
 def test_four_differences_are_named_and_the_rest_is_counted(begun):
-    loop = replace(CONFIG.supernet, steps=1, keep=9, log_every=1)
+    batch = BatchConfig(ids=3, seqs=3, frames=3)
+    loop = replace(CONFIG.supernet, batch=batch)
     other = replace(CONFIG, seed=1, name="x", threads=1, supernet=loop)
     said = refusal(begun, other)
     assert said is not None and " and 2 more)" in said and said.count(" -> ") == 4

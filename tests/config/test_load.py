@@ -16,6 +16,7 @@ from nasgait.config.schema import (
     DataConfig,
     ExperimentConfig,
     OptimizerConfig,
+    PretrainConfig,
     RayConfig,
     SearchConfig,
 )
@@ -272,6 +273,12 @@ def test_a_bare_name_is_looked_up_in_the_config_folders(write, tmp_path, monkeyp
     assert "did you mean 'experiment'?" in fault("experimnt")
 
 
+def test_a_key_of_pre_training_given_alone_leaves_the_others(write):
+    """So that ``pretrain.optimizer.lr=0.01`` lowers the rate on a resume, and nothing else."""
+    config = load_config(write(SMALL), ["pretrain.optimizer.lr=0.01"])
+    assert dataclasses.replace(config.pretrain.optimizer, lr=0.03) == PretrainConfig().optimizer
+
+
 def test_config_folders_hold_the_checkout_and_the_installed_copies():
     folders = load.config_folders()
     assert folders[0].name == "configs"
@@ -280,11 +287,11 @@ def test_config_folders_hold_the_checkout_and_the_installed_copies():
 
 
 @settings(deadline=None)
-@example(ExperimentConfig(name="\x85", space="步态\u2028", data=DataConfig(store="there")))
+@example(ExperimentConfig(name="walk", space="步态\u2028", data=DataConfig(store="\x85")))
 @given(
     st.builds(
         ExperimentConfig,
-        name=st.text(),
+        name=st.sampled_from(["walk", "1e-4", "yes", "2024-01-01", "步态", "group/2"]),
         space=st.one_of(
             st.none(), st.text(), st.sampled_from(["1e-4", "yes", "2024-01-01", "null", "0-1"])
         ),

@@ -9,6 +9,7 @@ from contextlib import closing
 import pytest
 import torch
 
+from nasgait.core.checksum import checked
 from nasgait.core.metrics_log import METRICS, MetricsLog, read_metrics, setup_logging
 
 
@@ -31,7 +32,7 @@ def write(directory, start, steps):
 def test_one_object_for_each_step(tmp_path):
     write(tmp_path / "run", 0, [1, 2])
     lines = (tmp_path / "run" / METRICS).read_text().splitlines()
-    assert [json.loads(line) for line in lines] == [
+    assert [checked(json.loads(line), required=True) for line in lines] == [
         {"step": 1, "loss": 1.0, "lr": 0.1},
         {"step": 2, "loss": 0.5, "lr": 0.1},
     ]

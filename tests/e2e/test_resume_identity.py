@@ -1,5 +1,7 @@
 """A stage goes on with the data, seed, recipe and network that it began with, and no others."""
 
+import re
+
 import pytest
 from crowds import config_of, crowd
 
@@ -89,7 +91,8 @@ def resume(nasgait, begun, config):
             return None
         assert code == 2 and "Traceback" not in err and str(out) in err
         last = err.strip().splitlines()[-1]
-        return last.split("was made with another ")[1].split(";")[0]
+        named = last.split("was made with another ")[1].split(";")[0]
+        return ", ".join(re.findall(r"([\w.]+) \([^()]*, not ", named))
 
     return call
 
@@ -119,22 +122,25 @@ def test_another_split(resume):
         assert resume("pretrain", words) is None
     for stage in STAGES:
         few = ("data.train_ids=9", "supernet.batch.ids=5", "retrain.batch.ids=9")
-        assert resume(stage, *few) == "data"
+        assert resume(stage, *few).startswith("data")
 
 
 def test_other_labels(resume):
     words = ("label_rate=0.5", "retrain.batch.ids=5")
-    assert resume("retrain", *words) == "data"
+    assert resume("retrain", *words).startswith("data")
     assert resume("pretrain", *words) is None
     assert resume("supernet", *words) is None
 
 
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize(
-    "change", ["steps=3", "optimizer.lr=0.5", "augment.flip=0.25", "precision=float64", "keep=3"]
+    "change", ["steps=1", "optimizer.lr=0.5", "augment.flip=0.25", "precision=float64", "keep=3"]
 )
 def test_another_recipe(resume, stage, change):
-    assert resume(stage, f"{stage}.{change}") == "recipe"
+    """Nothing is left to train otherwise: how it was trained cannot change any more."""
+    name = change.split("=")[0]
+    said = resume(stage, f"{stage}.{change}")
+    assert said is None if name == "keep" else said.startswith(f"{stage}.{name}")
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -145,13 +151,13 @@ def test_the_recipe_of_another_stage_is_free(resume, stage):
 
 def test_another_network(resume):
     assert resume("retrain", "--arch", "nano:0-1-1-1") == "arch"
-    assert resume("retrain", "--model", "gaitset-nano") == "arch"
+    assert resume("retrain", "--model", "gaitset-nano").startswith("arch")
     assert resume("pretrain", "--model", "gaitset-nano") == "model_name"
     assert resume("retrain", "freeze=nothing") is None
 
 
 def test_pretraining_with_the_crowd_of_distractors(resume):
-    assert resume("pretrain", "pretrain.distractors=true") in ("data", "recipe")
+    assert "pretrain.distractors" in resume("pretrain", "pretrain.distractors=true")
 
 
 def test_another_space(nasgait, config, tmp_path):
@@ -168,14 +174,15 @@ def test_another_space(nasgait, config, tmp_path):
     assert nasgait("supernet", *words, "--out", out)[0] == 0
     mine.write_text(mine.read_text().replace("blocks: [3x3x3, 3x1x3", "blocks: [3x1x3, 3x3x3"))
     code, _, err = nasgait("supernet", *words, "--out", out, "--resume")
-    assert code == 2 and "was made with another space_sha256" in err
+    assert code == 2 and "was made with another space_sha256 (" in err
     checkpoint = Checkpoints(out / "checkpoints").latest()
     code, _, err = nasgait("search", *words, "--supernet", checkpoint, "--out", tmp_path / "search")
     assert code == 2 and "is of space" in err and not (tmp_path / "search").exists()
 
 
 WRITTEN = {
-    "supernet": {"kind", "space", "space_sha256", "num_classes", "seed", "data", "recipe"},
+    "supernet": {"kind", "space", "space_sha256", "num_classes", "seed", "data", "init",
+                 "recipe"},
     "retrain": {"kind", "arch", "space", "space_sha256", "model_name", "settings", "num_classes",
                 "seed", "data", "init", "freeze", "recipe"},
     "pretrain": {"kind", "arch", "space", "space_sha256", "model_name", "settings", "seed", "data",
@@ -188,16 +195,16 @@ WRITTEN = {
 def test_whatever_a_checkpoint_says_must_be_so(begun, trainings, stage, tmp_path, monkeypatch):
     monkeypatch.setattr("os.fsync", lambda file: None)
     saved = load_checkpoint(Checkpoints(begun[stage] / "checkpoints").latest())
-    state = {"format", "model", "optimizer", "scheduler", "scaler", "rng", "step"}
+    state = {"format", "model", "optimizer", "scheduler", "scaler", "rng", "step", "recipe_changes"}
     assert set(saved) - state == WRITTEN[stage]
     for name in WRITTEN[stage]:
         path = tmp_path / f"{name}.pt"
         save_checkpoint(path, saved | {name: "another"})
-        with pytest.raises(CheckpointError, match=f"was made with another {name};"):
+        with pytest.raises(CheckpointError, match=rf"was made with another {name} \("):
             trainings[stage].restore(path)
         save_checkpoint(path, {key: value for key, value in saved.items() if key != name})
         if saved[name] is not None:
-            with pytest.raises(CheckpointError, match=f"was made with another {name};"):
+            with pytest.raises(CheckpointError, match=rf"was made with another {name} \("):
                 trainings[stage].restore(path)
 
 
@@ -209,8 +216,8 @@ def test_a_search_goes_on_with_its_own_data_alone(nasgait, begun, config, stores
     ledger = (tmp_path / "search" / "ledger.jsonl").read_bytes()
     for store in ("pixels", "more", "less"):
         code, _, err = nasgait("search", *words, "--resume", stores[store])
-        assert code == 2 and "was begun with another data" in err, err
+        assert code == 2 and "was begun with another data (" in err, err
     code, _, err = nasgait("search", *words, "--resume", "data.split_seed=1")
-    assert code == 2 and "was begun with another data, search_val;" in err, err
+    assert code == 2 and ", search_val (" in err, err
     assert nasgait("search", *words, "--resume", stores["same"])[0] == 0
     assert (tmp_path / "search" / "ledger.jsonl").read_bytes() == ledger

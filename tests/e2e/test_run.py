@@ -10,6 +10,7 @@ import time
 import pytest
 
 from nasgait.config.load import load_config, read_yaml
+from nasgait.core.checksum import read_checked
 from nasgait.training.output_dir import locked, record
 
 ALL = ["random=1", "uniform=true", "jobs=2", "retrain.steps=4", "supernet.steps=4"]
@@ -23,14 +24,13 @@ def config(tiny_config):
 
 def comparable(out):
     """All that an interrupted run must share with an undisturbed one."""
-    results = json.loads((out / "results.json").read_text())
+    results = read_checked(out / "results.json")
     for network in results["networks"]:
         network.pop("train_seconds")
     ledger = [json.loads(line) for line in (out / "search" / "ledger.jsonl").open()]
     for line in ledger:
-        line.pop("seconds")
+        del line["seconds"], line["checksum"]
     best = read_yaml(out / "search" / "best.yaml")
-    best["origin"].pop("supernet_sha256")  # the checkpoint also holds how long it took
     # Lines come as scores are known: what is scored beside what depends on where a kill fell.
     return results, sorted(ledger, key=lambda line: line["key"]), best
 
@@ -122,6 +122,9 @@ def test_dry_run_starts_nothing(nasgait, config, tmp_path):
         ("supernet.batch.seqs=1", "no triplet"),
         ("supernet.schedule.warmup=8", "warmup"),
         ("baselines=[{model: gaitset-nano}, {model: gaitset-nano}]", "twice"),
+        ("baselines.0.name=a/b", "baselines.0.name: must name a folder"),
+        ("baselines.0.name=../../x", "baselines.0.name: must name a folder"),
+        ("baselines.0.name=random-1", "give another"),
         ("data.search_val=12", "search_val"),
         ("retrain.precision=float16", "float16 needs a GPU"),
         ("sed=3", "seed"),

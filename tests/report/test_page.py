@@ -11,6 +11,7 @@ from fake_run import write_run
 
 from nasgait.cli.main import main
 from nasgait.core.errors import DataError
+from nasgait.core.jsonl import line_of
 from nasgait.report.page import write_report
 from nasgait.report.rundir import FILES, read_run
 
@@ -131,10 +132,10 @@ def test_search_for_several_objectives_shows_its_hypervolume(run_dir):
     config.write_text(text.replace("  - map\n", "  - map\n  - macs\n  - latency\n"))
     file = run_dir / "search" / "generations.jsonl"
     lines = [json.loads(line) | {"hypervolume": 0.3} for line in file.read_text().splitlines()]
-    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    file.write_text("".join(map(line_of, lines)))
     ledger = run_dir / "search" / "ledger.jsonl"
     entries = [json.loads(line) | {"latency": 0.02} for line in ledger.read_text().splitlines()]
-    ledger.write_text("".join(json.dumps(line) + "\n" for line in entries))
+    ledger.write_text("".join(map(line_of, entries)))
     (run_dir / "search" / "pareto.json").unlink()
     page = page_of(run_dir)
     assert "Search: hypervolume" in page.headings

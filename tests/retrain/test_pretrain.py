@@ -128,7 +128,7 @@ def test_resumed_equals_undisturbed_to_the_last_bit(run, tmp_path, network):
     manifests = [Checkpoints(out / "checkpoints").newest().sha256 for out in (whole, parts)]
     assert manifests[0] == manifests[1]
     code, _, err = run("pretrain", parts, *network, "--resume", "pretrain.momentum=0.5")
-    assert code == 2 and "another recipe" in err
+    assert code == 2 and "pretrain.momentum (0.9, not 0.5)" in err
 
 
 @pytest.mark.parametrize(

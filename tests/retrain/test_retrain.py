@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from nasgait.core.checksum import read_checked
 from nasgait.core.metrics_log import read_metrics
 from nasgait.training.checkpoint import Checkpoints, load_checkpoint
 from retrain.evaluate import read_probes
@@ -84,7 +85,7 @@ def test_resumed_equals_undisturbed(retrain, tmp_path):
     a, b = (load_checkpoint(Checkpoints(p / "checkpoints").latest()) for p in (whole, parts))
     for name in a["model"]:
         assert torch.equal(a["model"][name], b["model"][name]), name
-    first, second = (json.loads((p / "result.json").read_text()) for p in (whole, parts))
+    first, second = (read_checked(p / "result.json") for p in (whole, parts))
     first.pop("train_seconds"), second.pop("train_seconds")
     assert first == second
     assert [m["step"] for m in read_metrics(parts / "metrics.jsonl")] == list(range(1, 9))
@@ -142,6 +143,8 @@ def test_wrong_input(retrain, nasgait, tiny_store, tmp_path):
         ("--model", "gaitsett-nano"): "gaitset-nano",
         ("--arch", ARCH, "--init", str(tmp_path / "none.pt")): "none.pt",
         ("--arch", ARCH, "data.store=nowhere"): "nowhere",
+        ("--arch", ARCH, "--name", "../x"): "--name: must name a folder",
+        ("--arch", ARCH, "--name", "a\nb"): "--name: must name a folder",
     }.items():
         code, _, err = retrain(out, *words)
         assert code == 2 and expected in err and "Traceback" not in err, (words, err)

@@ -84,5 +84,5 @@ def test_share_of_new_counts_what_had_been_bred(tmp_path):
 @pytest.mark.parametrize("text", ["{}\n", "[1]\n", "{\n", '{"frequencies": 3}\n'])
 def test_other_files_are_refused(tmp_path, text):
     (tmp_path / "g.jsonl").write_text(text)
-    with pytest.raises(DataError, match="not the generations of a search"):
+    with pytest.raises(DataError, match=r"g.jsonl:1: (damaged|not a generation of a search)"):
         read_generations(tmp_path / "g.jsonl")

@@ -8,12 +8,14 @@ import pytest
 from cost_tables import TOY, all_architectures
 
 from nasgait.config.schema import SearchConfig
+from nasgait.core.checksum import checked
 from nasgait.core.errors import BudgetError, DataError
+from nasgait.core.jsonl import append_line
 from nasgait.search.budget import Budget, Costs
 from nasgait.search.evolution import Evolution
 from nasgait.search.hypervolume import RelativeHypervolume
 from nasgait.search.latency import Latencies
-from nasgait.search.ledger import Ledger, read_ledger
+from nasgait.search.ledger import Ledger, LedgerEntry, read_ledger
 from nasgait.search.state import SearchState, search
 
 SMALL = SearchConfig(
@@ -149,14 +151,36 @@ def test_latencies_of_other_conditions_are_refused(tmp_path, change):
         Latencies(path, Clock(), HERE | change)
 
 
-@pytest.mark.parametrize("line", ["[]", "{", '{"key": "0-1"}', '{"key": 3, "seconds": 1}'])
+@pytest.mark.parametrize("line", [{"key": "0-1"}, {"key": 3, "seconds": 1}])
 def test_faulty_line_is_named(tmp_path, line):
     path = tmp_path / "latency.jsonl"
     Latencies(path, Clock(), HERE).value((0, 1))
-    with path.open("a") as file:
-        file.write(line + "\n")
+    append_line(path, line)
     with pytest.raises(DataError, match=r"latency.jsonl:2: not a measured latency"):
         Latencies(path, Clock(), HERE)
+
+
+@pytest.mark.parametrize("line", ["[]", "{", '{"key": "0-2", "seconds": 1}'])
+def test_a_damaged_line_is_named_and_measured_again(tmp_path, caplog, line):
+    path = tmp_path / "latency.jsonl"
+    Latencies(path, Clock(), HERE).value((0, 1))
+    whole = path.read_bytes()
+    path.write_bytes(whole + line.encode() + b"\n")
+    again = Latencies(path, Clock(), HERE)
+    assert f"{path}:2: damaged" in caplog.text and path.read_bytes() == whole
+    assert again.value((0, 2)) == seconds((0, 2))
+
+
+def test_a_damaged_latency_is_taken_from_the_ledger(tmp_path, caplog):
+    path = tmp_path / "latency.jsonl"
+    measured = Latencies(path, Clock(), HERE)
+    for choices in ((0, 1), (0, 2)):
+        measured.value(choices)
+    first, second = path.read_text().splitlines(keepends=True)
+    path.write_text(first + second.replace('"key": "0-2"', '"key": "0-3"'))
+    known = LedgerEntry((0, 2), 0, {"latency": 0.125})
+    again = Latencies(path, {}.__getitem__, HERE, scored=[known])
+    assert again.value((0, 2)) == 0.125 and f"{path}:2: damaged" in caplog.text
 
 
 def test_a_ledger_with_other_latencies_is_refused(tmp_path):
@@ -168,5 +192,5 @@ def test_a_ledger_with_other_latencies_is_refused(tmp_path):
 
 def test_line_says_how_it_was_measured(tmp_path):
     Latencies(tmp_path / "latency.jsonl", Clock(), HERE).value((0, 1, 2))
-    line = json.loads((tmp_path / "latency.jsonl").read_text())
+    line = checked(json.loads((tmp_path / "latency.jsonl").read_text()), required=True)
     assert line == {"key": "0-1-2", "seconds": seconds((0, 1, 2)), **HERE}

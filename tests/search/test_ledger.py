@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from nasgait.core.checksum import checked
 from nasgait.core.errors import DataError
+from nasgait.core.jsonl import append_line
 from nasgait.search.ledger import Ledger, LedgerEntry, read_ledger
 
 
@@ -14,6 +16,10 @@ def entry(choices, generation=0, score=0.1 + 0.2):
     )
 
 
+def flipped(content, place, bit):
+    return content[:place] + bytes([content[place] ^ 1 << bit]) + content[place + 1 :]
+
+
 def test_lines_come_back_exactly(tmp_path):
     path = tmp_path / "ledger.jsonl"
     ledger = Ledger.open(path)
@@ -21,7 +27,7 @@ def test_lines_come_back_exactly(tmp_path):
     for item in entries:
         ledger.append(item)
     assert Ledger.open(path).entries == ledger.entries == entries
-    assert json.loads(path.read_text().splitlines()[0]) == {
+    assert checked(json.loads(path.read_text().splitlines()[0]), required=True) == {
         "key": "0-1-2",
         "generation": 0,
         "rank1": 50.0,
@@ -59,21 +65,59 @@ def test_no_architecture_twice(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "line",
-    [
-        "{}",
-        "[1]",
-        "nonsense",
-        '{"key": "a-b", "generation": 0}',
-        '{"key": "0", "generation": 0, "map": "1"}',
-    ],
+    "line", [{"key": "a-b", "generation": 0}, {"key": "0", "generation": 0, "map": "1"}, {"map": 1}]
 )
-def test_faulty_line_is_named(tmp_path, line):
+def test_a_line_of_something_else_is_refused(tmp_path, line):
     path = tmp_path / "ledger.jsonl"
     Ledger.open(path).append(entry((1, 2)))
-    path.write_text(path.read_text() + line + "\n")
+    append_line(path, line)
+    whole = path.read_bytes()
     with pytest.raises(DataError, match=r"ledger\.jsonl:2: not a ledger line"):
         Ledger.open(path)
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("line", ["{}", "[1]", "nonsense", '{"key": "0-1", "generation": 0}'])
+def test_a_damaged_line_is_named_and_is_no_score(tmp_path, caplog, line):
+    """The last one is whole, but an old line cannot follow one with a checksum."""
+    path = tmp_path / "ledger.jsonl"
+    Ledger.open(path).append(entry((1, 2)))
+    first = path.read_bytes()
+    path.write_bytes(first + line.encode() + b"\n")
+    with pytest.raises(DataError, match=r"ledger\.jsonl:2: damaged .* scores its architecture"):
+        read_ledger(path)
+    ledger = Ledger.open(path)
+    assert ledger.entries == [entry((1, 2))] and f"{path}:2: damaged" in caplog.text
+    assert path.read_bytes() == first
+    ledger.append(entry((0, 1)))
+    assert len(read_ledger(path)) == 2
+
+
+def test_every_flipped_bit_is_noticed(tmp_path):
+    """In numbers, names, the checksum and its key, in quotes, commas and newlines."""
+    path = tmp_path / "ledger.jsonl"
+    ledger = Ledger.open(path)
+    entries = [entry((0, 1, 2)), entry((0, 2, 1), 1, 1 / 3)]
+    for item in entries:
+        ledger.append(item)
+    whole = path.read_bytes()
+    harmless = 0  # digits behind the last that counts in a float
+    for place in range(len(whole) - 1):  # the last newline is the mark of a torn line
+        for bit in range(8):
+            path.write_bytes(flipped(whole, place, bit))
+            try:
+                assert read_ledger(path) == entries
+                harmless += 1
+            except DataError as error:
+                assert "damaged" in str(error)
+    assert harmless < 10
+
+
+def test_lines_of_before_are_read_and_continued(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    path.write_text(json.dumps(entry((0, 1, 2)).line()) + "\n")
+    Ledger.open(path).append(entry((0, 2, 1)))
+    assert read_ledger(path) == [entry((0, 1, 2)), entry((0, 2, 1))]
 
 
 def test_repeated_line_is_named(tmp_path):

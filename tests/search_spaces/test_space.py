@@ -191,7 +191,8 @@ def test_architecture_file_round_trip(tmp_path):
     )
     record = yaml.safe_load(path.read_text())
     assert list(record) == [
-        "space", "space_sha256", "choices", "macs", "params", "frames", "size", "score", "origin"
+        "checksum", "space", "space_sha256", "choices", "macs", "params", "frames", "size", "score",
+        "origin",
     ]  # fmt: skip
     assert record["space"] == "nano"
     assert record["macs"] == space.cost(arch, 20).macs

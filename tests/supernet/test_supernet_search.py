@@ -10,7 +10,9 @@ import time
 import pytest
 
 from nasgait.config.renamed import RENAMED
+from nasgait.core.checksum import read_checked
 from nasgait.core.errors import RunFailed
+from nasgait.core.jsonl import line_of
 from nasgait.search.generations import read_generations
 from nasgait.search.ledger import read_ledger
 from nasgait.search.pareto import read_pareto
@@ -203,7 +205,7 @@ def test_a_refused_resume_leaves_everything_as_it_was(search, tmp_path):
     ledger = out / "ledger.jsonl"
     first, *rest = ledger.read_text().splitlines(keepends=True)
     line = json.loads(first)
-    ledger.write_text(json.dumps(line | {"macs": line["macs"] + 1}) + "\n" + "".join(rest))
+    ledger.write_text(line_of(line | {"macs": line["macs"] + 1}) + "".join(rest))
     before = contents(out)
     code, _, err = search(out, "--resume", "--max-epochs=1")
     assert code == 2 and "another search" in err
@@ -273,14 +275,14 @@ def test_a_search_begun_with_old_keys_resumes(search, tmp_path):
     out = tmp_path / "out"
     assert search(out)[0] == 0
     expected = scores(out), (out / "best.yaml").read_bytes()
-    note = json.loads((out / "scoring.json").read_text())
+    note = read_checked(out / "scoring.json")
     assert old.keys() <= note.keys()
     before = {old.get(name, name): value for name, value in note.items()}
     (out / "scoring.json").write_text(json.dumps(before))
     lines = (out / "ledger.jsonl").read_text().splitlines(keepends=True)
     (out / "ledger.jsonl").write_text("".join(lines[:5]))
     code, _, err = search(out, "--resume", "search.lookahead=2")
-    assert code == 2 and "another lookahead;" in err
+    assert code == 2 and "another lookahead (1, not 2);" in err
     code, _, err = search(out, "--resume")
     assert code == 0, err
     assert (scores(out), (out / "best.yaml").read_bytes()) == expected

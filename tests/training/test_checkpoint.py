@@ -23,6 +23,7 @@ from nasgait.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
     sha256_of,
+    warn_if_unfinished,
 )
 
 
@@ -137,7 +138,7 @@ def test_all_damaged_is_an_error_not_a_fresh_start(tmp_path):
 
 def test_a_broken_manifest(tmp_path):
     (tmp_path / MANIFEST).write_text("[{")
-    with pytest.raises(CheckpointError, match=r"manifest.json: not a list of checkpoints"):
+    with pytest.raises(CheckpointError, match=r"manifest.json: damaged, not a list of checkpoints"):
         Checkpoints(tmp_path).latest()
 
 
@@ -207,7 +208,7 @@ def test_a_missing_file(tmp_path):
 
 
 def test_a_directory(tmp_path):
-    refused(tmp_path, "Is a directory")
+    refused(tmp_path, "Is a directory; give a file in it")
 
 
 @pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
@@ -259,6 +260,96 @@ def test_another_format(tmp_path, tag):
 def test_files_of_old_torch_are_read(tmp_path):
     torch.save(payload(7), tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     assert load_checkpoint(tmp_path / "old.pt", FORMAT)["step"] == 7
+
+
+# Damage ------------------------------------------------------------------------------------------
+
+
+def flipped(content, place, bit):
+    return content[:place] + bytes([content[place] ^ 1 << bit]) + content[place + 1 :]
+
+
+def small(path):
+    weights = {"weight": torch.arange(40.0), "bias": torch.ones(3)}
+    save_checkpoint(path, {"format": FORMAT, "kind": "network", "model": weights, "step": 3})
+    return path.read_bytes()
+
+
+def test_flipped_bytes_are_noticed_in_a_file_alone(tmp_path):
+    """Without its manifest, under another name; weights, padding, headers and the checksum."""
+    whole, copy = small(tmp_path / "step-000003.pt"), tmp_path / "copied.pt"
+    copy.write_bytes(whole)
+    assert load_checkpoint(copy, FORMAT)["step"] == 3
+    for place in range(0, len(whole), 7):
+        copy.write_bytes(flipped(whole, place, place % 8))
+        refused(copy, "damaged|not a checkpoint")
+
+
+@pytest.mark.slow
+def test_every_flipped_bit_is_noticed(tmp_path):
+    whole, copy = small(tmp_path / "step-000003.pt"), tmp_path / "copied.pt"
+    for place in range(len(whole)):
+        for bit in range(8):
+            copy.write_bytes(flipped(whole, place, bit))
+            refused(copy, "damaged|not a checkpoint")
+
+
+def test_in_files_of_before_every_weight_is_checked(tmp_path):
+    """They have the zip file's own CRC-32 for each tensor, which torch does not look at."""
+    torch.save({"format": FORMAT, "model": {"w": torch.arange(40.0)}}, tmp_path / "old.pt")
+    whole = (tmp_path / "old.pt").read_bytes()
+    assert load_checkpoint(tmp_path / "old.pt", FORMAT)["model"]["w"][39] == 39
+    start = whole.index(torch.arange(40.0).numpy().tobytes())
+    for place in range(start, start + 160, 5):
+        (tmp_path / "old.pt").write_bytes(flipped(whole, place, place % 8))
+        refused(tmp_path / "old.pt", "truncated or damaged .Bad CRC-32")
+
+
+def test_a_file_whose_writer_left_out_the_crcs_is_read(tmp_path):
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save({"format": FORMAT, "model": {}}, tmp_path / "a.pt")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert load_checkpoint(tmp_path / "a.pt", FORMAT)["model"] == {}
+
+
+def test_plain_torch_reads_our_files(tmp_path):
+    small(tmp_path / "a.pt")
+    for mapped in (False, True):
+        saved = torch.load(tmp_path / "a.pt", weights_only=True, mmap=mapped)
+        assert torch.equal(saved["model"]["weight"], torch.arange(40.0))
+
+
+def test_a_damaged_row_of_the_manifest_is_a_damaged_checkpoint(tmp_path, caplog):
+    checkpoints = Checkpoints(tmp_path)
+    for step in 100, 200:
+        checkpoints.save(step, payload(step))
+    manifest = tmp_path / MANIFEST
+    whole = manifest.read_text()
+    manifest.write_text(whole.replace('"step": 200', '"step": 900'))
+    assert checkpoints.newest().step == 100 and "row 2 is damaged" in caplog.text
+    manifest.write_text(whole.replace('"step": 200', '"step": 900').replace(": 100", ": 101"))
+    with pytest.raises(CheckpointError, match="all of its rows are damaged; delete it"):
+        checkpoints.newest()
+
+
+def test_a_manifest_of_before_is_read(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, payload(1))
+    rows = json.loads((tmp_path / MANIFEST).read_text())
+    del rows[0]["checksum"]
+    (tmp_path / MANIFEST).write_text(json.dumps(rows))
+    assert checkpoints.newest().step == 1
+
+
+def test_an_unfinished_training_is_told(tmp_path, caplog):
+    warn_if_unfinished("a.pt", {"step": 3, "recipe": {"steps": 8}})
+    assert "a.pt: is of an unfinished training, step 3 of 8" in caplog.text
+    caplog.clear()
+    for saved in ({"step": 8, "recipe": {"steps": 8}}, {"step": 0}, {}):
+        warn_if_unfinished("a.pt", saved)
+    assert not caplog.text
 
 
 def test_checksum_of_a_missing_file(tmp_path):

@@ -1,10 +1,11 @@
-"""Numbers within bounds, as the fields of the schema take them."""
+"""Numbers and names within bounds, as the fields of the schema take them."""
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from nasgait.config.amount import in_seconds, with_suffix
+from nasgait.config.names import folder_name, folder_names
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -15,3 +16,5 @@ Amount = Annotated[float, Field(gt=0), BeforeValidator(with_suffix)]
 Duration = Annotated[float, Field(gt=0), BeforeValidator(in_seconds)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 TwoOrMore = Annotated[int, Field(ge=2)]
+Name = Annotated[str, AfterValidator(folder_name)]
+Names = Annotated[str, AfterValidator(folder_names)]

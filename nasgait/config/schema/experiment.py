@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from nasgait.config.schema.bounds import Count, Probability, Whole
+from nasgait.config.schema.bounds import Count, Name, Names, Probability, Whole
 from nasgait.config.schema.data import DataConfig
 from nasgait.config.schema.evaluation import EvaluationConfig
 from nasgait.config.schema.search import SearchConfig
@@ -16,8 +16,9 @@ class BaselineConfig:
 
     model: str
     """A name from ``nasgait models``."""
-    name: str | None = None
-    """What the results call it; the model by default.  Needed to list a model twice."""
+    name: Name | None = None
+    """What the results and its folder are called; the model by default.  Needed to list a model
+    twice."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Arguments that replace those of the model, say ``{channels: [64, 128, 256]}``."""
     recipe: TrainConfig | None = None
@@ -35,7 +36,7 @@ class BaselineConfig:
 class ExperimentConfig:
     """The whole way: data, supernet, search, retraining, evaluation, report."""
 
-    name: str
+    name: Names
     """Names the run's default directory, ``runs/<name>``."""
     data: DataConfig
     """Silhouettes and identities."""

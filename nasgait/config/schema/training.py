@@ -185,10 +185,20 @@ class ViewsConfig:
 
 
 @dataclass(frozen=True)
+class PretrainOptimizerConfig(OptimizerConfig):
+    """As in SelfGait, also where only some of the keys are given."""
+
+    lr: Positive = 0.03
+    """Peak learning rate."""
+    weight_decay: NonNegative = 4e-4
+    """L2 penalty (decoupled for AdamW)."""
+
+
+@dataclass(frozen=True)
 class PretrainConfig(LoopConfig):
     """Self-supervised pre-training (``nasgait pretrain``): BYOL, with SelfGait's defaults."""
 
-    optimizer: OptimizerConfig = OptimizerConfig(lr=0.03, weight_decay=4e-4)
+    optimizer: PretrainOptimizerConfig = PretrainOptimizerConfig()
     """Update rule and its rates."""
     schedule: ScheduleConfig = ScheduleConfig(kind="constant")
     """Learning rate over the steps."""
