@@ -28,6 +28,7 @@ from nasgait.data.transforms import reduction
 from nasgait.evaluation.options import check_options, check_sequences, evaluated_indices
 from nasgait.nn.base import GaitNetwork
 from nasgait.nn.freeze import freeze_backbone, freeze_norms
+from nasgait.profiling.latency import device_name
 from nasgait.profiling.macs import profile
 from nasgait.training.loop import PeriodicEvaluation, Training, fit
 from nasgait.training.output_dir import claim, locked, record
@@ -36,6 +37,7 @@ from retrain.evaluate import EvaluationResult, evaluate_network, write_probes
 from retrain.inputs import NetworkInputs
 from retrain.network_spec import start_from
 from retrain.networks import FinalNetwork
+from search_spaces.configured import budget_frames
 
 logger = logging.getLogger(__name__)
 
@@ -223,7 +225,7 @@ def finish(inputs: FinalInputs, training: Training[GaitNetwork], world: World) -
         replace(world, size=1),
         submission=out / "submission.csv",
     )
-    cost = profile(inputs.model)
+    cost, frames = profile(inputs.model), budget_frames(config)
     write_probes(out / "probes.npz", evaluated.probes)
     result = {
         "name": inputs.network.name,
@@ -231,7 +233,12 @@ def finish(inputs: FinalInputs, training: Training[GaitNetwork], world: World) -
         "arch": inputs.spec.arch,
         "model": inputs.spec.model,
         "seed": config.seed,
-        "steps": inputs.recipe.steps,
+        "steps": training.step,
+        "recipe": asdict(inputs.recipe),
+        "data": training.metadata["data"],
+        "device": device_name(world.device),
+        "threads": torch.get_num_threads(),
+        "ranks": world.size,
         "label_rate": config.label_rate,
         "init": inputs.start.init,
         "freeze": config.freeze,
@@ -239,6 +246,8 @@ def finish(inputs: FinalInputs, training: Training[GaitNetwork], world: World) -
         "params": cost.params,
         "frames": cost.frames,
         "size": list(cost.size),
+        "budget_frames": frames,
+        "budget_macs": profile(inputs.model, frames).macs if frames else None,
         "train_seconds": round(training.seconds, 2),
         "evaluation": asdict(inputs.evaluation),
         **dict.fromkeys(("rank1", "rank5", "map")),  # None where the protocol has none
