@@ -32,7 +32,7 @@ from nasgait.profiling.latency import device_name
 from nasgait.profiling.macs import profile
 from nasgait.training.loop import PeriodicEvaluation, Training, fit
 from nasgait.training.output_dir import claim, locked, record
-from nasgait.training.recipe import check_neck, recipe_faults
+from nasgait.training.recipe import check_neck, in_words, recipe_faults
 from retrain.evaluate import EvaluationResult, evaluate_network, write_probes
 from retrain.inputs import NetworkInputs
 from retrain.network_spec import start_from
@@ -89,28 +89,42 @@ def validate(
 
     ``submits``: a table to submit is a result as well, so that HID does without true labels.
     """
-    faults, data = Faults(), facts.data
+    faults = Faults()
     for network in networks:
-        key, recipe = network.recipe(config)
-        faults.found += recipe_faults(key, recipe, facts.device)
-        evaluation = network.evaluation(config)
         with faults.noted():
-            autocast(facts.device, evaluation.precision)
-        with faults.noted():
-            check_options(evaluation, submits)
-            if data:
-                chosen = evaluated_indices(data, data.split.test, evaluation)
-                check_sequences(evaluation, [data.sequences[i] for i in chosen])
+            key, recipe = network.recipe(config)
+            faults.found += network_faults(config, facts, network, submits, key, recipe)
+    return faults.found
+
+
+def network_faults(
+    config: ExperimentConfig,
+    facts: Facts,
+    network: FinalNetwork,
+    submits: bool,
+    key: str,
+    recipe: TrainConfig,
+) -> list[NasgaitError]:
+    """Those of one network, whose ``recipe`` stands at ``key``."""
+    faults, data = Faults(recipe_faults(key, recipe, facts.device)), facts.data
+    evaluation = network.evaluation(config)
+    with faults.noted():
+        autocast(facts.device, evaluation.precision)
+    with faults.noted():
+        check_options(evaluation, submits)
         if data:
-            with faults.noted():
-                trained = labelled(data, data.split.everyone, config.label_rate, config.seed)
-                with faults.noted(f"{key}.batch"):
-                    check_batch(recipe.batch, data.identities(trained), facts.ranks)
+            chosen = evaluated_indices(data, data.split.test, evaluation)
+            check_sequences(evaluation, [data.sequences[i] for i in chosen])
+    if data:
         with faults.noted():
-            model = network.spec(config).build()
-            check_neck(key, recipe, model)
-            if data:
-                reduction(data.size, model.size)
+            trained = labelled(data, data.split.everyone, config.label_rate, config.seed)
+            with faults.noted(f"{key}.batch"):
+                check_batch(recipe.batch, data.identities(trained), facts.ranks)
+    with faults.noted():
+        model = network.spec(config).build()
+        check_neck(key, recipe, model)
+        if data:
+            reduction(data.size, model.size)
     return faults.found
 
 
@@ -185,6 +199,7 @@ def train(
         if world.main:
             record(out, config)
             logger.info("%s: %d training identities", network.name, loader.classes)
+            logger.info("%s: %s", network.recipe(config)[0], in_words(inputs.recipe))
         periodic = evaluation_of(inputs, training, world) if config.evaluate_every else None
         fit(training, loader, out, resume=resume, evaluation=periodic)
     # The other ranks are gone: the evaluation may take longer than they would wait.

@@ -3,6 +3,7 @@
 import argparse
 
 from nasgait.cli import stage
+from nasgait.core.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +38,13 @@ def run(args: argparse.Namespace) -> None:
     from retrain.inputs import folder_of
 
     config, network = stage.read_config(args), stage.network_of(args, args.name)
+    key, _ = network.recipe(config)
+    if key.endswith(".recipe"):
+        for stray in (o for o in args.overrides if o.startswith("retrain.")):
+            raise ConfigError(
+                f"{stray}: {network.name} does not follow retrain, it has a recipe of its own; "
+                f"give {key}.{stray.removeprefix('retrain.')}"
+            )
     folder = folder_of(network.name)
     out = stage.default_out(args, config, "retrain", folder, f"seed-{config.seed}")
     start = train.Start(args.init, args.init_partial)

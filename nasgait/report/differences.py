@@ -14,6 +14,9 @@ TRAINED = ("steps", "label_rate", "freeze", "init", "data", "threads", "ranks", 
 """What else two trainings share when only their networks differ: steps as taken, the weights they
 start from, the fingerprint of the training sequences, the machine."""
 
+MANY = 3
+"""Networks that a sentence names before it says "the others"."""
+
 UNRECORDED = "not recorded"
 
 
@@ -121,11 +124,15 @@ def sentences(found: Sequence[Difference]) -> list[str]:
 
 
 def _in_words(values: Mapping[str, Any]) -> str:
-    """``137: searched; 800: gaitset-nano``."""
+    """``137: searched; 800: gaitset-nano``; the most, if they are many, are "the others"."""
     groups: dict[str, list[str]] = {}
     for name, value in values.items():
         groups.setdefault(_plain(value), []).append(name)
-    return "; ".join(f"{value}: {', '.join(names)}" for value, names in groups.items())
+    ordered = sorted(groups.items(), key=lambda item: len(item[1]))
+    words = [f"{value}: {', '.join(names)}" for value, names in ordered]
+    if len(groups) > 1 and len(ordered[-1][1]) > MANY:
+        words[-1] = f"{ordered[-1][0]}: the others"
+    return "; ".join(words)
 
 
 def _plain(value: Any) -> str:

@@ -247,8 +247,8 @@ def test_unequal_trainings_are_told_in_their_fields(tmp_path):
         "recipe.batch.frames": {"gaitset": 16, "random-1": 16, "searched": 30},
     }
     assert found["notes"][0] == (
-        "Not trained alike: steps (600: gaitset, random-1; 137: searched), batch.frames "
-        "(16: gaitset, random-1; 30: searched); a difference in metrics may come from that, not "
+        "Not trained alike: steps (137: searched; 600: gaitset, random-1), batch.frames "
+        "(30: searched; 16: gaitset, random-1); a difference in metrics may come from that, not "
         "from the networks."
     )
     assert next(n for n in found["networks"] if n["name"] == "searched")["recipe"] == shorter
