@@ -15,7 +15,15 @@ from nasgait.core.files import write_json
 from nasgait.core.rng import generator
 from nasgait.evaluation.statistics import clustered_mean, paired_difference
 from nasgait.report.differences import differences, sentences
-from nasgait.report.results import CONDITIONS, LOCAL, METRICS, Result, known_map, summary
+from nasgait.report.results import (
+    CONDITIONS,
+    LOCAL,
+    METRICS,
+    Result,
+    evaluation_notes,
+    known_map,
+    summary,
+)
 from nasgait.report.standing import Standing
 from retrain.evaluate import Probes, read_probes
 from search_spaces.configured import budget_frames
@@ -112,18 +120,6 @@ def check_same_probes(run_dir: Path, probes: Mapping[str, Probes]) -> None:
                 f"{len(wanted.labels)} of {first}; retrain it in a run of its own, or evaluate "
                 "both alike"
             )
-
-
-def evaluation_notes(networks: list[Result]) -> list[str]:
-    """What the evaluations of all networks have to say, and that of some in their names."""
-    said: dict[str, list[str]] = defaultdict(list)
-    for network in networks:
-        for note in network.get("notes") or ():
-            said[note].append(network["name"])
-    whose = {
-        note: "" if len(n) == len(networks) else f"{', '.join(n)}: " for note, n in said.items()
-    }
-    return [f"{whose[note]}{note}." for note in said]
 
 
 def group(run_dir: Path) -> dict[str, list[Result]]:

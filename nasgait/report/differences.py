@@ -50,8 +50,8 @@ def settings(result: Result) -> dict[str, Any]:
     recipe = result.get("recipe")
     flat = flatten(recipe, "recipe") if recipe else {"recipe": UNRECORDED}
     flat = {key: value for key, value in flat.items() if key.rpartition(".")[2] not in NO_MATTER}
-    if flat.get("recipe.steps") == result.get("steps"):
-        flat.pop("recipe.steps", None)  # said by ``steps`` already
+    if "steps" in result:
+        flat.pop("recipe.steps", None)  # what was taken counts, not what was planned
     taken = {key: result[key] for key in TRAINED if key in result}
     return taken | flat | flatten(result.get("evaluation") or {}, "evaluation")
 
@@ -108,7 +108,8 @@ def sentences(found: Sequence[Difference]) -> list[str]:
             kinds.setdefault("Recipes were changed on the way", []).append(lines)
         elif key == "recipe":
             unknown = [name for name, value in values.items() if value]
-            kinds.setdefault("Recipes are not recorded", []).append(", ".join(unknown))
+            whose = "any network" if len(unknown) == len(values) else ", ".join(unknown)
+            kinds.setdefault("Recipes are not recorded", []).append(whose)
         elif key.startswith("evaluation."):
             word = key.removeprefix("evaluation.")
             kinds.setdefault("Not evaluated alike", []).append(f"{word} ({_in_words(values)})")

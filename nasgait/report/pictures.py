@@ -57,13 +57,16 @@ def _comparison(run: RunDir, looks: Mapping[str, plots.Look]) -> Iterator[Pictur
     complete = [n for n in run.networks if all(n.values.get(k) is not None for k in needed)]
     if complete:
         several = any(len(network.values.get("seeds") or ()) > 1 for network in complete)
+        lacking = [n.name for n in run.networks if n not in complete]
+        missing = f" Not shown, for lack of the metric or a cost: {', '.join(lacking)}."
         bars = "Means over the seeds, bars from the worst to the best seed. " if several else ""
         yield _picture(
             "Accuracy and cost of the final networks",
             plots.accuracy_and_cost(complete, looks, key, f"Test {name} (%)", run.limits),
             f"Test {name} of every trained network against its MACs (left) and its params "
             f"(right). {bars}The dashed line joins the networks that no cheaper one equals. "
-            f"Measured by {description.evaluation(run)}. {description.macs_input(complete)}.",
+            f"Measured by {description.evaluation(run)}. {description.macs_input(complete)}."
+            f"{missing if lacking else ''}",
         )
     if any(network.cmc for network in run.networks):
         yield _picture(

@@ -36,6 +36,7 @@ def summary(name: str, results: Sequence[Result]) -> Result:
     }
     return {
         "name": name,
+        "kind": "",
         **{key: first[key] for key in ALIKE if key in first},
         **dict.fromkeys(("rank1", "rank5", "map")),  # None where the protocol has none
         **means,
@@ -48,6 +49,12 @@ def summary(name: str, results: Sequence[Result]) -> Result:
 def known_map(network: Result) -> Any:
     """The network's mAP; that of gallery 01 against probe 02 where no other can be known."""
     return network["map"] if network.get("map") is not None else network.get("map_local")
+
+
+def matched_key(key: str) -> str:
+    """``rank1_matched`` of ``rank1``, ``rank1_matched_local`` of ``rank1_local``."""
+    name, local, _ = key.partition("_local")
+    return f"{name}_matched{local}"
 
 
 def metric_key(networks: Iterable[Result], metric: str) -> str:
@@ -91,3 +98,15 @@ def budget_macs(entry: Result, frames: int | None) -> Any:
     if frames in (None, entry.get("frames")):
         return entry.get("macs")
     return entry.get("budget_macs") if entry.get("budget_frames") == frames else None
+
+
+def evaluation_notes(networks: Sequence[Result]) -> list[str]:
+    """What the evaluations of all networks have to say, and that of some with their names."""
+    said: dict[str, list[str]] = {}
+    for network in networks:
+        for note in network.get("notes") or ():
+            said.setdefault(note, []).append(network["name"])
+    return [
+        f"{note}." if len(names) == len(networks) else f"{', '.join(names)}: {note}."
+        for note, names in said.items()
+    ]
