@@ -113,7 +113,9 @@ class Standing:
         assert self.best is not None, "there is a best one"
         kept = self._kept(self.best)
         if self.tied:
-            return f"{kept}; to one decimal {', '.join(self.tied)} as good"
+            others = [e for e in self.ranked[1:] if e["name"] in self.tied]
+            level = ", ".join(f"{e['name']}{difference(e, ' at ')}" for e in others)
+            return f"{kept}; to one decimal as good: {level}"
         if len(self.ranked) == 1:
             return kept
         second = self.ranked[1]

@@ -46,7 +46,7 @@ def test_intervals_ties_and_chance_are_in_the_sentence():
     third = network("u", map=50.0, interval=[48.0, 52.0], against_best=gap(-10, -12, -8))
     first, other, caveat = headline(run_of(networks=(third, tied, own)))
     assert "mAP 60.0 % [58.0, 62.0], 40.0 M MACs" in first
-    assert first.endswith("; to one decimal t as good.")
+    assert first.endswith("; to one decimal as good: t.")
     assert other.startswith("Best hand-designed, place 2 of 3: hand-designed network t:")
     assert caveat.startswith("Brackets are 95 % intervals over the test identities, for one trai")
     first, _ = headline(run_of(networks=(own, third)))
