@@ -4,7 +4,7 @@ import csv
 import json
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from nasgait.core.rng import generator
 from nasgait.data.split import split_as
 from nasgait.data.store import GaitStore
 from nasgait.evaluation.statistics import chance_level, correlation_interval, kendall, spearman
+from nasgait.report.differences import among, sentences
 from search_spaces.architecture_ref import Architecture
 from search_spaces.configured import space_of
 from search_spaces.space import SearchSpace
@@ -37,7 +38,8 @@ def rank(config: ExperimentConfig, supernet: Path, truth: Path) -> dict[str, Any
 
     Scores are those of the configuration's ``search``.  The table ``truth`` is the
     ``results.json`` of a run, or a CSV with the columns ``arch`` and ``map``.  Returns what
-    :func:`agreement` found; raises NasgaitError for input that cannot be used.
+    :func:`agreement` found, and as ``notes`` in what the networks were not retrained alike; raises
+    NasgaitError for input that cannot be used.
     """
     weights = load_supernet(supernet, space_of(config, "nasgait rank").source)
     retrained = read_table(truth, weights.space, config.search.metric)
@@ -48,7 +50,17 @@ def rank(config: ExperimentConfig, supernet: Path, truth: Path) -> dict[str, Any
         scored = scorer.score_all([arch.choices for arch in retrained])
         found = {choices: metrics for choices, metrics, _ in scored}
     scores = [found[arch.choices][config.search.metric] for arch in retrained]
-    return agreement(retrained, scores, config.search.metric, config.seed)
+    notes = unequal(truth, {str(arch) for arch in retrained})
+    return agreement(retrained, scores, config.search.metric, config.seed) | {"notes": notes}
+
+
+def unequal(path: Path, archs: Collection[str]) -> list[str]:
+    """In what the retrained architectures of a ``results.json`` are not alike, a sentence each."""
+    if path.suffix != ".json":
+        return ["How the architectures of the table were retrained is not recorded there."]
+    document = json.loads(path.read_text(encoding="utf-8"))
+    names = {n["name"] for n in document["networks"] if n.get("arch") in archs and "name" in n}
+    return sentences(among(document.get("differences", []), names))
 
 
 def read_table(path: Path, space: SearchSpace, objective: str) -> dict[Architecture, float]:
@@ -151,4 +163,4 @@ def words(report: dict[str, Any]) -> list[str]:
             f"by chance alone with p = {r['p']:.3f}"
         )
     lines.append(f"of the best {TOP}, both agree on {report[f'top{TOP}_overlap']:.0%}")
-    return lines
+    return [*lines, *report.get("notes", ())]

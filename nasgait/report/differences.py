@@ -1,7 +1,7 @@
 """In what the trainings and evaluations of networks differ that are compared with each other."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 Result = dict[str, Any]
@@ -96,6 +96,19 @@ def _changes(results: Sequence[Result]) -> list[dict[str, Any]]:
         for change in result.get("recipe_changes") or []
         if str(change.get("key")).rpartition(".")[2] not in NO_MATTER
     ]
+
+
+def among(found: Sequence[Difference], names: Collection[str]) -> list[Difference]:
+    """The differences that are left among some of the networks."""
+    left = []
+    for line in found:
+        values = {name: value for name, value in line["values"].items() if name in names}
+        changes = line["key"] == "recipe_changes" or any(
+            isinstance(v, dict) for v in values.values()
+        )
+        if len({repr(value) for value in values.values()}) > 1 or (values and changes):
+            left.append({"key": line["key"], "values": values})
+    return left
 
 
 def sentences(found: Sequence[Difference]) -> list[str]:

@@ -130,10 +130,11 @@ def _agreement(run: RunDir, rank: dict[str, Any], looks: Mapping[str, plots.Look
         for key, title in (("spearman", "Spearman"), ("kendall", "Kendall"))
         if isinstance(rank.get(key), dict)
     )
+    notes = "".join(f" {note}" for note in rank.get("notes", ()))
     return _picture(
         "Does the supernet rank architectures correctly?",
         plots.agreement(rank["table"], run.networks, looks, name),
         f"Architectures that the search did not choose: {name} with the supernet's weights "
         f"against {name} when retrained. Rank correlation: {measured}; intervals by bootstrap "
-        "over the architectures.",
+        f"over the architectures.{notes}",
     )

@@ -125,8 +125,10 @@ class Standing:
         """What the intervals do not hold."""
         if not any(entry.get("interval") for entry in self.ranked):
             return
-        seeds = min(len(entry.get("seeds") or ()) for entry in self.ranked)
-        only = "one training of each" if seeds == 1 else f"{seeds} trainings of each or more"
+        counts = [len(entry.get("seeds") or ()) for entry in self.ranked]
+        fewest, most = min(counts), max(counts)
+        number = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+        only = "one training of each" if most == 1 else f"{number} trainings of each"
         yield (
             f"Brackets are 95 % intervals over the test identities, for {only}: other seeds move "
             "the metrics beyond them, and the best of many is in part luck."

@@ -48,7 +48,11 @@ def test_intervals_ties_and_chance_are_in_the_sentence():
     assert "mAP 60.0 % [58.0, 62.0], 40.0 M MACs" in first
     assert first.endswith("; to one decimal as good: t.")
     assert other.startswith("Best hand-designed, place 2 of 3: hand-designed network t:")
-    assert caveat.startswith("Brackets are 95 % intervals over the test identities, for one trai")
+    assert caveat.startswith(
+        "Brackets are 95 % intervals over the test identities, for 1 to 2 trainings of each: other "
+    )
+    first, caveat = headline(run_of(networks=(third, network("w", map=51.0))))
+    assert "for one training of each: " in caveat
     first, _ = headline(run_of(networks=(own, third)))
     assert first.endswith("; next u at -10.0 [-12.0, -8.0].")
     close = network("v", "baseline", map=59.0, against_best=gap(-1, -3, 1))
