@@ -65,7 +65,11 @@ class Standing:
         if self.best is None:
             return
         by = METRIC_NAMES[self.key.removesuffix("_local")]
-        yield f"Best of all by {by}: {self._described(self.best)}{self._rest()}."
+        if all(entry["kind"] == "baseline" for entry in self.ranked):
+            best = f"Best hand-designed network by {by}: {self._described(self.best, False)}"
+        else:
+            best = f"Best of all by {by}: {self._described(self.best)}"
+        yield f"{best}{self._rest()}."
         told = [self.best["name"]]
         if self.limited and self.best_within is None:
             yield f"No network is known to keep the budget ({budget})."
@@ -74,15 +78,16 @@ class Standing:
             gap = difference(self.best_within)
             yield f"Best within the budget ({budget}): {described}{gap}."
             told.append(self.best_within["name"])
-        for kind, role in (("searched", "Searched network"), ("baseline", "Best hand-designed")):
+        titles = {"searched": "Searched network", "baseline": "Best hand-designed network"}
+        for kind, title in titles.items():
             one = next((entry for entry in self.ranked if entry["kind"] == kind), None)
             if one and not any(e["kind"] == kind for e in self.ranked if e["name"] in told):
                 place = f"place {self.ranked.index(one) + 1} of {len(self.ranked)}"
                 kept = self._kept(one)
-                yield f"{role}, {place}: {self._described(one)}{kept}{difference(one)}."
+                yield f"{title}, {place}: {self._described(one, False)}{kept}{difference(one)}."
         yield from self._caveat()
 
-    def _described(self, entry: Result) -> str:
+    def _described(self, entry: Result, with_role: bool = True) -> str:
         """A network with its metrics and costs."""
         local = "_local" if self.key.endswith("_local") else ""
         rank1, precision = (
@@ -93,9 +98,9 @@ class Standing:
         # Several networks may be one model with different settings: only their names differ.
         design = entry.get("arch") or entry.get("model")
         title = entry["name"] if entry["kind"] == "baseline" else design or entry["name"]
-        role = ROLES.get(entry["kind"], entry["kind"])
+        role = f"{ROLES.get(entry['kind'], entry['kind'])} " if with_role else ""
         return (
-            f"{role} {title}: {rank1}, {precision}, {formatting.amount(entry.get('macs'))} MACs, "
+            f"{role}{title}: {rank1}, {precision}, {formatting.amount(entry.get('macs'))} MACs, "
             f"{formatting.amount(entry.get('params'))} params"
         )
 

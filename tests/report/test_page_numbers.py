@@ -32,7 +32,7 @@ def test_the_headline_by_hand():
     first, second = headline(by_rank1)
     assert first.startswith("Best of all by rank-1: hand-designed network weak: rank-1 90.0 %")
     assert "; within the budget; next s" in first
-    assert second.startswith("Searched network, place 2 of 3: searched network nano:s")
+    assert second.startswith("Searched network, place 2 of 3: nano:s: rank-1 81.2 %")
     assert by_rank1.best == "weak"
 
 
@@ -47,7 +47,7 @@ def test_intervals_ties_and_chance_are_in_the_sentence():
     first, other, caveat = headline(run_of(networks=(third, tied, own)))
     assert "mAP 60.0 % [58.0, 62.0], 40.0 M MACs" in first
     assert first.endswith("; to one decimal as good: t.")
-    assert other.startswith("Best hand-designed, place 2 of 3: hand-designed network t:")
+    assert other.startswith("Best hand-designed network, place 2 of 3: t: rank-1")
     assert caveat.startswith(
         "Brackets are 95 % intervals over the test identities, for 1 to 2 trainings of each: other "
     )
@@ -80,7 +80,7 @@ def test_where_nothing_is_known_to_keep_the_budget(limits, said):
 def test_a_best_baseline_has_one_sentence():
     pair = network("b", "baseline", map=50.0), network("c", "baseline", map=60.0)
     (sentence,) = headline(run_of(networks=pair))
-    assert sentence.startswith("Best of all by mAP: hand-designed network c: rank-1 70.0 %, mAP")
+    assert sentence.startswith("Best hand-designed network by mAP: c: rank-1 70.0 %, mAP 60.0 %")
 
 
 def test_without_a_metric_nobody_wins():
