@@ -107,8 +107,6 @@ def evaluate_network(
     outcome = protocol.evaluate(sequences)
     metrics = outcome.metrics() | outcome.summary() | outcome.coverage()
     metrics |= {"notes": outcome.notes(), "cmc": outcome.cmc(CMC_RANKS).tolist()}
-    if world.main:
-        log_notes(protocol, outcome)
     return EvaluationResult(metrics, Probes(outcome.labels, outcome.hits, outcome.ap))
 
 
@@ -162,6 +160,7 @@ def evaluate(
         autocast(world.device, config.precision)
         placed = to_channels_last(model.to(world.device))
         result = evaluate_network(placed, store, test, config, world, submission)
+    log_notes(config.protocol, result.metrics.get("notes", ()))
     return {
         "network": saved["arch"] or saved["model_name"],
         "store": str(store.path),

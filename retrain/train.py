@@ -26,6 +26,7 @@ from nasgait.data.split import fingerprint, labelled, split_as
 from nasgait.data.store import GaitStore
 from nasgait.data.transforms import reduction
 from nasgait.evaluation.options import check_options, check_sequences, evaluated_indices
+from nasgait.evaluation.protocols import log_notes
 from nasgait.nn.base import GaitNetwork
 from nasgait.nn.freeze import freeze_backbone, freeze_norms
 from nasgait.profiling.latency import device_name
@@ -240,6 +241,7 @@ def finish(inputs: FinalInputs, training: Training[GaitNetwork], world: World) -
         replace(world, size=1),
         submission=out / "submission.csv",
     )
+    log_notes(inputs.evaluation.protocol, evaluated.metrics.get("notes", ()))
     cost, frames = profile(inputs.model), budget_frames(config)
     write_probes(out / "probes.npz", evaluated.probes)
     result = {

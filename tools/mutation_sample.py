@@ -27,11 +27,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 SCORING = ("activation_cache", "memory_plan", "exact_scores", "supernet_reads", "scoring")
 REPORT = "tests/report --ignore=tests/report/test_plots.py"
+SAID = ("description", "differences", "formatting", "results", "rundir", "standing")
 TESTS = {
     "nasgait/evaluation/**/*.py": "tests/evaluation",
     "nasgait/search/*.py": "tests/search",
     "nasgait/training/*.py": "tests/training tests/retrain/test_while_training.py",
-    **{f"nasgait/report/{name}.py": REPORT for name in ("description", "formatting", "rundir")},
+    **{f"nasgait/report/{name}.py": REPORT for name in SAID},
     "supernet/scoring/*.py": " ".join(f"tests/supernet/test_{name}.py" for name in SCORING),
     "retrain/compare.py": "tests/retrain/test_compare.py tests/retrain/test_study_numbers.py",
 }

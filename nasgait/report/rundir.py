@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from nasgait.config.load import read_yaml
 from nasgait.core.errors import DataError
+from nasgait.core.jsonl import complete_lines
 from nasgait.core.metrics_log import read_metrics
 from nasgait.report.differences import differences, sentences
 from nasgait.report.results import evaluation_notes, summary
@@ -37,6 +38,9 @@ FILES = {
 
 SEARCH_FOLDERS = ("supernet/", "search/")
 """Only a run with a search space has these."""
+
+MEASURED = ("device", "threads", "frames")
+"""What each line of ``search/latency.jsonl`` says of its measurement."""
 
 COSTS = ("macs", "params", "latency")
 
@@ -88,6 +92,8 @@ class RunDir:
     sheet: bytes | None
     missing: tuple[str, ...]
     """Files of a complete run that do not exist (see :data:`FILES`)."""
+    latency: dict[str, Any] | None = None
+    """How the search measured latency: device, threads, frames; None where it did not."""
 
     @cached_property
     def standing(self) -> Standing:
@@ -194,7 +200,20 @@ def read_run(path: str | Path) -> RunDir:
         rank=read("rank.json", _json, None),
         sheet=read("sheet.png", Path.read_bytes, None),
         missing=tuple(missing),
+        latency=read("search/latency.jsonl", _conditions, None),
     )
+
+
+def _conditions(path: Path) -> dict[str, Any] | None:
+    """How latencies were measured, which each line of their file repeats; None if it has none."""
+    lines = complete_lines(path)
+    try:
+        first = json.loads(lines[0]) if lines else None
+        return None if first is None else {key: first[key] for key in MEASURED}
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataError(
+            f"{path}: no line of a latency ({error!r}); run the search again"
+        ) from error
 
 
 def _networks(path: Path, results: dict[str, Any]) -> tuple[Network, ...]:

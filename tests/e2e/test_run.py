@@ -100,7 +100,7 @@ def test_dry_run_starts_nothing(nasgait, config, tmp_path):
     for word in ("supernet", "search", "retrain", "evaluate", "disk"):
         assert word in stdout
     code, stdout, err = nasgait("run", config, "--out", out, "--dry-run", "--json")
-    assert code == 0 and len(json.loads(stdout)["plan"]) == 8
+    assert code == 0 and len(json.loads(stdout)["plan"]) == 9
     assert not out.exists()
 
 

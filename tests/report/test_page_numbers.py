@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -288,6 +289,9 @@ def test_the_captions_of_a_search_by_hand():
     cost = found["Search: score and cost"]
     assert "counted for 24 frames) and params, and latency as measured" in cost
     assert cost.endswith("Budget: latency ≤ 50 ms.")
+    how = {"device": "cpu", "threads": 2, "frames": 24}
+    cost = captions(replace(run, latency=how))["Search: score and cost"]
+    assert "latency as measured on cpu with 2 CPU threads, 24 frames (right)" in cost
     assert "no other architecture beats in mAP, MACs and params together" in cost
     assert "ended before 4 architectures were scored" in found["Search progress"]
 
@@ -313,6 +317,12 @@ def test_a_final_figure_needs_the_metric_and_both_costs():
     caption = captions(run)["Accuracy and cost of the final networks"]
     assert caption.startswith("Test mAP of every trained network against its MACs (left)")
     assert "bars from the worst to the best seed" in caption
+    assert caption.endswith(" Not shown, for lack of the metric or a cost: b.")
+    results = {"budget": {"macs": 4e7}, "budget_frames": 24}
+    found = captions(run_of(networks=(network("a"),), results=results))
+    assert found["Accuracy and cost of the final networks"].endswith(
+        "The budget's MACs are for 24 frames, so that its line is not drawn."
+    )
 
 
 def test_the_page_shows_the_table_as_reckoned():

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasgait.core.errors import ConfigError
-from nasgait.evaluation.evaluation_set import Outcome, evaluation_set
+from nasgait.evaluation.evaluation_set import evaluation_set
 from nasgait.evaluation.protocols.base import Protocol
 from nasgait.evaluation.protocols.by_view import CASIA_B, OUMVLP
 from nasgait.evaluation.protocols.cross_view import CASIA_B_CROSS_VIEW, OUMVLP_CROSS_VIEW
@@ -80,13 +80,12 @@ def evaluate(
         DataError: NaN embeddings, not one label for each, or sequences that do not fit.
     """
     sequences = evaluation_set(embeddings, labels, types, views, metric, probes, **settings)
-    found = find_protocol(protocol)
-    outcome = found.evaluate(sequences)
-    log_notes(found, outcome)
+    outcome = find_protocol(protocol).evaluate(sequences)
+    log_notes(protocol, outcome.notes())
     return outcome.metrics()
 
 
-def log_notes(protocol: Protocol, outcome: Outcome) -> None:
-    """Warn of what has to be said beside the metrics."""
-    for note in outcome.notes():
-        logger.warning("%s: %s", protocol.title, note)
+def log_notes(protocol: str, notes: Sequence[str]) -> None:
+    """Warn of what has to be said beside the metrics of a protocol."""
+    for note in notes:
+        logger.warning("protocol %s: %s", protocol, note)
