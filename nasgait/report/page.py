@@ -130,7 +130,8 @@ def rows(run: RunDir) -> list[tuple[Network, list[Cell]]]:
         for key, seeds in zip(run.shown_metrics, ("seeds", "seeds_map"), strict=True):
             value, notes = values.get(key), [formatting.seed_range(values.get(seeds))]
             matched = values.get(matched_key(key))
-            notes += [] if matched is None else [f"{formatting.percent(matched)} of the matched"]
+            if matched not in (None, value):  # as published some protocols leave the others out
+                notes.append(f"{formatting.percent(matched)} of the matched")
             note = ", ".join(filter(None, notes)) or None
             cells.append(Cell(formatting.percent(value), note, value == best[key]))
         for cost in ("macs", "params"):
@@ -168,8 +169,12 @@ def table_note(run: RunDir) -> str:
 
 def matched_note(run: RunDir) -> str:
     """What "of the matched" means, where it stands in the table."""
-    keys = [matched_key(key) for key in run.shown_metrics]
-    if not any(network.values.get(key) is not None for network in run.networks for key in keys):
+    pairs = [
+        (network.values.get(key), network.values.get(matched_key(key)))
+        for network in run.networks
+        for key in run.shown_metrics
+    ]
+    if all(matched in (None, value) for value, matched in pairs):
         return ""
     return " Of the matched: without the probes that have no match in the gallery."
 
