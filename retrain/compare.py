@@ -3,57 +3,121 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nasgait.config.schema import ExperimentConfig
 from nasgait.core.checksum import read_result, write_checked
 from nasgait.core.errors import DataError
 from nasgait.core.rng import generator
 from nasgait.evaluation.statistics import clustered_mean, paired_difference
+from nasgait.report.differences import differences, sentences
+from nasgait.report.results import (
+    CONDITIONS,
+    LOCAL,
+    METRICS,
+    Result,
+    evaluation_notes,
+    known_map,
+    summary,
+)
+from nasgait.report.standing import Standing
 from retrain.evaluate import Probes, read_probes
+from search_spaces.configured import budget_frames
 
-METRICS = ("rank1", "rank5", "rank10", "rank20", "map", "minp")
-LOCAL = ("rank1_local", "rank5_local", "map_local")
-CONDITIONS = ("rank1_nm", "rank1_bg", "rank1_cl")
+__all__ = ["CONDITIONS", "LOCAL", "METRICS", "compare", "group", "pooled", "study", "summary"]
+
 KINDS = ("searched", "baseline", "random", "uniform")
 
-Result = dict[str, Any]
+MEANS_APART = 0.05
+"""Percent from which a mean over probes is not told as the published mean."""
 
 
 def compare(run_dir: Path, config: ExperimentConfig) -> dict[str, Any]:
     """Write ``results.json`` of a run directory and return what it holds.
 
-    Metrics are means over seeds, in percent.  With several networks a study table
-    gives errors clustered by identity and differences to the searched network (without a
-    search: to the first of the configuration's ``baselines``), paired probe by probe.
+    Metrics are means over seeds, in percent.  ``best`` is the best of all networks by the run's
+    objective, ``best_within_budget`` the best of those that keep the budget (None where none is
+    known to), ``differences`` is in what they were not trained or evaluated alike, ``notes`` what
+    has to be said of the numbers.  With several networks a study table gives errors clustered by
+    identity and differences to the searched network (without a search: to the first of the
+    configuration's ``baselines``), paired probe by probe.
 
-    Raises DataError when no final network has been evaluated.
+    Raises DataError when no final network has been evaluated, or networks on different probes.
     """
     found = group(run_dir)
     networks = [summary(name, results) for name, results in found.items()]
     listed = [baseline.title for baseline in config.baselines]
     place = {name: number for number, name in enumerate(listed)}
     networks.sort(key=lambda n: (KINDS.index(n["kind"]), place.get(n["name"], -1), n["name"]))
-    searched = [network["name"] for network in networks if network["kind"] == "searched"]
-    results = {
-        "best": searched[0] if searched else max(networks, key=known_map)["name"],
-        "budget": {
-            "macs": config.search.max_macs,
-            "params": config.search.max_params,
-            "latency": config.search.max_latency,
-        },
+    probes = {name: pooled(run_dir, name, seeds) for name, seeds in found.items()}
+    check_same_probes(run_dir, probes)
+    limits = {name: getattr(config.search, f"max_{name}") for name in ("macs", "params", "latency")}
+    frames, metric = budget_frames(config), config.search.metric
+    known = {name: limit for name, limit in limits.items() if limit is not None}
+    standing = Standing.of(networks, metric, known, frames)
+    best, within = standing.best or networks[0], standing.best_within
+    with_intervals(networks, probes, standing.key, best["name"], config.seed)
+    for network in networks:
+        network["within_budget"] = standing.within[network["name"]]
+    unequal = differences(found)
+    results: dict[str, Any] = {
+        "best": best["name"],
+        "best_within_budget": within and within["name"],
+        "objective": standing.key,
+        "budget": limits,
+        "budget_frames": frames,
         "protocol": config.evaluation.protocol,
+        "seeds": config.seeds,
         "networks": networks,
+        "differences": unequal,
+        "notes": [
+            *sentences(unequal),
+            *evaluation_notes(networks),
+            *means_apart(networks, probes, standing.key),
+        ],
     }
     if len(networks) > 1:
-        probes = {name: pooled(run_dir, name, seeds) for name, seeds in found.items()}
-        # The best one is chosen by the very metrics of the table; the first listed is not.
-        reference = next((name for name in (*searched, *listed) if name in found), results["best"])
+        # The best one is chosen by the very metrics of the table; these are not.
+        searched = [network["name"] for network in networks if network["kind"] == "searched"]
+        reference = next((name for name in (*searched, *listed) if name in found), best["name"])
         results["study"] = study(networks, probes, reference, config.seed)
     return write_checked(run_dir / "results.json", results)
+
+
+def with_intervals(
+    networks: list[Result], probes: Mapping[str, Probes], key: str, best: str, seed: int
+) -> None:
+    """Add to each network its 95 % ``interval`` and its difference to ``best``, ``against_best``.
+
+    Both of the metric ``key``, clustered by identity; nothing where fewer than two were tested.
+    """
+
+    for network in networks:
+        name, labels = network["name"], probes[network["name"]].labels
+        if len(set(labels.tolist())) < 2 or network.get(key) is None:
+            continue
+        rng = generator(seed, "interval", name)
+        mine, theirs = (100 * values_of(probes[one], key) for one in (name, best))
+        own = clustered_mean(mine, labels, rng)
+        network["interval"] = [own.low, own.high]
+        if name != best:
+            gap = paired_difference(mine, theirs, labels, rng)
+            network["against_best"] = {"mean": gap.mean, "low": gap.low, "high": gap.high}
+
+
+def check_same_probes(run_dir: Path, probes: Mapping[str, Probes]) -> None:
+    """Refuse networks that were evaluated on different probes: DataError."""
+    (first, wanted), *others = probes.items()
+    for name, found in others:
+        if not np.array_equal(found.labels, wanted.labels):
+            raise DataError(
+                f"{run_dir}: {name} was evaluated on {len(found.labels)} probes that are not the "
+                f"{len(wanted.labels)} of {first}; retrain it in a run of its own, or evaluate "
+                "both alike"
+            )
 
 
 def group(run_dir: Path) -> dict[str, list[Result]]:
@@ -66,30 +130,41 @@ def group(run_dir: Path) -> dict[str, list[Result]]:
     return {name: sorted(results, key=lambda r: r["seed"]) for name, results in found.items()}
 
 
-def summary(name: str, results: list[Result]) -> Result:
-    """One network over its seeds."""
-    first = results[0]
-    means = {
-        metric: fmean(result[metric] for result in results)
-        for metric in (*METRICS, *LOCAL, *CONDITIONS)
-        if all(result.get(metric) is not None for result in results)
-    }
-    same = ("kind", "arch", "model", "macs", "params", "frames", "size", "steps")
-    return {
-        "name": name,
-        **{key: first[key] for key in same},
-        **dict.fromkeys(("rank1", "rank5", "map")),  # None where the protocol has none
-        **means,
-        "train_seconds": fmean(result["train_seconds"] for result in results),
-        "seeds": [result["rank1"] for result in results],
-        "seeds_map": [known_map(result) for result in results],
-    }
+def means_apart(networks: list[Result], probes: Mapping[str, Probes], key: str) -> list[str]:
+    """A sentence where intervals and study have other means than the table, over other cells."""
+    apart = [
+        f"{network['name']} {mean:.1f} for {network[key]:.1f} %"
+        for network in networks
+        if network.get(key) is not None and len(probes[network["name"]].labels)
+        for mean in [100 * values_of(probes[network["name"]], key).mean()]
+        if abs(mean - network[key]) > MEANS_APART
+    ]
+    if not apart:
+        return []
+    return [
+        f"Intervals and study are of means over probes, the table has those of the protocol: "
+        f"{', '.join(apart)}."
+    ]
+
+
+def values_of(probes: Probes, key: str) -> NDArray[np.float64]:
+    """What the metric ``key`` is the mean of, for each probe, 0..1."""
+    return probes.ap if key.startswith("map") else probes.hits
 
 
 def pooled(run_dir: Path, name: str, results: list[Result]) -> Probes:
-    """Each probe's hits and average precision, averaged over a network's seeds."""
+    """Each probe's hits and average precision, averaged over a network's seeds.
+
+    Raises DataError where a seed was evaluated on other probes than the first.
+    """
     folders = [run_dir / "retrain" / name / f"seed-{result['seed']}" for result in results]
     seeds = [read_probes(folder / "probes.npz") for folder in folders]
+    for folder, seed in zip(folders, seeds, strict=True):
+        if not np.array_equal(seed.labels, seeds[0].labels):
+            raise DataError(
+                f"{folder}: was evaluated on other probes than {folders[0]}; remove its "
+                "result.json, so that it is evaluated again"
+            )
     return Probes(
         labels=seeds[0].labels,
         hits=np.mean([seed.hits for seed in seeds], axis=0),
@@ -151,14 +226,11 @@ def against_chance(
     ]
 
 
-def known_map(network: Result) -> float:
-    """The network's mAP; that of gallery 01 against probe 02 where no other can be known."""
-    return network["map"] if network["map"] is not None else network["map_local"]
-
-
 def notes(networks: list[Result], probes: Probes) -> list[str]:
     """What the table is based on, and what it cannot show."""
-    seeds = min(len(network["seeds"]) for network in networks)
+    counts = [len(network["seeds"]) for network in networks]
+    fewest, most = min(counts), max(counts)
+    seeds = f"{fewest}" if fewest == most else f"{fewest} to {most}"
     identities = len(set(probes.labels.tolist()))
     return [
         f"Means over {seeds} seed(s) of {len(probes.labels)} probes of {identities} identities. "

@@ -27,7 +27,7 @@ from nasgait.evaluation.options import (
     evaluated_indices,
     settings_of,
 )
-from nasgait.evaluation.protocols import find_protocol, that_accept
+from nasgait.evaluation.protocols import find_protocol, log_notes, that_accept
 from nasgait.evaluation.submission import Submission
 from nasgait.nn.base import GaitNetwork
 from nasgait.nn.memory_format import to_channels_last
@@ -57,7 +57,9 @@ class EvaluationResult:
 
     metrics: dict[str, Any]
     """In percent: the protocol's own table, single numbers to compare networks by (``rank1``,
-    ``rank5``, ``map``; means over the conditions where there are any), ``cmc``."""
+    ``rank5``, ``map``; means over the conditions where there are any), ``cmc``; how many
+    ``probes`` there are and lack a match (``unmatched_probes``), the single numbers without these
+    (``rank1_matched``, ...), and ``notes``: what has to be said beside the metrics."""
     probes: Probes
 
 
@@ -105,7 +107,8 @@ def evaluate_network(
     if "truth" in protocol.required and not sequences.truth:
         return EvaluationResult({}, Probes(np.array([], np.str_), np.array([]), np.array([])))
     outcome = protocol.evaluate(sequences)
-    metrics = outcome.metrics() | outcome.summary() | {"cmc": outcome.cmc(CMC_RANKS).tolist()}
+    metrics = outcome.metrics() | outcome.summary() | outcome.coverage()
+    metrics |= {"notes": outcome.notes(), "cmc": outcome.cmc(CMC_RANKS).tolist()}
     return EvaluationResult(metrics, Probes(outcome.labels, outcome.hits, outcome.ap))
 
 
@@ -167,6 +170,7 @@ def evaluate(
         autocast(world.device, config.precision)
         placed = to_channels_last(model.to(world.device))
         result = evaluate_network(placed, store, test, config, world, submission)
+    log_notes(config.protocol, result.metrics.get("notes", ()))
     return {
         "network": saved["arch"] or saved["model_name"],
         "store": str(store.path),

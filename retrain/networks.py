@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from nasgait.config.load import changed
 from nasgait.config.schema import BaselineConfig, EvaluationConfig, ExperimentConfig, TrainConfig
 from nasgait.core.errors import ConfigError
 from nasgait.core.rng import generator
@@ -44,11 +45,23 @@ class FinalNetwork:
         return NetworkSpec.of(self.arch, self.model, baseline.settings if baseline else {})
 
     def recipe(self, config: ExperimentConfig) -> tuple[str, TrainConfig]:
-        """Its recipe, behind the key where that stands in the configuration."""
+        """Its recipe, behind the key where that stands in the configuration.
+
+        Raises ConfigError for changes of ``retrain`` that it does not allow.
+        """
         baseline = self.baseline(config)
-        if baseline and baseline.recipe:
-            return f"baselines.{config.baselines.index(baseline)}.recipe", baseline.recipe
-        return "retrain", config.retrain
+        if baseline is None or not (baseline.recipe or baseline.retrain):
+            return "retrain", config.retrain
+        key = f"baselines.{config.baselines.index(baseline)}"
+        if baseline.recipe and baseline.retrain:
+            raise ConfigError(
+                f"{key}.retrain: changes the recipe of all, but {baseline.title} has a recipe of "
+                f"its own; give {key}.recipe or {key}.retrain"
+            )
+        if baseline.recipe:
+            return f"{key}.recipe", baseline.recipe
+        key = f"{key}.retrain"
+        return key, changed(config.retrain, baseline.retrain, key)
 
     def evaluation(self, config: ExperimentConfig) -> EvaluationConfig:
         """How it is evaluated."""

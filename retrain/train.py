@@ -26,17 +26,20 @@ from nasgait.data.split import fingerprint, labelled, split_as
 from nasgait.data.store import open_store
 from nasgait.data.transforms import reduction
 from nasgait.evaluation.options import check_options, check_sequences, evaluated_indices
+from nasgait.evaluation.protocols import log_notes
 from nasgait.nn.base import GaitNetwork
 from nasgait.nn.freeze import freeze_backbone, freeze_norms
+from nasgait.profiling.latency import device_name
 from nasgait.profiling.macs import profile
 from nasgait.training.init import FRESH, Start
 from nasgait.training.loop import PeriodicEvaluation, Training, fit
 from nasgait.training.output_dir import claim, locked, record_training
-from nasgait.training.recipe import check_neck, recipe_faults
+from nasgait.training.recipe import check_neck, in_words, recipe_faults
 from retrain.evaluate import EvaluationResult, evaluate_network, write_probes
 from retrain.inputs import NetworkInputs
 from retrain.network_spec import start_from
 from retrain.networks import FinalNetwork
+from search_spaces.configured import budget_frames
 
 logger = logging.getLogger(__name__)
 
@@ -78,28 +81,42 @@ def validate(
 
     ``submits``: a table to submit is a result as well, so that HID does without true labels.
     """
-    faults, data = Faults(), facts.data
+    faults = Faults()
     for network in networks:
-        key, recipe = network.recipe(config)
-        faults.found += recipe_faults(key, recipe, facts.device)
-        evaluation = network.evaluation(config)
         with faults.noted():
-            autocast(facts.device, evaluation.precision)
-        with faults.noted():
-            check_options(evaluation, submits)
-            if data:
-                chosen = evaluated_indices(data, data.split.test, evaluation)
-                check_sequences(evaluation, [data.sequences[i] for i in chosen])
+            key, recipe = network.recipe(config)
+            faults.found += network_faults(config, facts, network, submits, key, recipe)
+    return faults.found
+
+
+def network_faults(
+    config: ExperimentConfig,
+    facts: Facts,
+    network: FinalNetwork,
+    submits: bool,
+    key: str,
+    recipe: TrainConfig,
+) -> list[NasgaitError]:
+    """Those of one network, whose ``recipe`` stands at ``key``."""
+    faults, data = Faults(recipe_faults(key, recipe, facts.device)), facts.data
+    evaluation = network.evaluation(config)
+    with faults.noted():
+        autocast(facts.device, evaluation.precision)
+    with faults.noted():
+        check_options(evaluation, submits)
         if data:
-            with faults.noted():
-                trained = labelled(data, data.split.everyone, config.label_rate, config.seed)
-                with faults.noted(f"{key}.batch"):
-                    check_batch(recipe.batch, data.identities(trained), facts.ranks)
+            chosen = evaluated_indices(data, data.split.test, evaluation)
+            check_sequences(evaluation, [data.sequences[i] for i in chosen])
+    if data:
         with faults.noted():
-            model = network.spec(config).build()
-            check_neck(key, recipe, model)
-            if data:
-                reduction(data.size, model.size)
+            trained = labelled(data, data.split.everyone, config.label_rate, config.seed)
+            with faults.noted(f"{key}.batch"):
+                check_batch(recipe.batch, data.identities(trained), facts.ranks)
+    with faults.noted():
+        model = network.spec(config).build()
+        check_neck(key, recipe, model)
+        if data:
+            reduction(data.size, model.size)
     return faults.found
 
 
@@ -173,6 +190,7 @@ def train(
         if world.main:
             record_training(out, config)
             logger.info("%s: %d training identities", network.name, loader.classes)
+            logger.info("%s: %s", network.recipe(config)[0], in_words(inputs.recipe))
         periodic = evaluation_of(inputs, training, world) if config.evaluate_every else None
         fit(training, loader, out, resume=resume, evaluation=periodic)
         if world.main:
@@ -215,7 +233,8 @@ def finish(inputs: FinalInputs, training: Training[GaitNetwork], world: World) -
         replace(world, size=1),
         submission=out / "submission.csv",
     )
-    cost = profile(inputs.model)
+    log_notes(inputs.evaluation.protocol, evaluated.metrics.get("notes", ()))
+    cost, frames = profile(inputs.model), budget_frames(config)
     write_probes(out / "probes.npz", evaluated.probes)
     result = {
         "name": inputs.network.name,
@@ -223,9 +242,13 @@ def finish(inputs: FinalInputs, training: Training[GaitNetwork], world: World) -
         "arch": inputs.spec.arch,
         "model": inputs.spec.model,
         "seed": config.seed,
-        "steps": inputs.recipe.steps,
+        "steps": training.step,
         "recipe": asdict(inputs.recipe),
         "recipe_changes": training.recipe_changes,
+        "data": training.metadata["data"],
+        "device": device_name(world.device),
+        "threads": torch.get_num_threads(),
+        "ranks": world.size,
         "label_rate": config.label_rate,
         "init": inputs.start.init,
         "freeze": config.freeze,
@@ -233,6 +256,8 @@ def finish(inputs: FinalInputs, training: Training[GaitNetwork], world: World) -
         "params": cost.params,
         "frames": cost.frames,
         "size": list(cost.size),
+        "budget_frames": frames,
+        "budget_macs": profile(inputs.model, frames).macs if frames else None,
         "train_seconds": round(training.seconds, 2),
         "left_out": inputs.store.left_out,
         "evaluation": asdict(inputs.evaluation),

@@ -19,6 +19,13 @@ def space_of(config: ExperimentConfig, purpose: str) -> SearchSpace:
     return load_space(config.space)
 
 
+def budget_frames(config: ExperimentConfig) -> int | None:
+    """Frames of the sequence that a budget's MACs are counted for; None without a search space."""
+    if config.space is None:
+        return None
+    return config.search.frames or load_space(config.space).frames
+
+
 def budget_of(space: SearchSpace, search: SearchConfig) -> Budget:
     """The architectures of ``space`` within the limits of ``search``.
 

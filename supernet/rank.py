@@ -3,20 +3,21 @@
 import csv
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import ArrayLike
 
 from nasgait.config.schema import ExperimentConfig
-from nasgait.core.checksum import Damaged, read_checked
+from nasgait.core.checksum import Damaged, read_checked, read_result
 from nasgait.core.distributed import joined
 from nasgait.core.errors import DataError
 from nasgait.core.rng import generator
 from nasgait.data.split import split_as
 from nasgait.data.store import open_store
 from nasgait.evaluation.statistics import chance_level, correlation_interval, kendall, spearman
+from nasgait.report.differences import among, sentences
 from search_spaces.architecture_ref import Architecture
 from search_spaces.configured import space_of
 from search_spaces.space import SearchSpace
@@ -37,7 +38,8 @@ def rank(config: ExperimentConfig, supernet: Path, truth: Path) -> dict[str, Any
 
     Scores are those of the configuration's ``search``.  The table ``truth`` is the
     ``results.json`` of a run, or a CSV with the columns ``arch`` and ``map``.  Returns what
-    :func:`agreement` found; raises NasgaitError for input that cannot be used.
+    :func:`agreement` found, and as ``notes`` in what the networks were not retrained alike; raises
+    NasgaitError for input that cannot be used.
     """
     weights = load_supernet(supernet, space_of(config, "nasgait rank").source)
     retrained = read_table(truth, weights.space, config.search.metric)
@@ -49,7 +51,17 @@ def rank(config: ExperimentConfig, supernet: Path, truth: Path) -> dict[str, Any
         found = {choices: metrics for choices, metrics, _ in scored}
     scores = [found[arch.choices][config.search.metric] for arch in retrained]
     report = agreement(retrained, scores, config.search.metric, config.seed)
-    return report | {"left_out": store.left_out}
+    notes = unequal(truth, {str(arch) for arch in retrained})
+    return report | {"left_out": store.left_out, "notes": notes}
+
+
+def unequal(path: Path, archs: Collection[str]) -> list[str]:
+    """In what the retrained architectures of a ``results.json`` are not alike, a sentence each."""
+    if path.suffix != ".json":
+        return ["How the architectures of the table were retrained is not recorded there."]
+    document = read_result(path)
+    names = {n["name"] for n in document["networks"] if n.get("arch") in archs and "name" in n}
+    return sentences(among(document.get("differences", []), names))
 
 
 def read_table(path: Path, space: SearchSpace, objective: str) -> dict[Architecture, float]:
@@ -157,4 +169,4 @@ def words(report: dict[str, Any]) -> list[str]:
             f"by chance alone with p = {r['p']:.3f}"
         )
     lines.append(f"of the best {TOP}, both agree on {report[f'top{TOP}_overlap']:.0%}")
-    return lines
+    return [*lines, *report.get("notes", ())]

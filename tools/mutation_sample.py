@@ -30,14 +30,15 @@ from coverage import CoverageData
 ROOT = Path(__file__).resolve().parents[1]
 
 SCORING = ("activation_cache", "memory_plan", "exact_scores", "supernet_reads", "scoring")
-REPORT = "formatting", "page_numbers", "points_of_figures", "what_is_said"
+REPORT = "differences", "formatting", "page_numbers", "points_of_figures", "what_is_said"
+SAID = ("description", "differences", "formatting", "results", "rundir", "standing")
 TESTS = {
     "nasgait/evaluation/**/*.py": "tests/evaluation",
     "nasgait/search/*.py": "tests/search",
     "nasgait/training/*.py": "tests/training tests/retrain/test_while_training.py",
     **{
         f"nasgait/report/{name}.py": " ".join(f"tests/report/test_{test}.py" for test in REPORT)
-        for name in ("description", "formatting", "rundir")
+        for name in SAID
     },
     "supernet/scoring/*.py": " ".join(f"tests/supernet/test_{test}.py" for test in SCORING),
     "retrain/compare.py": "tests/retrain/test_compare.py tests/retrain/test_study_numbers.py",

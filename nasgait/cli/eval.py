@@ -61,8 +61,11 @@ def run(args: argparse.Namespace) -> None:
 
 
 def text_table(values: dict[str, Any]) -> list[str]:
-    """Names and values in two columns, tables within tables indented; the curve is left out."""
-    rows = {name: value for name, value in values.items() if name != "cmc"}
+    """Names and values in two columns, tables within tables indented, notes below.
+
+    The curve is left out.
+    """
+    rows = {name: value for name, value in values.items() if name not in ("cmc", "notes")}
     width = max(map(len, rows))
     lines = []
     for name, value in rows.items():
@@ -73,5 +76,6 @@ def text_table(values: dict[str, Any]) -> list[str]:
         elif isinstance(value, float):
             lines.append(f"{name:{width}}  {value:.2f} %")
         else:
-            lines.append(f"{name:{width}}  {value}")
-    return lines
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+            lines.append(f"{name:{width}}  {shown}")
+    return [*lines, *values.get("notes", ())]

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -17,8 +18,9 @@ from nasgait.core.errors import ConfigError, NasgaitError
 from nasgait.core.faults import Faults, raise_all
 from nasgait.data.facts import DataFacts, Facts
 from nasgait.data.prepare import check_source, is_complete
-from nasgait.data.sampler import frames_in_words
 from nasgait.data.store import open_store
+from nasgait.report.differences import differences, sentences
+from nasgait.training.recipe import in_words, recipe_line
 from retrain.networks import FinalNetwork, baseline_networks, final_networks
 from search_spaces import load_space
 
@@ -53,13 +55,7 @@ def plan(config: ExperimentConfig, out: Path, nproc: int = 1) -> Iterator[str]:
         yield "identities: " + ", ".join(f"{count} {name}" for name, count in people.items())
     if config.space is not None:
         yield from search_lines(config)
-    names = [network.name for network in networks_of(config)]
-    shared = config.space is not None or any(b.recipe is None for b in config.baselines)
-    recipe = recipe_line(config.retrain) if shared else "each by its own recipe"
-    yield (
-        f"retrain: {len(names)} networks x {config.seeds} seeds, {config.jobs} at a time: "
-        f"{', '.join(names)}; {recipe}"
-    )
+    yield from network_lines(config)
     yield f"evaluate: {config.evaluation.protocol}; report: {out / 'report' / 'index.html'}"
     yield f"disk: {shutil.disk_usage(existing(out)).free / 1e9:.1f} GB free"
 
@@ -137,6 +133,34 @@ def search_lines(config: ExperimentConfig) -> Iterator[str]:
     )
 
 
+def network_lines(config: ExperimentConfig) -> Iterator[str]:
+    """The plan of the final networks: which, by what recipe each, and what is not alike."""
+    networks = networks_of(config)
+    recipes = {network.name: network.recipe(config)[1] for network in networks}
+    groups: dict[TrainConfig, list[str]] = {}
+    for name, recipe in recipes.items():
+        groups.setdefault(recipe, []).append(name)
+    shared = recipe_line(next(iter(groups))) if len(groups) == 1 else f"{len(groups)} recipes"
+    yield (
+        f"retrain: {len(networks)} networks x {config.seeds} seeds, {config.jobs} at a time: "
+        f"{', '.join(recipes)}; {shared}"
+    )
+    for recipe, names in groups.items():
+        yield f"recipe of {', '.join(names)}: {in_words(recipe)}"
+    expected = {
+        network.name: [
+            {
+                "seed": config.seed,
+                "steps": recipes[network.name].steps,
+                "recipe": asdict(recipes[network.name]),
+                "evaluation": asdict(network.evaluation(config)),
+            }
+        ]
+        for network in networks
+    }
+    yield from sentences(differences(expected))
+
+
 def check_comparable(config: ExperimentConfig) -> None:
     """Refuse networks that could not be compared, or that a run cannot make: ConfigError."""
     if config.freeze != "nothing":
@@ -160,15 +184,6 @@ def check_comparable(config: ExperimentConfig) -> None:
                     f"baselines.{i}.evaluation.{key}: is {found}, evaluation.{key} is {wanted}; "
                     "the networks of a run are compared probe by probe, so give the same"
                 )
-
-
-def recipe_line(recipe: TrainConfig) -> str:
-    """A recipe in short."""
-    batch = recipe.batch
-    return (
-        f"{recipe.steps} steps of {batch.ids} x {batch.seqs} sequences x {frames_in_words(batch)} "
-        f"in {recipe.precision}"
-    )
 
 
 def existing(path: Path) -> Path:

@@ -36,6 +36,13 @@ def run(args: argparse.Namespace) -> None:
 
     check_name(args.name)
     config, network = stage.read_config(args), stage.network_of(args, args.name)
+    key, _ = network.recipe(config)
+    if key.endswith(".recipe"):
+        for stray in (o for o in args.overrides if o.startswith("retrain.")):
+            raise ConfigError(
+                f"{stray}: {network.name} does not follow retrain, it has a recipe of its own; "
+                f"give {key}.{stray.removeprefix('retrain.')}"
+            )
     folder = folder_of(network.name)
     out = stage.default_out(args, config, "retrain", folder, f"seed-{config.seed}")
     start = Start(args.init, args.init_partial)

@@ -26,7 +26,8 @@ def run(args: argparse.Namespace) -> None:
     from nasgait.cli.run_dir import forget_failed_start, refuse_other_config
     from nasgait.config.load import dump_config
     from nasgait.core.files import write_atomically
-    from nasgait.report.formatting import text_table
+    from nasgait.report.page import in_print
+    from nasgait.report.rundir import read_run
     from nasgait.training.output_dir import claim, locked
 
     config = stage.read_config(args)
@@ -48,5 +49,5 @@ def run(args: argparse.Namespace) -> None:
             forget_failed_start(pipeline)
             raise
     stage.print_json(results, args.json)
-    if not args.json and "study" in results:
-        print("\n".join(text_table(results["study"])))
+    if not args.json:
+        print("\n".join(in_print(read_run(pipeline.out))))

@@ -9,7 +9,7 @@ import json
 import re
 import sysconfig
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -145,6 +145,25 @@ def validate(data: Any, schema: type[T], origin: str) -> T:
     except ValidationError as error:
         faults = [fault(dict(entry), schema) for entry in error.errors(include_url=False)]
         raise ConfigError(f"{origin}: {'; '.join(faults)}") from None
+
+
+def changed(section: T, changes: Mapping[str, Any], origin: str) -> T:
+    """A section of a configuration with other values for some of its keys, however deep.
+
+    Raises ConfigError naming every fault of ``changes``, behind ``origin``.
+    """
+    (data,) = _adapter(type(section)).dump_python((section,), mode="json")
+    return validate(_merged(data, changes), type(section), origin)
+
+
+def _merged(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(data)
+    for key, value in changes.items():
+        old = merged.get(key)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            value = _merged(old, value)
+        merged[key] = value
+    return merged
 
 
 @overload

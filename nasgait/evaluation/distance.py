@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,8 +20,13 @@ _CELLS = 1 << 23
 """Distances in one block of :func:`blocks`."""
 
 
-def check_embeddings(embeddings: NDArray[np.float32], what: str = "embeddings") -> None:
-    """Raise DataError unless embeddings are [n, c, p], not empty, and finite."""
+def check_embeddings(
+    embeddings: NDArray[np.float32], what: str = "embeddings", names: Sequence[str] = ()
+) -> None:
+    """Raise DataError unless embeddings are [n, c, p], not empty, and finite.
+
+    ``names`` [n] are those of the sequences, so that the message can name one.
+    """
     if embeddings.ndim != 3 or 0 in embeddings.shape:
         raise DataError(
             f"{what}: shape {list(embeddings.shape)} is not [sequences, channels, parts], "
@@ -29,9 +34,10 @@ def check_embeddings(embeddings: NDArray[np.float32], what: str = "embeddings") 
         )
     broken = np.flatnonzero(~np.isfinite(embeddings).all(axis=(1, 2)))
     if len(broken):
+        first = f"sequence {names[broken[0]]}" if len(names) else f"number {broken[0]}"
         raise DataError(
             f"{what}: NaN or infinite in {len(broken)} of {len(embeddings)} sequences, first in "
-            f"number {broken[0]}; the network has diverged or its weights do not fit"
+            f"{first}; the network has diverged or its weights do not fit"
         )
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from nasgait.report import formatting
 from nasgait.report.rundir import Network, RunDir
+from nasgait.report.standing import METRIC_NAMES
 
-METRIC_NAMES = {"map": "mAP", "rank1": "rank-1", "rank5": "rank-5"}
 COST_NAMES = {"macs": "MACs", "params": "params", "latency": "latency"}
 DISTANCE_NAMES = {"euc": "Euclidean", "cos": "cosine"}
 

@@ -45,6 +45,11 @@ def seed_range(values: Sequence[float | None] | None) -> str | None:
     return f"{min(known):.1f} to {max(known):.1f}" if len(known) > 1 else None
 
 
+def interval(ends: Sequence[float] | None) -> str:
+    """`` [58.0, 62.0]``; empty where it is not known."""
+    return f" [{ends[0]:.1f}, {ends[1]:.1f}]" if ends else ""
+
+
 def count(number: int, noun: str) -> str:
     """``1 seed``, ``3 seeds``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,12 +1,12 @@
 """The figures of the result page, each with a title and a caption."""
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from nasgait.report import description, plots, search_plots
-from nasgait.report.rundir import RunDir
+from nasgait.report.rundir import Network, RunDir
 from nasgait.search.pareto import pareto
 
 
@@ -57,13 +57,15 @@ def _comparison(run: RunDir, looks: Mapping[str, plots.Look]) -> Iterator[Pictur
     complete = [n for n in run.networks if all(n.values.get(k) is not None for k in needed)]
     if complete:
         several = any(len(network.values.get("seeds") or ()) > 1 for network in complete)
+        limits, absent = _drawn_limits(run, complete)
         bars = "Means over the seeds, bars from the worst to the best seed. " if several else ""
         yield _picture(
             "Accuracy and cost of the final networks",
-            plots.accuracy_and_cost(complete, looks, key, f"Test {name} (%)", run.limits),
+            plots.accuracy_and_cost(complete, looks, key, f"Test {name} (%)", limits),
             f"Test {name} of every trained network against its MACs (left) and its params "
             f"(right). {bars}The dashed line joins the networks that no cheaper one equals. "
-            f"Measured by {description.evaluation(run)}. {description.macs_input(complete)}.",
+            f"Measured by {description.evaluation(run)}. {description.macs_input(complete)}."
+            f"{absent}",
         )
     if any(network.cmc for network in run.networks):
         yield _picture(
@@ -72,6 +74,19 @@ def _comparison(run: RunDir, looks: Mapping[str, plots.Look]) -> Iterator[Pictur
             "Share of probes whose identity is among the nearest gallery sequences up to each "
             f"rank, mean over the seeds. Measured by {description.evaluation(run)}.",
         )
+
+
+def _drawn_limits(run: RunDir, shown: Sequence[Network]) -> tuple[dict[str, float], str]:
+    """The limits whose lines fit the costs shown, and what the figure lacks in words."""
+    limits, absent = dict(run.limits), ""
+    if lacking := [network.name for network in run.networks if network not in shown]:
+        absent += f" Not shown, for lack of the metric or a cost: {', '.join(lacking)}."
+    frames = {network.values.get("frames") for network in shown} - {None, run.budget_frames}
+    if run.budget_frames and frames and limits.pop("macs", None) is not None:
+        absent += (
+            f" The budget's MACs are for {run.budget_frames} frames, so that its line is not drawn."
+        )
+    return limits, absent
 
 
 def _search(run: RunDir) -> Iterator[Picture]:
@@ -90,7 +105,10 @@ def _search(run: RunDir) -> Iterator[Picture]:
     frames = run.setting("search", "frames")
     at = f"for {frames} frames" if frames else "for the space's own number of frames"
     timed = all("latency" in entry.values for entry in run.ledger)
-    latency = ", and latency as measured on the machine of the search" if timed else ""
+    machine = "the machine of the search"
+    if how := run.latency:
+        machine = f"{how['device']} with {how['threads']} CPU threads, {how['frames']} frames"
+    latency = f", and latency as measured on {machine}" if timed else ""
     yield _picture(
         "Search: score and cost",
         search_plots.search_scatter(run.ledger, front, key, label, run.limits),
@@ -127,10 +145,11 @@ def _agreement(run: RunDir, rank: dict[str, Any], looks: Mapping[str, plots.Look
         for key, title in (("spearman", "Spearman"), ("kendall", "Kendall"))
         if isinstance(rank.get(key), dict)
     )
+    notes = "".join(f" {note}" for note in rank.get("notes", ()))
     return _picture(
         "Does the supernet rank architectures correctly?",
         plots.agreement(rank["table"], run.networks, looks, name),
         f"Architectures that the search did not choose: {name} with the supernet's weights "
         f"against {name} when retrained. Rank correlation: {measured}; intervals by bootstrap "
-        "over the architectures.",
+        f"over the architectures.{notes}",
     )

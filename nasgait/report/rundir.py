@@ -1,8 +1,9 @@
 """A run directory, read once for the report."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 from typing import Any, TypeVar
@@ -10,7 +11,11 @@ from typing import Any, TypeVar
 from nasgait.config.load import read_yaml
 from nasgait.core.checksum import read_result
 from nasgait.core.errors import DataError
+from nasgait.core.jsonl import complete_lines, parse_lines
 from nasgait.core.metrics_log import read_metrics
+from nasgait.report.differences import differences, sentences
+from nasgait.report.results import evaluation_notes, summary
+from nasgait.report.standing import Standing
 from nasgait.search.generations import read_generations
 from nasgait.search.ledger import LedgerEntry, read_ledger
 from nasgait.search.pareto import read_pareto
@@ -33,6 +38,9 @@ FILES = {
 
 SEARCH_FOLDERS = ("supernet/", "search/")
 """Only a run with a search space has these."""
+
+MEASURED = ("device", "threads", "frames")
+"""What each line of ``search/latency.jsonl`` says of its measurement."""
 
 COSTS = ("macs", "params", "latency")
 
@@ -84,11 +92,37 @@ class RunDir:
     sheet: bytes | None
     missing: tuple[str, ...]
     """Files of a complete run that do not exist (see :data:`FILES`)."""
+    latency: dict[str, Any] | None = None
+    """How the search measured latency: device, threads, frames; None where it did not."""
+
+    @cached_property
+    def standing(self) -> Standing:
+        """The networks that are known so far in the order of the run's objective."""
+        entries = [network.values for network in self.networks]
+        return Standing.of(entries, self.metric, self.limits, self.budget_frames)
 
     @property
     def best(self) -> str | None:
-        """The name of the run's main network."""
-        return self.results.get("best")
+        """The name of the network that won."""
+        best = self.standing.best
+        return best["name"] if best else None
+
+    @property
+    def budget_frames(self) -> int | None:
+        """Frames that the budget's MACs are counted for, None where that is not recorded."""
+        known = (network.values.get("budget_frames") for network in self.networks)
+        found = next((frames for frames in known if frames), None)
+        return self.results.get("budget_frames") or found or self.setting("search", "frames")
+
+    @property
+    def notes(self) -> list[str]:
+        """What has to be said of the numbers, from the results of every seed until they are
+        compared."""
+        if "notes" in self.results:
+            return list(self.results["notes"])
+        seeds = {network.name: network.results for network in self.networks if network.results}
+        unequal = sentences(differences(seeds)) if seeds else []
+        return [*unequal, *evaluation_notes([network.values for network in self.networks])]
 
     @property
     def has_search(self) -> bool:
@@ -114,8 +148,7 @@ class RunDir:
     @property
     def ranking_metric(self) -> str:
         """The key of the metric that orders the final networks."""
-        rank1, mean_precision = self.shown_metrics
-        return rank1 if self.metric == "rank1" else mean_precision
+        return self.standing.key
 
     @property
     def limits(self) -> dict[str, float]:
@@ -123,7 +156,7 @@ class RunDir:
         limits = self.results.get("budget")
         if limits is None:
             limits = {name: self.setting("search", f"max_{name}") for name in COSTS}
-        return {name: limit for name, limit in limits.items() if limit is not None}
+        return {name: limits[name] for name in COSTS if limits.get(name) is not None}
 
     def setting(self, *keys: str) -> Any:
         """A key of the configuration, None where it is missing."""
@@ -167,7 +200,16 @@ def read_run(path: str | Path) -> RunDir:
         rank=read("rank.json", read_result, None),
         sheet=read("sheet.png", Path.read_bytes, None),
         missing=tuple(missing),
+        latency=read("search/latency.jsonl", _conditions, None),
     )
+
+
+def _conditions(path: Path) -> dict[str, Any] | None:
+    """How latencies were measured, which each line of their file repeats; None if it has none."""
+    for line in parse_lines(complete_lines(path)):
+        if line.fault is None:
+            return {key: line.values.get(key) for key in MEASURED}
+    return None
 
 
 def _networks(path: Path, results: dict[str, Any]) -> tuple[Network, ...]:
@@ -180,7 +222,7 @@ def _networks(path: Path, results: dict[str, Any]) -> tuple[Network, ...]:
         curves[file.parts[-3]].append(read_metrics(file))
     entries = results.get("networks")
     if entries is None:
-        entries = [_mean(name, found) for name, found in results_of.items()]
+        entries = [summary(name, found) for name, found in results_of.items()]
     try:
         return tuple(
             Network(
@@ -197,21 +239,3 @@ def _networks(path: Path, results: dict[str, Any]) -> tuple[Network, ...]:
             f"{path / 'results.json'}: 'networks' must be a list of objects with name and kind "
             f"({error!r}); run the comparison again"
         ) from error
-
-
-def _mean(name: str, seeds: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """A network's entry as in ``results.json``: means over the seeds finished so far."""
-    numbers = ("rank1", "rank5", "map", "rank1_local", "map_local", "train_seconds")
-    means = {
-        key: fmean(seed[key] for seed in seeds)
-        for key in numbers
-        if all(seed.get(key) is not None for seed in seeds)
-    }
-    return {
-        **seeds[0],
-        **means,
-        "name": name,
-        "kind": seeds[0].get("kind", ""),
-        "seeds": [seed.get("rank1") for seed in seeds],
-        "seeds_map": [seed.get("map") for seed in seeds],
-    }

@@ -103,10 +103,67 @@ def test_the_networks_and_seeds_of_a_plan(tiny_config, tmp_path):
         "retrain: 4 networks x 3 seeds, 2 at a time: searched, gaitset-nano, random-1, random-2; "
         "5 steps of 4 x 2 sequences x 6 frames in float32"
     )
+    (recipe,) = [line for line in lines if line.startswith("recipe of ")]
+    assert recipe == (
+        "recipe of searched, gaitset-nano, random-1, random-2: 5 steps of 4 x 2 sequences x 6 "
+        "frames in float32; loss 1 triplet (margin 0.2) + 0.1 cross-entropy (scale 16); adam with "
+        "lr 0.001, weight decay 0.0005, constant; flip 0.5, rotate 0.5"
+    )
+    assert not any(line.startswith("Not trained alike") for line in lines)
     (identities,) = [line for line in lines if line.startswith("identities: ")]
     assert identities == "identities: 8 train, 4 search_val, 6 test"
     assert f"data: use {config.data.store} (72 sequences)" in lines
     assert re.fullmatch(r"disk: \d+\.\d GB free", lines[-1])
+
+
+def test_a_plan_prints_each_recipe_and_what_is_not_alike(tiny_config, tmp_path):
+    listed = (
+        "[{model: gaitset-nano}, {model: gaitbase-nano, recipe: {steps: 9}}, "
+        "{model: gaitset-nano, name: warm, retrain: {schedule: {warmup: 2}}}]"
+    )
+    words = [f"baselines={listed}", "retrain.steps=7", "retrain.precision=float32"]
+    config = load_config(tiny_config, words)
+    lines = list(plan.network_lines(config))
+    assert lines[0].endswith("searched, gaitset-nano, gaitbase-nano, warm; 3 recipes")
+    assert lines[1].startswith("recipe of searched, gaitset-nano: 7 steps of 4 x 2 sequences x 6")
+    assert lines[2].startswith("recipe of gaitbase-nano: 9 steps of 32 x 4 sequences x 30 frames")
+    assert lines[3].startswith("recipe of warm: 7 steps") and "warm-up 2" in lines[3]
+    assert lines[4].startswith("Not trained alike: steps (9: gaitbase-nano; 7: searched,")
+    assert "schedule.warmup (2: warm; 0: searched, gaitset-nano, gaitbase-nano)" in lines[4]
+    assert len(lines) == 5
+
+
+@pytest.mark.parametrize("config", ["demo", "demo-study", "bnneck-study"])
+def test_an_override_of_the_recipe_reaches_every_network(config):
+    found = load_config(config, ["retrain.steps=137"])
+    networks = plan.networks_of(found)
+    assert {network.recipe(found)[1].steps for network in networks} == {137} and networks[2:]
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("retrain: {stps: 5}", r"baselines\.0\.retrain: stps: unknown key, did you mean 'steps'"),
+        (
+            "retrain: {steps: 5}, recipe: {steps: 5}",
+            r"baselines\.0\.retrain: .* give baselines\.0\.recipe or baselines\.0\.retrain",
+        ),
+    ],
+)
+def test_changes_of_the_recipe_are_checked(tiny_config, entry, message):
+    config = load_config(tiny_config, [f"baselines=[{{model: gaitset-nano, {entry}}}]"])
+    faults = [str(fault) for fault in plan.faults_of(config, 1, None)]
+    assert any(re.search(message, fault) for fault in faults), faults
+
+
+def test_an_override_that_would_not_reach_the_network_is_refused(nasgait, tiny_config, tmp_path):
+    tiny_config.write_text(
+        tiny_config.read_text() + "baselines: [{model: gaitset-nano, recipe: {steps: 5}}]\n"
+    )
+    words = ("retrain", "--config", tiny_config, "--model", "gaitset-nano", "--out", tmp_path / "o")
+    code, _, err = nasgait(*words, "retrain.steps=7")
+    assert code == 2 and "has a recipe of its own; give baselines.0.recipe.steps=7" in err
+    assert not (tmp_path / "o").exists()
 
 
 def overrides(*flags):

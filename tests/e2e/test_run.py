@@ -42,7 +42,10 @@ def test_the_whole_way_and_again(nasgait, config, tmp_path):
     results = json.loads(stdout)
     names = [network["name"] for network in results["networks"]]
     assert names == ["searched", "gaitset-nano", "random-1", *(f"uniform-{i}" for i in range(6))]
-    assert results["best"] == "searched"
+    assert results["best"] == max(results["networks"], key=lambda n: n["map"])["name"]
+    assert results["differences"] == [] and all(
+        n["recipe"]["steps"] == 4 for n in results["networks"]
+    )
     for network in results["networks"]:
         assert 0 <= network["rank1"] <= 100 and network["macs"] > 0 and network["seeds"]
     rank = json.loads((out / "rank.json").read_text())
@@ -97,7 +100,7 @@ def test_dry_run_starts_nothing(nasgait, config, tmp_path):
     for word in ("supernet", "search", "retrain", "evaluate", "disk"):
         assert word in stdout
     code, stdout, err = nasgait("run", config, "--out", out, "--dry-run", "--json")
-    assert code == 0 and len(json.loads(stdout)["plan"]) == 8
+    assert code == 0 and len(json.loads(stdout)["plan"]) == 9
     assert not out.exists()
 
 

@@ -236,3 +236,27 @@ def test_conditions_reach_the_results(nasgait, tiny_config, tmp_path):
     network = compare(run, config)["networks"][0]
     assert {name: network[name] for name in wanted} == wanted
     assert network["map"] == result["map"] and network["seeds"] == [result["rank1"]]
+
+
+def test_own_people_with_normal_walks_alone(nasgait, checkpoint, tmp_path):
+    """The rates that there are, the conditions that there are not, and who cannot be found."""
+    kinds = ("nm-01", "nm-02", "nm-03", "nm-04", "nm-05", "nm-06")
+    rows = [(f"{i:03d}", kind, v, "test") for i in range(4) for kind in kinds for v in VIEWS]
+    rows += [("visitor", "nm-05", "000", "test")]
+    store = store_of(tmp_path / "own", rows)
+    words = ("eval", "--checkpoint", checkpoint, "--store", store, "--device", "cpu")
+    code, stdout, err = nasgait(*words, "--protocol", "casia-b", "--json")
+    assert code == 0, err
+    table = json.loads(stdout)
+    assert table["missing_conditions"] == ["bg", "cl"] and "bg" not in table
+    assert table["rank1"] == table["rank1_nm"] == table["nm"]["rank1"]
+    assert (table["probes"], table["unmatched_probes"]) == (17, 1)
+    assert table["rank1_matched"] == table["nm"]["matched"]["rank1"] > table["rank1"]
+    for said in (
+        "protocol casia-b: missing_conditions: no probes of bg (bg-01, bg-02), cl (cl-01, cl-02)",
+        "protocol casia-b: nm: 1 of 17 probes have no match",
+    ):
+        assert err.count(said) == 1
+    code, stdout, _ = nasgait(*words, "--protocol", "casia-b")
+    assert code == 0 and "missing_conditions  bg, cl" in stdout
+    assert any(line.startswith("nm: 1 of 17 probes") for line in stdout.splitlines())

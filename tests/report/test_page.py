@@ -236,6 +236,7 @@ def test_half_written_lines_are_left_out(run_dir):
         ("results.json", '{"networks": [{"rank1": 1}]}'),
         ("search/ledger.jsonl", "nonsense\n"),
         ("search/pareto.json", "{}"),
+        ("search/latency.jsonl", "{}\n"),
         ("retrain/searched/seed-0/result.json", ""),
     ],
 )

@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,25 +16,137 @@ from nasgait.report.style import cost_axis, panels
 
 def test_the_headline_by_hand():
     own = network("s", "searched", rank1=81.25, map=60.04, macs=37_294_080, params=155_144)
-    strong = network("strong", "baseline", rank1=70.0, map=55.55, macs=2.5e9, params=1_204_000)
+    strong = network("strong", "baseline", rank1=70.0, map=61.55, macs=2.5e9, params=1_204_000)
     weak = network("weak", "baseline", rank1=90.0, map=55.0)
-    run = run_of(networks=(own, weak, strong), results={"best": "s"})
-    assert list(headline(run)) == [
-        "Searched network nano:s: rank-1 81.2 %, mAP 60.0 %, 37.3 M MACs, 155 K params.",
-        "Best hand-designed network strong: rank-1 70.0 %, mAP 55.5 %, 2.50 G MACs, 1.20 M params.",
+    limits = {"budget": {"macs": 4e7}}
+    run = run_of(networks=(own, weak, strong), results={"best": "s", **limits})
+    assert run.best == "strong", "whatever an earlier version wrote"
+    assert headline(run) == [
+        "Best of all by mAP: hand-designed network strong: rank-1 70.0 %, mAP 61.5 %, 2.50 G MACs, "
+        "1.20 M params; over the budget; next s.",
+        "Best within the budget (MACs ≤ 40.0 M): searched network nano:s: rank-1 81.2 %, mAP "
+        "60.0 %, 37.3 M MACs, 155 K params.",
     ]
     by_rank1 = run_of(
-        networks=run.networks,
-        results={"best": "s"},
-        config={"search": {"objectives": ["rank1"]}},
+        networks=run.networks, results=limits, config={"search": {"objectives": ["rank1"]}}
     )
-    assert list(headline(by_rank1))[1].startswith("Best hand-designed network weak: ")
+    first, second = headline(by_rank1)
+    assert first.startswith("Best of all by rank-1: hand-designed network weak: rank-1 90.0 %")
+    assert "; within the budget; next s" in first
+    assert second.startswith("Searched network, place 2 of 3: nano:s: rank-1 81.2 %")
+    assert by_rank1.best == "weak"
+
+
+def gap(mean, low, high):
+    return {"mean": mean, "low": low, "high": high}
+
+
+def test_intervals_ties_and_chance_are_in_the_sentence():
+    own = network("s", "searched", map=60.04, interval=[58.0, 62.0], seeds=[1.0, 2.0])
+    tied = network("t", "baseline", map=60.01, interval=[57.0, 63.0])
+    third = network("u", map=50.0, interval=[48.0, 52.0], against_best=gap(-10, -12, -8))
+    first, other, caveat = headline(run_of(networks=(third, tied, own)))
+    assert "mAP 60.0 % [58.0, 62.0], 40.0 M MACs" in first
+    assert first.endswith("; to one decimal as good: t.")
+    assert other.startswith("Best hand-designed network, place 2 of 3: t: rank-1")
+    assert caveat.startswith(
+        "Brackets are 95 % intervals over the test identities, for 1 to 2 trainings of each: other "
+    )
+    first, caveat = headline(run_of(networks=(third, network("w", map=51.0))))
+    assert "for one training of each: " in caveat
+    first, _ = headline(run_of(networks=(own, third)))
+    assert first.endswith("; next u at -10.0 [-12.0, -8.0].")
+    close = network("v", "baseline", map=59.0, against_best=gap(-1, -3, 1))
+    first, _, _ = headline(run_of(networks=(own, close)))
+    assert first.endswith(
+        "next v at -1.0 [-3.0, +1.0], which the test identities cannot tell apart."
+    )
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"macs": 1e6}, "No network is known to keep the budget (MACs ≤ 1.00 M)."),
+        ({"latency": 0.05}, "No network is known to keep the budget (latency ≤ 50 ms)."),
+    ],
+)
+def test_where_nothing_is_known_to_keep_the_budget(limits, said):
+    run = run_of(networks=(network("a"),), results={"budget": limits})
+    first, second = headline(run)
+    assert second == said and run.standing.best_within is None
+    assert ("over the budget" in first) == ("macs" in limits)
+    assert ("whether it keeps the budget is not known" in first) == ("latency" in limits)
 
 
 def test_a_best_baseline_has_one_sentence():
     pair = network("b", "baseline", map=50.0), network("c", "baseline", map=60.0)
-    (sentence,) = headline(run_of(networks=pair, results={"best": "c"}))
-    assert sentence.startswith("Best hand-designed network c: rank-1 70.0 %, mAP 60.0 %, 40.0 M")
+    (sentence,) = headline(run_of(networks=pair))
+    assert sentence.startswith("Best hand-designed network by mAP: c: rank-1 70.0 %, mAP 60.0 %")
+
+
+def test_without_a_metric_nobody_wins():
+    run = run_of(networks=(network("a", map=None, rank1=None),))
+    assert headline(run) == [] and run.best is None
+
+
+def test_macs_are_held_against_the_budget_at_its_frames():
+    long = {"frames": 30, "macs": 75_000_000}
+    networks = (
+        network("a", **long, budget_frames=16, budget_macs=40_000_000),
+        network("b", **long, budget_frames=16, budget_macs=41_000_000),
+        network("c", **long),
+        network("d"),
+    )
+    results = {"budget": {"macs": 4e7}, "budget_frames": 16}
+    found = {one.name: cells for one, cells in rows(run_of(networks=networks, results=results))}
+    notes = {name: cells[2].note for name, cells in found.items()}
+    assert notes == {
+        "a": None, "b": "over budget at 16 frames", "c": "not known at 16 frames", "d": None,
+    }  # fmt: skip
+
+
+def test_the_rate_without_unmatched_probes_stands_below_the_published_one():
+    one = network("a", rank1=75.0, rank1_matched=100.0, map_matched=90.0, seeds=[70.0, 80.0])
+    run = run_of(networks=(one,))
+    (row,) = rows(run)
+    assert cells(row)[:2] == ["75.0", "50.0"]
+    assert small(row)[:2] == ["70.0 to 80.0, 100.0 of the matched", "90.0 of the matched"]
+    assert "Of the matched: without the probes that have no match" in table_note(run)
+    same = network("a", rank1=70.0, rank1_matched=70.0)  # the protocol leaves the others out
+    for one in (network("a"), same):
+        assert "Of the matched" not in table_note(run_of(networks=(one,)))
+        assert small(rows(run_of(networks=(one,)))[0])[0] is None
+
+
+def test_before_the_comparison_the_results_of_the_seeds_tell_what_is_unequal():
+    def result(steps):
+        return {"seed": 0, "steps": steps, "recipe": {"steps": steps, "batch": {"ids": 8}}}
+
+    networks = (
+        network("a", results=[result(137)], notes=["2 of 8 probes have no match"]),
+        network("b", results=[result(800)], notes=["2 of 8 probes have no match"]),
+    )
+    run = run_of(networks=networks)
+    assert run.notes == [
+        "Not trained alike: steps (137: a; 800: b); a difference in metrics may come from that, "
+        "not from the networks.",
+        "2 of 8 probes have no match.",
+    ]
+    assert "<p>Not trained alike: steps (137: a; 800: b)" in page.render(run)
+    assert run_of(networks=networks, results={"notes": ["N."]}).notes == ["N."]
+    assert page.in_print(run)[1:] == [*headline(run), *run.notes]
+
+
+def test_names_carry_their_place_and_the_seeds_they_lack():
+    networks = (
+        network("a", map=60.0, macs=50_000_000, seeds=[1.0, 2.0]),
+        network("b", map=50.0, seeds=[1.0]),
+    )
+    run = run_of(networks=networks, results={"budget": {"macs": 4e7}})
+    assert list(page.tags(run, networks[0])) == ["best of all"]
+    assert list(page.tags(run, networks[1])) == ["best within the budget", "1 of 2 seeds"]
+    wanted = run_of(networks=networks, config={"seeds": 3})
+    assert list(page.tags(wanted, networks[0])) == ["best of all", "2 of 3 seeds"]
 
 
 def test_the_facts_by_hand():
@@ -53,7 +166,7 @@ def test_the_facts_by_hand():
         ("Budget", "MACs ≤ 40.0 M, latency ≤ 50 ms"),
         ("Supernet", "12,000 steps in 2 h 03 min"),
         ("Search", "3 architectures scored in 2 generations, 1 min 16 s"),
-        ("Final networks", "2, 2 seeds each"),
+        ("Final networks", "2, 1 to 2 seeds each"),
     ]
 
 
@@ -179,6 +292,9 @@ def test_the_captions_of_a_search_by_hand():
     cost = found["Search: score and cost"]
     assert "counted for 24 frames) and params, and latency as measured" in cost
     assert cost.endswith("Budget: latency ≤ 50 ms.")
+    how = {"device": "cpu", "threads": 2, "frames": 24}
+    cost = captions(replace(run, latency=how))["Search: score and cost"]
+    assert "latency as measured on cpu with 2 CPU threads, 24 frames (right)" in cost
     assert "no other architecture beats in mAP, MACs and params together" in cost
     assert "ended before 4 architectures were scored" in found["Search progress"]
 
@@ -204,6 +320,12 @@ def test_a_final_figure_needs_the_metric_and_both_costs():
     caption = captions(run)["Accuracy and cost of the final networks"]
     assert caption.startswith("Test mAP of every trained network against its MACs (left)")
     assert "bars from the worst to the best seed" in caption
+    assert caption.endswith(" Not shown, for lack of the metric or a cost: b.")
+    results = {"budget": {"macs": 4e7}, "budget_frames": 24}
+    found = captions(run_of(networks=(network("a"),), results=results))
+    assert found["Accuracy and cost of the final networks"].endswith(
+        "The budget's MACs are for 24 frames, so that its line is not drawn."
+    )
 
 
 def test_the_page_shows_the_table_as_reckoned():
@@ -212,7 +334,7 @@ def test_the_page_shows_the_table_as_reckoned():
         network("b", map=49.0, seeds_map=[48.0, 50.0]),
     )
     study = {"columns": ["network", "x"], "rows": [["a", "+1.0 [-2.0, +3.0]"]], "notes": ["N."]}
-    results = {"best": "b", "budget": {"macs": 4e7}, "study": study}
+    results = {"best": "b", "budget": {"macs": 4e7}, "study": study}  # as written before
     text = " ".join(page.render(run_of(networks=networks, results=results)).split())
     table = text.split("<tbody>")[1].split("</tbody>")[0]
     first, second = re.findall(r"<tr.*?</tr>", table)
@@ -220,7 +342,8 @@ def test_the_page_shows_the_table_as_reckoned():
     assert "<td><strong>70.0</strong><small>1.0 to 2.0</small></td>" in first
     assert "<td>40.0 M<small>over budget</small></td>" in first
     assert "<td>40.0 M</td>" in second and "<td>1 min 15 s</td>" in second
-    assert 'class="best"' in second and 'class="best"' not in first
+    assert 'class="best"' in first and 'class="best"' not in second
+    assert '<small class="tag">best within the budget</small>' in second
     columns = re.findall(r"<th(?: class=\"text\")?>(.*?)</th>", text.split("</thead>")[0])
     assert columns[:6] == ["Network", "Kind", "rank-1 (%)", "mAP (%)", "MACs", "Params"]
     assert columns[6:] == ["Input<br>(frames × h × w)", "Train time"]

@@ -4,7 +4,7 @@ import pytest
 from small_run import entry, network
 
 from nasgait.report import plots, search_plots
-from nasgait.report.rundir import _mean
+from nasgait.report.results import summary
 
 
 def figure(draw, *args):
@@ -106,7 +106,7 @@ def test_an_unfinished_run_is_summed_up_over_the_seeds_that_are_there():
         {"kind": "random", "rank1": 70.0, "map": 50.0, "train_seconds": 10.0, "macs": 4},
         {"kind": "random", "rank1": 80.0, "map": 54.0, "train_seconds": 20.0, "macs": 4},
     ]
-    found = _mean("r", finals)
+    found = summary("r", finals)
     assert (found["rank1"], found["map"], found["train_seconds"]) == (75.0, 52.0, 15.0)
     assert (found["seeds"], found["seeds_map"]) == ([70.0, 80.0], [50.0, 54.0])
     assert (found["name"], found["kind"], found["macs"]) == ("r", "random", 4)

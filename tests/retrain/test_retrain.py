@@ -129,7 +129,12 @@ def test_compare_and_study_tables(retrain, tiny_config, tmp_path):
         assert code == 0, err
     results = compare(tmp_path, load_config(tiny_config))
     searched = results["networks"][0]
-    assert results["best"] == searched["name"] == "searched"
+    assert searched["name"] == "searched"
+    assert results["best"] == max(results["networks"], key=lambda n: n["map"])["name"]
+    assert results["best_within_budget"] == results["best"], "there is no budget"
+    recorded = searched["recipe"]
+    assert recorded["steps"] == 8 and recorded["optimizer"]["lr"] == 1e-3
+    assert {"key": "seeds", "values": {"searched": [0, 1], "b": [0]}} in results["differences"]
     assert searched["rank1"] == pytest.approx(np.mean(searched["seeds"]))
     assert len(searched["seeds"]) == 2
     assert {row[0] for row in results["study"]["rows"]} == {"searched", "b"}

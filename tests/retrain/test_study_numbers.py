@@ -103,9 +103,9 @@ def test_the_notes_count_seeds_probes_and_identities():
     assert notes[3] == "Intervals are not corrected for the number of comparisons."
 
 
-def test_the_notes_tell_the_fewest_seeds():
+def test_the_notes_tell_the_fewest_and_the_most_seeds():
     networks = [network("searched"), network("gaitset", seeds=[70.0])]
-    assert "Means over 1 seed(s) of 4 probes" in table(networks=networks)["notes"][0]
+    assert "Means over 1 to 2 seed(s) of 4 probes" in table(networks=networks)["notes"][0]
 
 
 @pytest.mark.parametrize(
@@ -212,13 +212,115 @@ def test_results_of_a_search_by_hand(tmp_path):
     limits = {"max_macs": 8e6, "max_latency": 0.05}
     found = compare(tmp_path, config("gaitset", **limits))
     assert found == json.loads((tmp_path / "results.json").read_text())
-    assert found["best"] == "searched", "the search's, though a random one is better"
+    assert found["best"] == "random-1" and found["objective"] == "map"
+    assert found["best_within_budget"] == "searched", "nobody measured the others' latency"
+    assert [n["within_budget"] for n in found["networks"]] == [True, None, None]
+    assert found["networks"][0]["interval"] == pytest.approx([58, 62])
+    gap = {"mean": pytest.approx(-3), "low": pytest.approx(-4), "high": pytest.approx(-2)}
+    assert found["networks"][0]["against_best"] == gap
+    assert "against_best" not in found["networks"][2]
     assert found["budget"] == {"macs": 8e6, "params": None, "latency": 0.05}
     assert found["protocol"] == "leave-one-out"
     assert [n["name"] for n in found["networks"]] == ["searched", "gaitset", "random-1"]
     assert [row[2] for row in found["study"]["rows"]] == ["60.0 ± 1.4", "55.0 ± 0.7", "63.0 ± 0.7"]
     gaps = [row[4] for row in found["study"]["rows"]]
     assert gaps == ["–", "-5.0 [-6.0, -4.0]", "+3.0 [+2.0, +4.0]"]
+
+
+RECIPE = {
+    "steps": 600,
+    "batch": {"ids": 8, "frames": 16},
+    "optimizer": {"lr": 0.1},
+    "log_every": 50,
+}
+
+
+def test_unequal_trainings_are_told_in_their_fields(tmp_path):
+    shorter = {**RECIPE, "steps": 137, "batch": {"ids": 8, "frames": 30}, "log_every": 1}
+    write(tmp_path, "searched", 0, recipe=shorter, steps=137)
+    write(tmp_path, "gaitset", 0, recipe=RECIPE)
+    write(tmp_path, "random-1", 0, recipe=RECIPE, kind="random")
+    found = compare(tmp_path, config("gaitset"))
+    values = {line["key"]: line["values"] for line in found["differences"]}
+    assert values == {
+        "steps": {"gaitset": 600, "random-1": 600, "searched": 137},
+        "recipe.batch.frames": {"gaitset": 16, "random-1": 16, "searched": 30},
+    }
+    assert found["notes"][0] == (
+        "Not trained alike: steps (137: searched; 600: gaitset, random-1), batch.frames "
+        "(30: searched; 16: gaitset, random-1); a difference in metrics may come from that, not "
+        "from the networks."
+    )
+    assert next(n for n in found["networks"] if n["name"] == "searched")["recipe"] == shorter
+
+
+def test_a_recipe_that_changed_on_the_way_is_unequal(tmp_path):
+    change = {"step": 300, "key": "optimizer.lr", "before": 0.1, "after": 0.05}
+    quiet = {"step": 9, "key": "log_every", "before": 50, "after": 5}
+    write(tmp_path, "searched", 0, recipe=RECIPE, recipe_changes=[quiet, change])
+    write(tmp_path, "gaitset", 0, recipe=RECIPE, recipe_changes=[quiet])
+    found = compare(tmp_path, config("gaitset"))
+    (line,) = found["differences"]
+    assert line == {"key": "recipe_changes", "values": {"searched": [{"seed": 0, **change}]}}
+    assert found["notes"][0] == (
+        "Recipes were changed on the way: searched, seed 0: optimizer.lr from 0.1 to 0.05 at step "
+        "300."
+    )
+
+
+def test_fewer_seeds_than_others_are_told(tmp_path):
+    for seed in (0, 1):
+        write(tmp_path, "searched", seed, recipe=RECIPE)
+    write(tmp_path, "gaitset", 1, recipe=RECIPE)
+    found = compare(tmp_path, config("gaitset"))
+    assert found["differences"] == [
+        {"key": "seeds", "values": {"gaitset": [1], "searched": [0, 1]}}
+    ]
+    assert found["notes"][0] == ("Not trained with the same seeds: 1: gaitset; 0 1: searched.")
+
+
+def test_other_probes_are_not_paired(tmp_path):
+    write(tmp_path, "searched", 0)
+    write(tmp_path, "gaitset", 0)
+    others = Probes(LABELS[::-1], np.ones(4), np.ones(4))
+    write_probes(tmp_path / "retrain" / "gaitset" / "seed-0" / "probes.npz", others)
+    with pytest.raises(DataError, match="searched was evaluated on 4 probes that are not the 4 of"):
+        compare(tmp_path, config("gaitset"))
+    write(tmp_path, "searched", 1)
+    write_probes(tmp_path / "retrain" / "searched" / "seed-1" / "probes.npz", others)
+    with pytest.raises(DataError, match=r"was evaluated on other probes than .*seed-0"):
+        compare(tmp_path, config("gaitset"))
+
+
+def test_notes_of_the_evaluation_reach_the_results(tmp_path):
+    both, one = "1 of 4 probes have no match", "2 of 4 sequences have the embedding of another"
+    counted = {"probes": 4, "unmatched_probes": 1, "rank1_matched": 90.0}
+    write(tmp_path, "searched", 0, notes=[both, one], recipe=RECIPE, **counted)
+    write(tmp_path, "gaitset", 0, notes=[both], recipe=RECIPE, **counted)
+    found = compare(tmp_path, config("gaitset"))
+    assert f"{both}." in found["notes"] and f"searched: {one}." in found["notes"]
+    assert [n["unmatched_probes"] for n in found["networks"]] == [1, 1]
+    assert [n["rank1_matched"] for n in found["networks"]] == [90.0, 90.0]
+
+
+def test_a_mean_over_probes_that_is_not_the_published_one_is_told(tmp_path):
+    write(tmp_path, "searched", 0, AP["searched"], map=61.0, recipe=RECIPE)
+    write(tmp_path, "gaitset", 0, AP["gaitset"], map=55.04, recipe=RECIPE)
+    (note,) = compare(tmp_path, config("gaitset"))["notes"]
+    assert note.endswith("the table has those of the protocol: searched 60.0 for 61.0 %.")
+
+
+def test_a_budget_at_other_frames_is_held_against_the_macs_at_these(tmp_path):
+    common = {"recipe": RECIPE, "frames": 30}
+    write(tmp_path, "searched", 0, map=40.0, recipe=RECIPE, macs=7_000_000)
+    write(tmp_path, "gaitset", 0, map=60.0, macs=9_000_000, budget_frames=16, budget_macs=8_000_000,
+          **common)  # fmt: skip
+    write(tmp_path, "old", 0, map=50.0, macs=3_000_000, kind="baseline", **common)
+    found = compare(tmp_path, config("gaitset", "old", max_macs=8e6))
+    kept = {n["name"]: n["within_budget"] for n in found["networks"]}
+    assert found["budget_frames"] == 16
+    assert kept == {"searched": True, "gaitset": True, "old": None}
+    assert (found["best"], found["best_within_budget"]) == ("gaitset", "gaitset")
 
 
 def test_two_seeds_that_disagree_are_compared_by_their_mean(tmp_path):

@@ -168,3 +168,24 @@ def test_what_is_a_rate():
     assert [finite(value) for value in (3, "3.5", "nan", "inf", None, "x")] == [
         3.0, 3.5, None, None, None, None,
     ]  # fmt: skip
+
+
+def test_unequal_retraining_is_told_with_the_order(tmp_path):
+    networks = [
+        {"name": f"random-{i}", "arch": f"nano:0-0-0-{i}", "kind": "random"} for i in range(4)
+    ]
+    networks.append({"name": "gaitset", "arch": None, "kind": "baseline"})
+    steps = {"gaitset": 9, **{f"random-{i}": 600 for i in range(4)}}
+    seeds = {**steps, "random-0": [0], "random-1": [0, 1], "random-2": [0, 1], "random-3": [0, 1]}
+    found = [{"key": "steps", "values": steps}, {"key": "seeds", "values": seeds}]
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps({"networks": networks, "differences": found}))
+    archs = {f"nano:0-0-0-{i}" for i in range(4)}
+    assert rank.unequal(path, archs) == [
+        "Not trained with the same seeds: 0: random-0; 0 1: random-1, random-2, random-3."
+    ], "the baseline is not ranked"
+    path.write_text(json.dumps({"networks": networks}))
+    assert rank.unequal(path, archs) == []
+    (note,) = rank.unequal(tmp_path / "t.csv", archs)
+    assert "is not recorded" in note
+    assert words(report([1, 2, 3], [1, 2, 3]) | {"notes": ["N."]})[-1] == "N."

@@ -22,7 +22,11 @@ class BaselineConfig:
     settings: dict[str, Any] = field(default_factory=dict)
     """Arguments that replace those of the model, say ``{channels: [64, 128, 256]}``."""
     recipe: TrainConfig | None = None
-    """Its own recipe; the ``retrain`` recipe by default."""
+    """A recipe of its own, which does not follow ``retrain`` in anything; by default it is trained
+    by ``retrain``, overrides included."""
+    retrain: dict[str, Any] = field(default_factory=dict)
+    """Keys of ``retrain`` that are other for it, say ``{schedule: {warmup: 60}}``; all others
+    follow.  Not beside a ``recipe``."""
     evaluation: EvaluationConfig | None = None
     """How it is evaluated; as all others by default.  In a run, by the protocol of all others."""
 
@@ -55,7 +59,7 @@ class ExperimentConfig:
     search: SearchConfig = field(default_factory=SearchConfig)
     """Search over the trained supernet."""
     retrain: TrainConfig = field(default_factory=TrainConfig)
-    """Recipe of the searched, random and uniform networks."""
+    """Recipe of all final networks, but for ``baselines`` with a ``recipe`` of their own."""
     pretrain: PretrainConfig = field(default_factory=PretrainConfig)
     """Recipe of pre-training without labels."""
     label_rate: Probability = 1.0

@@ -4,6 +4,7 @@ To add a protocol, write its file in this package and put its object into ``PROT
 """
 
 import difflib
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ from nasgait.evaluation.protocols.gait3d import GAIT3D
 from nasgait.evaluation.protocols.grew import GREW
 from nasgait.evaluation.protocols.hid import HID
 from nasgait.evaluation.protocols.leave_one_out import LEAVE_ONE_OUT
+
+logger = logging.getLogger(__name__)
 
 PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
@@ -66,7 +69,10 @@ def evaluate(
     :class:`nasgait.evaluation.evaluation_set.EvaluationSet`.  ``gait3d``, ``hid`` and
     ``leave-one-out`` give rank1, rank5, rank10, rank20, map and minp; ``grew`` gives them with
     ``_local`` appended and, with ``truth``, as they are too; the protocols of CASIA-B and
-    OU-MVLP give a table for each condition (``nm``, ``bg``, ``cl``).
+    OU-MVLP give a table for each condition (``nm``, ``bg``, ``cl``) and list those without probes
+    as ``missing_conditions``, if there are any.  Where probes have no match, a table has their
+    number, ``unmatched_probes``, and the metrics without them, ``matched``.  Logs a warning about
+    either.
 
     Raises:
         ConfigError: unknown protocol or metric, re-ranking where there is none, no list of
@@ -74,4 +80,12 @@ def evaluate(
         DataError: NaN embeddings, not one label for each, or sequences that do not fit.
     """
     sequences = evaluation_set(embeddings, labels, types, views, metric, probes, **settings)
-    return find_protocol(protocol).evaluate(sequences).metrics()
+    outcome = find_protocol(protocol).evaluate(sequences)
+    log_notes(protocol, outcome.notes())
+    return outcome.metrics()
+
+
+def log_notes(protocol: str, notes: Sequence[str]) -> None:
+    """Warn of what has to be said beside the metrics of a protocol."""
+    for note in notes:
+        logger.warning("protocol %s: %s", protocol, note)

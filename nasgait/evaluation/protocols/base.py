@@ -1,7 +1,7 @@
 """What a protocol is; each other file of this package holds the protocols of one family."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nasgait.core.errors import ConfigError
 from nasgait.evaluation.evaluation_set import EvaluationSet, Outcome, Positions
@@ -57,7 +57,8 @@ class Protocol:
         for option, advice in self.required.items():
             if not getattr(sequences, option):
                 raise ConfigError(f"{option}: protocol {self.name} {advice}")
-        return self.outcome(sequences)
+        outcome = self.outcome(sequences)
+        return replace(outcome, remarks=(*outcome.remarks, *sequences.remarks()))
 
     def outcome(self, sequences: EvaluationSet) -> Outcome:
         """What :meth:`evaluate` returns, once its options are checked."""

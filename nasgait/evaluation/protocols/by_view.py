@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 
 from nasgait.evaluation.evaluation_set import EvaluationSet
 from nasgait.evaluation.metrics import Retrieval
-from nasgait.evaluation.protocols.conditions import ConditionOutcome, ConditionProtocol, Floats
+from nasgait.evaluation.protocols.conditions import (
+    ConditionOutcome,
+    ConditionProtocol,
+    Floats,
+    known_mean,
+)
 
 
 @dataclass(frozen=True)
@@ -37,31 +42,40 @@ class ByViewOutcome(ConditionOutcome):
 
     def cells(self, rank: int = 1) -> Floats:
         """Return rank-k in percent, [conditions, probe views, gallery views]."""
-        first = self.retrieval.first_hit
-        return self._cells((first >= 0) & (first < rank))
+        return self._cells(self._within(rank), np.ones_like(self.found))
 
-    def _cells(self, scores: NDArray[Any]) -> Floats:
-        """Mean in percent of [k, v] for each condition and probe view, rounded."""
+    def _within(self, rank: int) -> NDArray[np.bool_]:
+        """[k, v] whether the first match is among the nearest ``rank``."""
+        return self.found & (self.retrieval.first_hit < rank)
+
+    def _cells(self, scores: NDArray[Any], counted: NDArray[np.bool_]) -> Floats:
+        """Mean in percent of [k, v] for each condition and probe view, rounded.
+
+        Only what is ``counted``, [k, v], is; NaN where nothing is.
+        """
         cells = self.split.cells
-        sums = np.array([[scores[rows].sum(axis=0) for rows in row] for row in cells])
-        counts = np.array([[[len(rows)] for rows in row] for row in cells])
-        return np.round(sums * 100 / counts, 2)
+        sums = np.array(
+            [[scores[rows].sum(0, where=counted[rows]) for rows in row] for row in cells]
+        )
+        counts = np.array([[counted[rows].sum(0) for rows in row] for row in cells])
+        with np.errstate(invalid="ignore"):
+            return np.round(sums * 100 / counts, 2)
 
-    def metrics(self) -> dict[str, Any]:
-        """Return a table for each condition, in percent.
+    def tables(self, counted: NDArray[np.bool_]) -> dict[str, dict[str, Any]]:
+        """Return the table of each condition, in percent, over the searches ``counted``, [k, v].
 
         ``rank1``, ``rank5``, ``map`` and ``per_view``, the rank-1 of each probe view,
         leave identical views out; ``rank1_with_identical_view`` does not.
         """
-        rank1, rank5 = self.cells(1), self.cells(5)
-        precision = self._cells(self.retrieval.ap)
+        rank1, rank5 = (self._cells(self._within(rank), counted) for rank in (1, 5))
+        precision = self._cells(self.retrieval.ap, counted)
         return {
             name: {
-                "rank1": float(off_diagonal(rank1[c]).mean()),
-                "rank1_with_identical_view": float(rank1[c].mean()),
+                "rank1": float(known_mean(off_diagonal(rank1[c]))),
+                "rank1_with_identical_view": float(known_mean(rank1[c])),
                 "per_view": self.by_view(off_diagonal(rank1[c])),
-                "rank5": float(off_diagonal(rank5[c]).mean()),
-                "map": float(off_diagonal(precision[c]).mean()),
+                "rank5": float(known_mean(off_diagonal(rank5[c]))),
+                "map": float(known_mean(off_diagonal(precision[c]))),
             }
             for c, name in enumerate(self.split.conditions)
         }
@@ -88,12 +102,16 @@ class ByView(ConditionProtocol):
             np.stack([one.ap for one in found], axis=1),
             np.stack([one.inp for one in found], axis=1),
         )
-        return ByViewOutcome(split.probes, sequences.labels[split.probes], retrieval, split)
+        labels, remarks = sequences.labels[split.probes], self.remarks(sequences, split)
+        return ByViewOutcome(split.probes, labels, retrieval, split, remarks=remarks)
 
 
 def off_diagonal(cells: Floats) -> Floats:
-    """Mean of each row of [v, v] without its own view, [v]."""
-    return (cells.sum(axis=1) - cells.diagonal()) / (len(cells) - 1)
+    """Mean of what is known of each row of [v, v] without its own view, [v]."""
+    others = cells.copy()
+    np.fill_diagonal(others, np.nan)
+    means: Floats = known_mean(others, axis=1)
+    return means
 
 
 CASIA_B = ByView(

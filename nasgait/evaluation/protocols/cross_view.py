@@ -9,44 +9,63 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nasgait.evaluation.evaluation_set import EvaluationSet
 from nasgait.evaluation.metrics import Retrieval
-from nasgait.evaluation.protocols.conditions import ConditionOutcome, ConditionProtocol, Floats
+from nasgait.evaluation.protocols.conditions import (
+    ConditionOutcome,
+    ConditionProtocol,
+    Floats,
+    known_mean,
+)
 
 
 @dataclass(frozen=True)
 class CrossViewOutcome(ConditionOutcome):
     """One gallery of all views: the arrays of ``retrieval`` are [k]."""
 
-    def metrics(self) -> dict[str, Any]:
+    def tables(self, counted: NDArray[np.bool_]) -> dict[str, dict[str, Any]]:
         """Return ``rank1``, ``rank5``, ``map`` and both by view, for each condition, in percent.
 
-        As published, a probe without a match counts in the ranks, not in ``map``.
+        Over the probes ``counted``, [k].  As published, a probe without a match counts in the
+        ranks, not in ``map``, which is 0 in a view where none has one.
         """
-        rank1, rank5 = self.cells(1), self.cells(5)
-        precision = self._cells(_mean_precision)
+        rank1, rank5 = self.cells(1, counted), self.cells(5, counted)
+        precision = self._cells(_mean_precision, counted)
         return {
             name: {
-                "rank1": float(rank1[c].mean()),
-                "map": float(precision[c].mean()),
+                "rank1": float(known_mean(rank1[c])),
+                "map": float(known_mean(precision[c])),
                 "per_view": self.by_view(rank1[c]),
                 "map_per_view": self.by_view(precision[c]),
-                "rank5": float(rank5[c].mean()),
+                "rank5": float(known_mean(rank5[c])),
             }
             for c, name in enumerate(self.split.conditions)
         }
 
-    def cells(self, rank: int = 1) -> Floats:
-        """Return rank-k in percent, [conditions, probe views]."""
-        return self._cells(
-            lambda cell: 100 * float(np.mean((cell.first_hit >= 0) & (cell.first_hit < rank)))
+    def _condition_note(self, condition: str) -> str:
+        return (
+            super()._condition_note(condition).replace("misses", "misses in the ranks, not in mAP")
         )
 
-    def _cells(self, metric: Callable[[Retrieval], float]) -> Floats:
-        """A metric of each condition and probe view, rounded."""
-        cells = self.split.cells
-        return np.array([[metric(self.retrieval[rows]) for rows in row] for row in cells]).round(2)
+    def cells(self, rank: int = 1, counted: NDArray[np.bool_] | None = None) -> Floats:
+        """Return rank-k in percent, [conditions, probe views]."""
+        return self._cells(
+            lambda cell: 100 * float(np.mean((cell.first_hit >= 0) & (cell.first_hit < rank))),
+            counted,
+        )
+
+    def _cells(
+        self, metric: Callable[[Retrieval], float], counted: NDArray[np.bool_] | None
+    ) -> Floats:
+        """A metric of the probes counted (all by default) of each condition and view, rounded."""
+        cells = [
+            [rows if counted is None else rows[counted[rows]] for rows in row]
+            for row in self.split.cells
+        ]
+        values = [[metric(self.retrieval[r]) if len(r) else np.nan for r in row] for row in cells]
+        return np.array(values).round(2)
 
     def cmc(self, top: int = 20) -> Floats:
         """Return rank-1 to rank-``top``, mean over conditions, [top]."""
@@ -60,7 +79,8 @@ class CrossView(ConditionProtocol):
         """Search the gallery; raises as :meth:`split` does."""
         split = self.split(sequences)
         found = sequences.search(split.probes, split.gallery, self.title, other_views=True)
-        return CrossViewOutcome(split.probes, sequences.labels[split.probes], found, split)
+        labels, remarks = sequences.labels[split.probes], self.remarks(sequences, split)
+        return CrossViewOutcome(split.probes, labels, found, split, remarks=remarks)
 
 
 def _mean_precision(cell: Retrieval) -> float:

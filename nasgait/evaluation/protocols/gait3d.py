@@ -1,14 +1,10 @@
 """Gait3D: a list of probes against all other sequences."""
 
-import logging
-
 import numpy as np
 
 from nasgait.core.errors import DataError
-from nasgait.evaluation.evaluation_set import EvaluationSet, Outcome, Positions
+from nasgait.evaluation.evaluation_set import EvaluationSet, Outcome, Positions, keys
 from nasgait.evaluation.protocols.base import Protocol
-
-logger = logging.getLogger(__name__)
 
 
 class Gait3D(Protocol):
@@ -21,7 +17,8 @@ class Gait3D(Protocol):
             DataError: the list names none or all of the sequences, or the gallery has the
                 identity of no probe.
         """
-        wanted, found = sequences.probes or frozenset(), keys(sequences)
+        wanted = sequences.probes or frozenset()
+        found = keys(sequences.labels, sequences.types, sequences.views)
         listed = np.array([key in wanted for key in found], dtype=bool)
         if not listed.any():
             raise DataError(
@@ -31,30 +28,25 @@ class Gait3D(Protocol):
             )
         probes, gallery = np.flatnonzero(listed), np.flatnonzero(~listed)
         sequences.require(probes, gallery, self.title)
-        if not np.isin(sequences.labels[probes], sequences.labels[gallery]).any():
-            raise DataError(f"{self.title}: the gallery has the identity of no probe")
+        sequences.require_match(probes, gallery, self.title)
         return probes, gallery
 
     def outcome(self, sequences: EvaluationSet) -> Outcome:
         """Search the gallery; as published, a probe whose identity it lacks is left out.
 
-        Logs a warning about listed probes that are not among the sequences.
+        Listed probes that are not among the sequences are a remark of the outcome.
         """
         everyone = super().outcome(sequences)
         wanted = sequences.probes or frozenset()
-        if missing := wanted.difference(keys(sequences)):
+        remarks: tuple[str, ...] = ()
+        if missing := wanted.difference(keys(sequences.labels, sequences.types, sequences.views)):
             count = f"{len(missing)} of {len(wanted)}"
-            message = "%s: %s listed probes are not among the sequences, e.g. %s"
-            logger.warning(message, self.title, count, min(missing))
-        matched = np.flatnonzero(everyone.retrieval.first_hit >= 0)
+            remarks = (f"{count} listed probes are not among the sequences, e.g. {min(missing)}",)
+        matched = np.flatnonzero(everyone.found)
         probes = everyone.probes[matched]
-        return Outcome(probes, sequences.labels[probes], everyone.retrieval[matched])
-
-
-def keys(sequences: EvaluationSet) -> list[str]:
-    """The keys ``label-type-view`` of the sequences."""
-    columns = (sequences.labels.tolist(), sequences.types.tolist(), sequences.views.tolist())
-    return ["-".join(names) for names in zip(*columns, strict=True)]
+        lost = len(everyone.probes) - len(probes)
+        found, labels = everyone.retrieval[matched], sequences.labels[probes]
+        return Outcome(probes, labels, found, left_out=lost, remarks=remarks)
 
 
 GAIT3D = Gait3D(

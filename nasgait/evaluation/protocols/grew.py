@@ -23,10 +23,29 @@ class GrewOutcome(Outcome):
     def metrics(self) -> dict[str, Any]:
         """Return local metrics, rank-k rounded as published, and the benchmark's if known."""
         table = {
-            f"{name}_local": round(value, 2) if name.startswith("rank") else value
-            for name, value in self.local.metrics().items()
+            name: round(value, 2) if name.startswith("rank") else value
+            for name, value in _local(self.local.metrics()).items()
         }
-        return table if self.probes is self.local.probes else table | super().metrics()
+        return table if self._no_truth else table | super().metrics()
+
+    def coverage(self) -> dict[str, Any]:
+        """As metrics: that of the local evaluation, ``probes_local``, and the benchmark's."""
+        table = _local(self.local.coverage())
+        return table if self._no_truth else table | super().coverage()
+
+    def notes(self) -> list[str]:
+        """What has to be said beside the metrics of either."""
+        local = [f"gallery 01 against probe 02: {note}" for note in self.local.notes()]
+        return local + (list(self.remarks) if self._no_truth else super().notes())
+
+    @property
+    def _no_truth(self) -> bool:
+        return self.probes is self.local.probes
+
+
+def _local(table: dict[str, Any]) -> dict[str, Any]:
+    """The same by the names of the local evaluation."""
+    return {f"{name}_local": value for name, value in table.items()}
 
 
 class Grew(Protocol):
@@ -42,6 +61,7 @@ class Grew(Protocol):
         probes = np.flatnonzero(sequences.types == "02")
         gallery = np.flatnonzero(np.isin(sequences.types, gallery_types(sequences, "01")))
         sequences.require(probes, gallery, self.title)
+        sequences.require_match(probes, gallery, self.title)
         return probes, gallery
 
     def outcome(self, sequences: EvaluationSet) -> GrewOutcome:

@@ -11,10 +11,21 @@ from nasgait.evaluation.metrics import join
 from nasgait.evaluation.protocols.base import Protocol
 
 
+class LeaveOneOutOutcome(Outcome):
+    """The sequences left out as probes are the only ones of their identities."""
+
+    def _unmatched_note(self) -> str:
+        return (
+            f"{self.left_out} of {len(self.probes) + self.left_out} sequences are the only one of "
+            "their identity: they are in the gallery, but are no probes"
+        )
+
+
 class LeaveOneOut(Protocol):
     """Splits the sorted identities into galleries of ``gallery_ids``, or slightly fewer.
 
-    A sequence that is the only one of its identity is in the gallery, but is no probe.
+    A sequence that is the only one of its identity is in the gallery, but is no probe: nothing
+    could match it.
     """
 
     def probes_and_gallery(self, sequences: EvaluationSet) -> tuple[Positions, Positions]:
@@ -41,7 +52,8 @@ class LeaveOneOut(Protocol):
                 found.append(sequences.search(chosen, gallery, self.title))
                 order.append(chosen)
         retrieval = join(found)[np.argsort(np.concatenate(order))]
-        return Outcome(probes, sequences.labels[probes], retrieval)
+        alone = len(everyone) - len(probes)
+        return LeaveOneOutOutcome(probes, sequences.labels[probes], retrieval, left_out=alone)
 
 
 LEAVE_ONE_OUT = LeaveOneOut(
