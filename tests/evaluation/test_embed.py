@@ -134,6 +134,13 @@ def test_a_network_of_the_space_on_a_store(tmp_path):
     np.testing.assert_allclose(together, apart, atol=1e-5)
 
 
+def test_a_bar_shows_the_progress_where_it_is_asked_for(model, capsys):
+    embed(model, Frames([3, 2]), [0, 1], SIZE)
+    assert capsys.readouterr().err == ""
+    embed(model, Frames([3, 2]), [0, 1], SIZE, progress=True)
+    assert "embed" in capsys.readouterr().err
+
+
 def test_nothing_to_embed(model):
     with pytest.raises(DataError, match="no sequences to embed"):
         embed(model, Frames([3]), [], SIZE)

@@ -63,6 +63,17 @@ def test_the_bootstrap_is_the_one_of_scipy():
     assert (ours.low, ours.high) == pytest.approx((expected.low, expected.high), abs=0.03)
 
 
+@pytest.mark.parametrize(("level", "tails"), [(0.95, (25, 975)), (0.8, (100, 900))])
+def test_the_interval_cuts_equal_tails_of_the_sorted_resamples(level, tails):
+    values, people = rng().normal(size=30), np.repeat(np.arange(10), 3)
+    ours = clustered_mean(values, people, rng(3), level, draws=1001)
+    times = rng(3).multinomial(10, [0.1] * 10, size=1001)
+    means = sorted(np.concatenate([np.repeat(values[people == p], n) for p, n in enumerate(row)])
+                   .mean() for row in times)  # fmt: skip
+    assert (ours.low, ours.high) == pytest.approx((means[tails[0]], means[tails[1]]))
+    assert ours.se == pytest.approx(np.std(means, ddof=1))
+
+
 def test_copies_within_a_cluster_add_no_certainty():
     values = rng().normal(size=40)
     once = clustered_mean(values, np.arange(40), rng(1))

@@ -245,6 +245,7 @@ def test_truth_file(tmp_path, shared):
         (b"video,label\nv,1\n", "must name the columns videoId,label"),
         (b"videoId,label\n", "has no labels"),
         (b"videoId,label\nv,1\nv,2\n", ":3: video v is given twice"),
+        (b"videoId,label\nv,1,2\n", ":2: must give a videoId and its label"),
         (b"videoId,label\nv\n", ":2: must give a videoId and its label"),
         (b"videoId,label\nv,\n", ":2: must give a videoId and its label"),
         (b"\xff\xfe\x00v", "not a readable CSV"),

@@ -131,6 +131,8 @@ def test_single_metrics_are_means_over_the_conditions(protocol):
     curve = outcome.cmc()
     assert curve.shape == (20,) and (np.diff(curve) >= 0).all()
     assert curve[0] == pytest.approx(single["rank1"], abs=0.02)
+    assert np.array_equal(outcome.cmc(5), curve[:5])
+    assert np.array_equal(outcome.cells(), outcome.cells(1))
 
 
 def test_blocks_do_not_change_the_tables(monkeypatch):

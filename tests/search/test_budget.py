@@ -99,6 +99,14 @@ def test_infeasible_budget_names_the_smallest_costs(limits, message):
         Budget(TOY, limits)
 
 
+@pytest.mark.parametrize("layer", [((1, 9), (9, 1)), ((1, 9), (5, 5), (9, 1))])
+def test_of_two_or_more_ways_to_exceed_a_budget_the_ends_are_named(layer):
+    with pytest.raises(
+        BudgetError, match=r"together: macs 1 with params 9 or macs 9 with params 1;"
+    ):
+        Budget(Costs(("macs", "params"), (0, 0), (layer,)), {"macs": 4, "params": 4})
+
+
 @pytest.mark.parametrize("limit", [0, -1, float("nan")])
 def test_limit_that_is_no_positive_number(limit):
     with pytest.raises(BudgetError, match=r"macs <= .* must be a positive number"):

@@ -7,8 +7,6 @@ from nasgait.core.errors import ConfigError
 from search_spaces import load_space
 from supernet.scoring.memory_plan import SIDE_BY_SIDE, WORKING_SET, MemoryPlan, NetworkMemory
 
-CPU = torch.device("cpu")
-
 
 def test_batches_run_side_by_side_where_networks_are_large_and_memory_suffices(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
@@ -37,9 +35,9 @@ HELD = 300 + 2 * 7 * 100 + 10 * 50
 """Calibration set, two copies of 7 embeddings, weights ten times."""
 
 
-def planned(memory, longest=3, frame=1000):
+def planned(memory, longest=3, frame=1000, device="cpu"):
     network = NetworkMemory(pixels=704, frame=frame, embedding=100, weights=50)
-    return network.plan(memory, longest, CPU, calibration=300, scored=7)
+    return network.plan(memory, longest, torch.device(device), calibration=300, scored=7)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +51,11 @@ def planned(memory, longest=3, frame=1000):
 )
 def test_what_a_plan_holds_by_hand(beyond, frames, activations):
     assert planned(HELD + beyond) == MemoryPlan(frames, 1, activations)
+
+
+def test_a_gpu_takes_larger_batches():
+    """2^23 pixels of 704 each."""
+    assert planned(10**9, device="cuda").batch_frames == 11_915
 
 
 def test_too_little_memory_says_how_much_is_needed():

@@ -4,6 +4,7 @@ The only weight falls by its gradient, which is 1, times the rate: so the weight
 forward passes saw tell the rates that were used, whatever the optimizer says of itself.
 """
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -16,7 +17,7 @@ from nasgait.core.errors import DataError
 from nasgait.core.metrics_log import read_metrics
 from nasgait.data.loader import Batch
 from nasgait.training.checkpoint import Checkpoints, load_checkpoint
-from nasgait.training.loop import PeriodicEvaluation, Training, announce, fit, train_step
+from nasgait.training.loop import PeriodicEvaluation, Training, announce, fit, progress, train_step
 
 ALONE = World(0, 1, torch.device("cpu"))
 
@@ -238,3 +239,20 @@ def test_ranks_with_other_sequences_do_not_train(monkeypatch, tmp_path):
     with pytest.raises(DataError, match="the ranks have different stores"):
         fit(begun, Numbered(), tmp_path)
     assert begun.step == 0 and not any(tmp_path.iterdir())
+
+
+def test_the_cost_of_a_step_is_measured_behind_the_warm_up(monkeypatch, caplog):
+    """Three steps are not counted; of the next five each takes six seconds."""
+    begun = training()
+    begun.config = replace(begun.config, steps=40)
+    begun.step = 10
+    clock = iter([100.0, 130.0])
+    monkeypatch.setattr("nasgait.training.loop.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("nasgait.training.loop.peak_memory", lambda device: 3 * 2**29)
+    with caplog.at_level("INFO"):
+        for done, _ in enumerate(progress(begun, Numbered())):
+            assert len(caplog.messages) == (done >= 8)
+    assert done == 29
+    assert caplog.messages == [
+        "cost: 6.000 s a step, about 2.2 minutes to go; peak memory 1.50 GiB"
+    ]
