@@ -61,6 +61,8 @@ class EvaluationResult:
     ``probes`` there are and lack a match (``unmatched_probes``), the single numbers without these
     (``rank1_matched``, ...), and ``notes``: what has to be said beside the metrics."""
     probes: Probes
+    notes: tuple[str, ...] = ()
+    """The notes with the rates of this network in them, for the log."""
 
 
 def evaluate_network(
@@ -108,8 +110,9 @@ def evaluate_network(
         return EvaluationResult({}, Probes(np.array([], np.str_), np.array([]), np.array([])))
     outcome = protocol.evaluate(sequences)
     metrics = outcome.metrics() | outcome.summary() | outcome.coverage()
-    metrics |= {"notes": outcome.notes(), "cmc": outcome.cmc(CMC_RANKS).tolist()}
-    return EvaluationResult(metrics, Probes(outcome.labels, outcome.hits, outcome.ap))
+    metrics |= {"notes": outcome.notes(rates=False), "cmc": outcome.cmc(CMC_RANKS).tolist()}
+    each = Probes(outcome.labels, outcome.hits, outcome.ap)
+    return EvaluationResult(metrics, each, tuple(outcome.notes()))
 
 
 def write_probes(path: Path, probes: Probes) -> None:
@@ -170,7 +173,7 @@ def evaluate(
         autocast(world.device, config.precision)
         placed = to_channels_last(model.to(world.device))
         result = evaluate_network(placed, store, test, config, world, submission)
-    log_notes(config.protocol, result.metrics.get("notes", ()))
+    log_notes(config.protocol, result.notes)
     return {
         "network": saved["arch"] or saved["model_name"],
         "store": str(store.path),

@@ -233,7 +233,7 @@ def finish(inputs: FinalInputs, training: Training[GaitNetwork], world: World) -
         replace(world, size=1),
         submission=out / "submission.csv",
     )
-    log_notes(inputs.evaluation.protocol, evaluated.metrics.get("notes", ()))
+    log_notes(inputs.evaluation.protocol, evaluated.notes)
     cost, frames = profile(inputs.model), budget_frames(config)
     write_probes(out / "probes.npz", evaluated.probes)
     result = {

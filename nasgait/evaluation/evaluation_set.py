@@ -217,16 +217,20 @@ class Outcome:
         matched = self.without_unmatched() if self.unmatched else {}
         return table | {f"{name}_matched": matched[name] for name in MATCHED if name in matched}
 
-    def notes(self) -> list[str]:
-        """What has to be said beside the metrics, a sentence each: probes without a match, ..."""
-        return [*self.remarks, *([self._unmatched_note()] if self.unmatched else [])]
+    def notes(self, rates: bool = True) -> list[str]:
+        """What has to be said beside the metrics, a sentence each: probes without a match, ...
 
-    def _unmatched_note(self) -> str:
+        Without ``rates`` they hold for every network that is evaluated on these sequences.
+        """
+        return [*self.remarks, *([self._unmatched_note(rates)] if self.unmatched else [])]
+
+    def _unmatched_note(self, rates: bool) -> str:
         """How many probes have no match, and what that does to the metrics."""
         of = f"{self.unmatched} of {len(self.probes) + self.left_out} probes have no match"
         if self.left_out:
             return f"{of} in the gallery; as published they are left out of the metrics"
-        return f"{of} in the gallery and count as misses{without_them(self.without_unmatched())}"
+        matched = self.without_unmatched() if rates else {}
+        return f"{of} in the gallery and count as misses{without_them(matched)}"
 
     def cmc(self, top: int = 20) -> NDArray[np.float64]:
         """Return rank-1 to rank-``top`` in percent, [top]."""

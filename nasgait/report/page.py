@@ -21,7 +21,7 @@ class Cell:
 
     text: str
     note: str | None = None
-    """Small print below it."""
+    """Small print below it; its lines stay apart."""
     best: bool = False
     """Whether it is the best of its column."""
 
@@ -132,7 +132,7 @@ def rows(run: RunDir) -> list[tuple[Network, list[Cell]]]:
             matched = values.get(matched_key(key))
             if matched not in (None, value):  # as published some protocols leave the others out
                 notes.append(f"{formatting.percent(matched)} of the matched")
-            note = ", ".join(filter(None, notes)) or None
+            note = "\n".join(filter(None, notes)) or None
             cells.append(Cell(formatting.percent(value), note, value == best[key]))
         for cost in ("macs", "params"):
             note = budget_note(run, values, cost)

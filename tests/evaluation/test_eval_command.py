@@ -257,6 +257,8 @@ def test_own_people_with_normal_walks_alone(nasgait, checkpoint, tmp_path):
         "protocol casia-b: nm: 1 of 17 probes have no match",
     ):
         assert err.count(said) == 1
+    assert f"without them rank-1 is {table['rank1_matched']:.2f} %" in err
+    assert not any("without them" in note for note in table["notes"])
     code, stdout, _ = nasgait(*words, "--protocol", "casia-b")
     assert code == 0 and "missing_conditions  bg, cl" in stdout
     assert any(line.startswith("nm: 1 of 17 probes") for line in stdout.splitlines())

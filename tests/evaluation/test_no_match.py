@@ -38,6 +38,8 @@ def test_grew_counts_three_of_four_and_says_that_one_could_not_be_found(caplog):
     assert table["matched_local"]["rank1"] == table["matched_local"]["map"] == 100.0
     said = "1 of 4 probes have no match in the gallery and count as misses; without them rank-1 is"
     assert f"{said} 100.00 %, mAP 100.00 %" in caplog.text
+    (note,) = outcome_of("grew", GREW).notes(rates=False)
+    assert note.startswith("gallery 01 against probe 02: 1 of 4 ") and note.endswith("as misses")
     assert outcome_of("grew", GREW).coverage() == {
         "probes_local": 4,
         "unmatched_probes_local": 1,
@@ -122,6 +124,7 @@ def test_a_search_without_a_match_is_told_for_each_pair_of_views():
         "nm: 2 of 4 probes have no match in the gallery of one view or more (2 of 8 searches of a "
         "probe in a view) and count as misses; without them rank-1 is 100.00 %, mAP 100.00 %"
     )
+    assert outcome.notes(rates=False) == [note.partition(";")[0]], "true of every network"
 
 
 def test_a_cell_without_any_match_is_a_miss_as_published_and_no_cell_without_them():

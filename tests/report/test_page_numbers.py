@@ -110,7 +110,7 @@ def test_the_rate_without_unmatched_probes_stands_below_the_published_one():
     run = run_of(networks=(one,))
     (row,) = rows(run)
     assert cells(row)[:2] == ["75.0", "50.0"]
-    assert small(row)[:2] == ["70.0 to 80.0, 100.0 of the matched", "90.0 of the matched"]
+    assert small(row)[:2] == ["70.0 to 80.0\n100.0 of the matched", "90.0 of the matched"]
     assert "Of the matched: without the probes that have no match" in table_note(run)
     same = network("a", rank1=70.0, rank1_matched=70.0)  # the protocol leaves the others out
     for one in (network("a"), same):

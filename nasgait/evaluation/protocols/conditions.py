@@ -94,11 +94,12 @@ class ConditionOutcome(Outcome):
         tables = self.tables(self.found)
         return {name: table for name, table in tables.items() if np.isfinite(table["rank1"])}
 
-    def notes(self) -> list[str]:
+    def notes(self, rates: bool = True) -> list[str]:
         """What has to be said beside the tables: missing conditions, probes without a match."""
-        return [*self.remarks, *filter(None, map(self._condition_note, self.split.conditions))]
+        found = (self._condition_note(name, rates) for name in self.split.conditions)
+        return [*self.remarks, *filter(None, found)]
 
-    def _condition_note(self, condition: str) -> str:
+    def _condition_note(self, condition: str, rates: bool) -> str:
         """The probes of a condition that have no match; empty without any."""
         lost, where = self._lost(condition), "in the gallery"
         if not lost.any():
@@ -106,7 +107,7 @@ class ConditionOutcome(Outcome):
         if lost.shape[1] > 1:
             searches = f"{np.count_nonzero(lost)} of {lost.size} searches"
             where = f"in the gallery of one view or more ({searches} of a probe in a view)"
-        matched = self._matched().get(condition, {})
+        matched = self._matched().get(condition, {}) if rates else {}
         return (
             f"{condition}: {np.count_nonzero(lost.any(axis=1))} of {len(lost)} probes have no "
             f"match {where} and count as misses{without_them(matched)}"

@@ -44,9 +44,11 @@ class CrossViewOutcome(ConditionOutcome):
             for c, name in enumerate(self.split.conditions)
         }
 
-    def _condition_note(self, condition: str) -> str:
+    def _condition_note(self, condition: str, rates: bool) -> str:
         return (
-            super()._condition_note(condition).replace("misses", "misses in the ranks, not in mAP")
+            super()
+            ._condition_note(condition, rates)
+            .replace("misses", "misses in the ranks, not in mAP")
         )
 
     def cells(self, rank: int = 1, counted: NDArray[np.bool_] | None = None) -> Floats:

@@ -33,10 +33,10 @@ class GrewOutcome(Outcome):
         table = _local(self.local.coverage())
         return table if self._no_truth else table | super().coverage()
 
-    def notes(self) -> list[str]:
+    def notes(self, rates: bool = True) -> list[str]:
         """What has to be said beside the metrics of either."""
-        local = [f"gallery 01 against probe 02: {note}" for note in self.local.notes()]
-        return local + (list(self.remarks) if self._no_truth else super().notes())
+        local = [f"gallery 01 against probe 02: {note}" for note in self.local.notes(rates)]
+        return local + (list(self.remarks) if self._no_truth else super().notes(rates))
 
     @property
     def _no_truth(self) -> bool:

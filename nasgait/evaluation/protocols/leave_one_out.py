@@ -14,7 +14,7 @@ from nasgait.evaluation.protocols.base import Protocol
 class LeaveOneOutOutcome(Outcome):
     """The sequences left out as probes are the only ones of their identities."""
 
-    def _unmatched_note(self) -> str:
+    def _unmatched_note(self, rates: bool) -> str:
         return (
             f"{self.left_out} of {len(self.probes) + self.left_out} sequences are the only one of "
             "their identity: they are in the gallery, but are no probes"
