@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from nasgait.core.files import sync
+from nasgait.core.interrupts import deferred
 
 
 def append_line(path: Path, values: Mapping[str, Any]) -> None:
     """Append a line and flush it to disk."""
-    with path.open("a", encoding="utf-8") as file:
+    with deferred(), path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(values) + "\n")
         sync(file)
 

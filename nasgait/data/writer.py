@@ -16,6 +16,7 @@ import numpy as np
 
 from nasgait.core.errors import DataError
 from nasgait.core.files import file_sha256, sync, write_json
+from nasgait.core.interrupts import deferred
 from nasgait.data.index import (
     COLUMNS,
     FORMAT,
@@ -118,10 +119,11 @@ class StoreWriter:
 
     def commit(self) -> None:
         """Flush everything added so far to disk."""
-        sync(self._shard)
-        self._rows.write(_csv_bytes([sequence.row() for sequence in self._pending]))
-        sync(self._rows)
-        self._pending.clear()
+        with deferred():  # half of it, and once more on the way out, would list sequences twice
+            sync(self._shard)
+            self._rows.write(_csv_bytes([sequence.row() for sequence in self._pending]))
+            sync(self._rows)
+            self._pending.clear()
         self._committed = time.monotonic()
 
     def close(self, facts: dict[str, Any] | None = None) -> None:

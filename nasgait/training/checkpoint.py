@@ -53,6 +53,8 @@ class CheckpointEntry:
     seconds: float = 0.0
     """Wall time of the training so far; not in the file, so that equal trainings write equal
     checkpoints."""
+    interim: bool = False
+    """Written because a signal asked for it: kept until the next one, and beside ``keep``."""
 
 
 class Checkpoints:
@@ -85,6 +87,7 @@ class Checkpoints:
         payload: Mapping[str, Any],
         score: float | None = None,
         seconds: float = 0.0,
+        interim: bool = False,
     ) -> Path:
         """Write ``payload`` as the checkpoint of ``step`` and remove those no longer kept.
 
@@ -92,9 +95,9 @@ class Checkpoints:
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         path = self.directory / f"step-{step:06d}.pt"
-        entries = [entry for entry in self.entries() if entry.step < step]
+        entries = [e for e in self.entries() if e.step < step and not e.interim]
         save_checkpoint(path, payload)
-        entries.append(CheckpointEntry(path.name, step, sha256_of(path), score, seconds))
+        entries.append(CheckpointEntry(path.name, step, sha256_of(path), score, seconds, interim))
         kept = self._kept(entries)
         write_json(self.directory / MANIFEST, [asdict(entry) for entry in kept])
         self._clean({entry.file for entry in kept})
@@ -130,8 +133,8 @@ class Checkpoints:
     def _kept(self, entries: list[CheckpointEntry]) -> list[CheckpointEntry]:
         scored = [entry for entry in entries if entry.score is not None]
         best = max(scored, key=lambda entry: (entry.score, entry.step), default=None)
-        newest = entries[-self.keep :]
-        return [entry for entry in entries if entry in newest or entry == best]
+        newest = [entry for entry in entries if not entry.interim][-self.keep :]
+        return [e for e in entries if e in newest or e == best or e.interim]
 
     def _clean(self, kept: set[str]) -> None:
         """Remove checkpoints that the manifest does not list, and temporary files."""

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from nasgait.config.schema import BatchConfig, LoopConfig, OptimizerConfig, TrainConfig
-from nasgait.core.distributed import World, any_rank, average_gradients
+from nasgait.core import interrupts
+from nasgait.core.distributed import World, average_gradients, largest
 from nasgait.core.errors import CheckpointError, RunFailed
+from nasgait.core.interrupts import Interrupted
 from nasgait.core.memory import peak_memory
 from nasgait.core.metrics_log import MetricsLog
 from nasgait.core.precision import autocast, weight_dtype
@@ -64,6 +66,10 @@ class Training(Generic[Model]):
     """Steps done."""
     seconds: float = 0.0
     """Wall time of those steps, over all resumptions."""
+    stop: int = 0
+    """The number of the signal that asked a rank to stop, as all ranks know since the last step."""
+    save: bool = False
+    """Whether a signal asked a rank for a checkpoint, likewise."""
     metadata: dict[str, Any] = field(default_factory=dict)
     """What the model is (kind, space, architecture, classes): written to checkpoints."""
     criterion: InitVar[Loss | None] = None
@@ -120,7 +126,8 @@ class Training(Generic[Model]):
 def train_step(training: Training, batch: Batch, path: tuple[int, ...] | None) -> dict[str, Tensor]:
     """One optimisation step; returns the values to log.
 
-    Raises RunFailed on every rank, before the weights change, when any rank's loss is not finite.
+    Notes in ``training`` what signals have asked any rank for.  Raises RunFailed on every rank,
+    before the weights change, when any rank's loss is not finite.
     """
     model, world = training.model, training.world
     silhouettes = batch.silhouettes.to(world.device, training.dtype, non_blocking=True)
@@ -131,7 +138,11 @@ def train_step(training: Training, batch: Batch, path: tuple[int, ...] | None) -
     with autocast(world.device, training.config.precision):
         output = model(silhouettes, **options)
     loss, values = training.loss(output, labels)
-    if any_rank(~torch.isfinite(loss.detach()), world):
+    faulty = ~torch.isfinite(loss.detach())
+    asked = (interrupts.stop_signal(), int(interrupts.take_save()))
+    fault, training.stop, save = largest([faulty, *asked], world)
+    training.save = bool(save)
+    if fault:
         raise RunFailed(
             f"the loss is not finite at step {training.step + 1}; the last checkpoint is intact: "
             "lower optimizer.lr, set optimizer.clip_norm or use precision=float32, then --resume"
@@ -174,8 +185,11 @@ def fit(
         evaluation: evaluates the model every so many steps; a checkpoint is written then, and
             the one of the best score is kept.  Its time is no training time.
 
+    A signal to stop ends it after the step, with a checkpoint, SIGUSR1 writes one; both are gone
+    after the next, so that the training ends with the files of an undisturbed one.
+
     Raises RunFailed when the loss is not finite, CheckpointError when the checkpoint to resume from
-    belongs to another run.
+    belongs to another run, Interrupted on every rank after a signal to stop reached one.
     """
     config, world = training.config, training.world
     checkpoints = Checkpoints(out / "checkpoints", keep=config.keep)
@@ -189,21 +203,29 @@ def fit(
     metrics = MetricsLog(out, training.step) if world.main else None
     began = time.perf_counter() - training.seconds
     try:
-        for batch in progress(training, loader):
-            path = path_at(training.step) if path_at else None
-            rate = training.optimizer.param_groups[0]["lr"]  # train_step goes on to the next one
-            values = train_step(training, batch, path)
-            training.seconds = time.perf_counter() - began
-            step, evaluated = training.step, evaluation(training.step) if evaluation else {}
-            began = time.perf_counter() - training.seconds
-            last = step == config.steps
-            if metrics and (evaluated or step % config.log_every == 0 or last):
-                numbers = {name: float(value) for name, value in values.items()}
-                numbers |= {"lr": float(rate), "seconds": round(training.seconds, 3)}
-                metrics.log(step, numbers | evaluated)
-            if world.main and (evaluated or step % config.checkpoint_every == 0 or last):
-                score = next(iter(evaluated.values()), None)
-                checkpoints.save(step, training.payload(), score, training.seconds)
+        with interrupts.deferred():
+            for batch in progress(training, loader):
+                path = path_at(training.step) if path_at else None
+                rate = training.optimizer.param_groups[0]["lr"]  # train_step goes on to the next
+                values = train_step(training, batch, path)
+                training.seconds = time.perf_counter() - began
+                step, evaluated = training.step, evaluation(training.step) if evaluation else {}
+                began = time.perf_counter() - training.seconds
+                last = step == config.steps
+                if metrics and (evaluated or step % config.log_every == 0 or last):
+                    numbers = {name: float(value) for name, value in values.items()}
+                    numbers |= {"lr": float(rate), "seconds": round(training.seconds, 3)}
+                    metrics.log(step, numbers | evaluated)
+                due = bool(evaluated) or step % config.checkpoint_every == 0 or last
+                if world.main and (due or training.stop or training.save):
+                    score = next(iter(evaluated.values()), None)
+                    seconds, interim = training.seconds, not due
+                    checkpoints.save(step, training.payload(), score, seconds, interim)
+                if training.stop:
+                    done = f"after step {step} of {config.steps}, its checkpoint is written"
+                    raise Interrupted(training.stop, done)
+                if training.save and world.main:
+                    logger.info("checkpoint of step %d, as SIGUSR1 asked", step)
     finally:
         if metrics:
             metrics.close()
