@@ -184,7 +184,7 @@ def test_no_cluster_for_a_search_that_is_done(nasgait, words, tmp_path, monkeypa
 
     out = tmp_path / "out"
     assert nasgait(*words(out, "--max-epochs=0"))[0] == 0
-    monkeypatch.setattr("supernet.ray.backend.cluster", forbidden)
+    monkeypatch.setattr("supernet.ray.cluster.cluster", forbidden)
     code, _, err = nasgait(*words(out, "--max-epochs=0", "--resume", *on_ray()))
     assert code == 0 and "measured with" not in err, err
 
@@ -280,7 +280,7 @@ def test_wrong_input(nasgait, words, tmp_path, more, expected):
 
 
 def test_an_address_where_something_else_listens(nasgait, words, tmp_path, monkeypatch):
-    monkeypatch.setattr("supernet.ray.backend.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("supernet.ray.cluster.CONNECT_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         where = f"127.0.0.1:{silent.getsockname()[1]}"
         code, _, err = nasgait(*words(tmp_path / "out", *on_ray(where)))
