@@ -1,6 +1,5 @@
 """Final networks beside each other: ``results.json`` from the results of every seed."""
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,12 +13,16 @@ from nasgait.core.errors import DataError
 from nasgait.core.files import write_json
 from nasgait.core.rng import generator
 from nasgait.evaluation.statistics import clustered_mean, paired_difference
+from nasgait.report.results import KINDS, read_result
 from retrain.evaluate import Probes, read_probes
 
 METRICS = ("rank1", "rank5", "rank10", "rank20", "map", "minp")
 LOCAL = ("rank1_local", "rank5_local", "map_local")
 CONDITIONS = ("rank1_nm", "rank1_bg", "rank1_cl")
-KINDS = ("searched", "baseline", "random", "uniform")
+
+NEEDED = ("kind", "arch", "model", "seed", "steps", "macs", "params", "frames", "size",
+          "train_seconds", "rank1", "map")  # fmt: skip
+"""What a result must hold to be compared."""
 
 Result = dict[str, Any]
 
@@ -62,7 +65,7 @@ def group(run_dir: Path) -> dict[str, list[Result]]:
     """The results of every seed, by network."""
     found: dict[str, list[Result]] = defaultdict(list)
     for path in sorted((run_dir / "retrain").glob("*/seed-*/result.json")):
-        found[path.parent.parent.name].append(json.loads(path.read_text()))
+        found[path.parent.parent.name].append(read_result(path, NEEDED))
     if not found:
         raise DataError(f"{run_dir}: no retrained network; run nasgait retrain first")
     return {name: sorted(results, key=lambda r: r["seed"]) for name, results in found.items()}

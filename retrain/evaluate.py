@@ -5,7 +5,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,10 +115,16 @@ def read_probes(path: Path) -> Probes:
     """Read what :func:`write_probes` wrote; DataError for anything else."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return Probes(arrays["labels"], arrays["hits"], arrays["ap"])
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
-        fault = f"{path}: no table of probes ({error}); evaluate the network again"
-        raise DataError(fault) from error
+            probes = Probes(arrays["labels"], arrays["hits"], arrays["ap"])
+        if not probes.labels.shape == probes.hits.shape == probes.ap.shape:
+            raise ValueError("its columns differ in length")
+        return probes
+    except Exception as error:  # damaged bytes can raise anything in zip and NumPy
+        fault = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(
+            f"{path}: no table of probes ({fault}); delete it and the result.json beside it, and "
+            "nasgait run, or nasgait retrain --resume, evaluates the network again"
+        ) from error
 
 
 def evaluate(

@@ -10,7 +10,7 @@ from torch import Tensor
 from nasgait.baselines import registry
 from nasgait.core.errors import CheckpointError, ConfigError
 from nasgait.nn.base import GaitNetwork
-from nasgait.training.checkpoint import FORMAT, load_checkpoint
+from nasgait.training.checkpoint import FORMAT, load_checkpoint, load_weights, require
 from search_spaces import load_architecture, load_space
 
 INITS = ("slice", "pretraining", "network")
@@ -94,8 +94,9 @@ def load_network(path: str | Path) -> tuple[GaitNetwork, Mapping[str, Any]]:
             f"{path}: holds a {saved.get('kind')}, not a trained network; make one with "
             "nasgait retrain"
         )
+    require(path, saved, "arch", "space", "space_sha256", "model_name")
     model = NetworkSpec.recorded(saved).build(saved.get("num_classes"))
-    model.load_state_dict(weights_of(saved))
+    load_weights(path, model, weights_of(saved))
     return model.eval(), saved
 
 
@@ -128,6 +129,7 @@ def start_from(
             f"--init {path}: holds a {saved.get('kind')}; give a nasgait export, or a checkpoint "
             "of nasgait pretrain or nasgait retrain"
         )
+    require(path, saved, "arch", "space", "space_sha256")
     theirs = NetworkSpec.recorded(saved)
     # A space may lie elsewhere now; other settings show in the shapes of the weights.
     same = replace(theirs, space=spec.space, settings=spec.settings) == spec

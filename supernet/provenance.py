@@ -11,7 +11,7 @@ from nasgait.config.renamed import with_new_keys
 from nasgait.config.schema import ExperimentConfig
 from nasgait.core.distributed import pick_device, share_of_threads
 from nasgait.core.errors import CheckpointError
-from nasgait.core.files import write_json
+from nasgait.core.files import parse_json, write_json
 from nasgait.data.split import Split, fingerprint
 from nasgait.data.store import GaitStore
 from supernet.weights import Weights
@@ -90,7 +90,7 @@ class Provenance:
 def read_note(path: Path) -> dict[str, Any]:
     """The note, by the keys of today; CheckpointError if it is damaged or missing."""
     try:
-        note = json.loads(path.read_text(encoding="utf-8"))
+        note = parse_json(path.read_text(encoding="utf-8"))
         if not isinstance(note, dict):
             raise ValueError("not an object")
     except (OSError, ValueError) as error:

@@ -1,7 +1,6 @@
 """Does the supernet order architectures as retraining does?  ``nasgait rank``."""
 
 import csv
-import json
 import logging
 import math
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from numpy.typing import ArrayLike
 from nasgait.config.schema import ExperimentConfig
 from nasgait.core.distributed import joined
 from nasgait.core.errors import DataError
+from nasgait.core.files import parse_json
 from nasgait.core.rng import generator
 from nasgait.data.split import split_as
 from nasgait.data.store import GaitStore
@@ -89,7 +89,7 @@ def rows_of(path: Path, objective: str) -> list[tuple[str, dict[str, Any]]]:
     """The rows of the table, each with its place in words; DataError if it is none."""
     try:
         if path.suffix == ".json":
-            networks = json.loads(path.read_text(encoding="utf-8"))["networks"]
+            networks = parse_json(path.read_text(encoding="utf-8"))["networks"]
             return [(f"networks.{i}", dict(network)) for i, network in enumerate(networks)]
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)

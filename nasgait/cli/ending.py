@@ -9,6 +9,7 @@ import tempfile
 import traceback
 from collections.abc import Callable
 
+from nasgait.cli.streams import nobody_reads
 from nasgait.core import interrupts
 from nasgait.core.errors import NasgaitError, RunFailed
 from nasgait.core.parent_watchdog import launched
@@ -23,7 +24,7 @@ WRONG_PATH = (
 BATCH = "{0}.batch.ids, {0}.batch.seqs or {0}.batch.frames and give another --out"
 LOWER = {
     "supernet": BATCH.format("supernet"),
-    "pretrain": BATCH.format("pretrain"),
+    "pretrain": "pretrain.views.sequences or pretrain.views.frames and give another --out",
     "retrain": BATCH.format("retrain")
     + " (of a baseline with a recipe: baselines.N.recipe.batch), "
     "or evaluation.max_frames if it was evaluating",
@@ -39,7 +40,7 @@ LOWER = {
 REFUSED = re.compile(
     r"can't allocate memory|CUDA error: out of memory|CUBLAS_STATUS_ALLOC_FAILED|bad_alloc"
 )
-AMOUNT = re.compile(r"(?:allocate|allocating) ([\d.]+ ?(?:[KMGTPE]?i?B|bytes))", re.IGNORECASE)
+AMOUNT = re.compile(r"(?:allocate|allocating) ([\d.]+ ?(?:bytes|[KMGTPE]?i?B))", re.IGNORECASE)
 LOST = re.compile(r"gloo|nccl|connection (closed|reset)|socket timeout|broken pipe", re.IGNORECASE)
 """What a collective says when another rank is gone."""
 
@@ -61,8 +62,7 @@ def guard(action: Callable[[], int | None], resume: str = "again", command: str 
     except RunFailed as error:
         return say(f"failed: {one_line(error)}", 1)
     except BrokenPipeError:
-        # Nobody reads any more; Python would find that out once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        nobody_reads()
         return 141
     except Exception as error:
         return foreign(error, resume, command)

@@ -50,10 +50,19 @@ def lasting() -> Iterator[None]:
     try:
         yield
     finally:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            nobody_reads()
         if sys.stderr is not before:
             sys.stderr.flush()
         if before is not None:
             sys.stderr = before
+
+
+def nobody_reads() -> None:
+    """Send what is still to be printed nowhere; Python would fail once more when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _is_stderr(stream: io.TextIOWrapper) -> bool:

@@ -48,6 +48,14 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_atomically(path, json.dumps(value, indent=1) + "\n")
 
 
+def parse_json(text: str | bytes) -> Any:
+    """What JSON stands for; ValueError for anything else, also what is nested too deeply."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
 def sync(file: IO[Any]) -> None:
     """Flush an open file to disk."""
     file.flush()

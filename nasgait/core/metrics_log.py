@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from nasgait.core.files import write_atomically
+from nasgait.core.files import parse_json, write_atomically
 
 METRICS = "metrics.jsonl"
 PACKAGES = ("nasgait", "search_spaces", "supernet", "retrain")
@@ -56,14 +56,18 @@ class MetricsLog:
 
 
 def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, float | None]]:
-    """The lines of a ``metrics.jsonl``, without torn ones that a kill may have left."""
+    """The lines of a ``metrics.jsonl``, without torn and damaged ones that a kill may have left."""
     rows = []
     for line in Path(path).read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            row = json.loads(line)
+            row = parse_json(line)
         except ValueError:
             continue
-        if isinstance(row, dict) and isinstance(row.get("step"), int):
+        if (
+            isinstance(row, dict)
+            and isinstance(row.get("step"), int)
+            and all(value is None or isinstance(value, int | float) for value in row.values())
+        ):
             rows.append(row)
     return rows
 

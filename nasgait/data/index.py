@@ -12,7 +12,6 @@ With 8 bits per pixel a frame is ``height * width`` bytes.  With 1 bit it is
 
 import csv
 import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 
 from nasgait.core.errors import DataError
+from nasgait.core.files import parse_json
 
 FORMAT = "nasgait-store/1"
 META, INDEX, WRITING = "meta.json", "index.csv", "writing.json"
@@ -140,7 +140,7 @@ def read_meta(path: Path) -> Meta:
         what = "no meta.json in it, so it is not a store" if path.is_dir() else "no such store"
         raise DataError(f"{path}: {what}; make one with 'nasgait data import' or 'data synth'")
     try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
+        raw = parse_json(file.read_text(encoding="utf-8"))
         version = raw["format"]
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise DataError(f"{file}: not the meta.json of a store ({error!r})") from None
@@ -268,7 +268,7 @@ def require_free(path: Path, header: dict[str, Any]) -> None:
             raise DataError(f"{path}: not empty and not a store; name another directory")
         return
     try:
-        found = json.loads((path / WRITING).read_text(encoding="utf-8"))
+        found = parse_json((path / WRITING).read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{path / WRITING}: damaged ({error}); remove {path}") from None
     if found != header:

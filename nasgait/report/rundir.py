@@ -1,6 +1,5 @@
 """A run directory, read once for the report."""
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 from nasgait.config.load import read_yaml
 from nasgait.core.errors import DataError
 from nasgait.core.metrics_log import read_metrics
+from nasgait.report.results import read_object, read_result
 from nasgait.search.generations import read_generations
 from nasgait.search.ledger import LedgerEntry, read_ledger
 from nasgait.search.pareto import read_pareto
@@ -147,7 +147,7 @@ def read_run(path: str | Path) -> RunDir:
     def read(name: str, reader: Callable[[Path], T], absent: T) -> T:
         return reader(path / name) if (path / name).is_file() else absent
 
-    results: dict[str, Any] = read("results.json", _json, {})
+    results: dict[str, Any] = read("results.json", read_object, {})
     config: dict[str, Any] = read("config.yaml", read_yaml, {})
     own: dict[str, Any] = read("search/config.yaml", read_yaml, {})
     if "search" in own:
@@ -157,14 +157,14 @@ def read_run(path: str | Path) -> RunDir:
     return RunDir(
         path=path,
         config=config,
-        config_text=read("config.yaml", Path.read_text, ""),
+        config_text=read("config.yaml", lambda p: p.read_text("utf-8", "replace"), ""),
         results=results,
         networks=_networks(path, results),
         supernet=read("supernet/metrics.jsonl", read_metrics, []),
         ledger=tuple(read("search/ledger.jsonl", read_ledger, [])),
         front=read("search/pareto.json", lambda p: tuple(read_pareto(p)["front"]), None),
         generations=tuple(read("search/generations.jsonl", read_generations, [])),
-        rank=read("rank.json", _json, None),
+        rank=read("rank.json", read_object, None),
         sheet=read("sheet.png", Path.read_bytes, None),
         missing=tuple(missing),
     )
@@ -175,7 +175,7 @@ def _networks(path: Path, results: dict[str, Any]) -> tuple[Network, ...]:
     results_of: dict[str, list[dict[str, Any]]] = defaultdict(list)
     curves: dict[str, list[Metrics]] = defaultdict(list)
     for file in sorted(path.glob("retrain/*/seed-*/result.json")):
-        results_of[file.parts[-3]].append(_json(file))
+        results_of[file.parts[-3]].append(read_result(file))
     for file in sorted(path.glob("retrain/*/seed-*/metrics.jsonl")):
         curves[file.parts[-3]].append(read_metrics(file))
     entries = results.get("networks")
@@ -215,13 +215,3 @@ def _mean(name: str, seeds: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "seeds": [seed.get("rank1") for seed in seeds],
         "seeds_map": [seed.get("map") for seed in seeds],
     }
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not JSON ({error}); run its stage again") from error
-    if not isinstance(document, dict):
-        raise DataError(f"{path}: must hold a JSON object; run its stage again")
-    return document

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nasgait.core.errors import DataError
-from nasgait.core.files import write_atomically
+from nasgait.core.files import parse_json, write_atomically
 from nasgait.search.evolution import Evolution
 from nasgait.search.hypervolume import RelativeHypervolume
 from nasgait.search.ledger import LedgerEntry
@@ -87,7 +87,7 @@ def diversity(frequencies: list[list[float]], count: int) -> float:
 def read_generations(path: str | Path) -> list[dict[str, Any]]:
     """The lines that :class:`Generations` wrote; ``DataError`` for anything else."""
     try:
-        lines = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+        lines = [parse_json(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
         if all(isinstance(line["frequencies"], list) for line in lines):
             return lines
         raise ValueError("no frequencies")

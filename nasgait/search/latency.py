@@ -4,11 +4,11 @@ Two measurements differ, so a resumed search must not measure again what decided
 architectures were bred: thanks to the file it breeds the same ones.
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from nasgait.core.errors import DataError
+from nasgait.core.files import parse_json
 from nasgait.core.jsonl import append_line, complete_lines, cut_to
 from nasgait.search.budget import Choices
 from nasgait.search.ledger import LedgerEntry
@@ -64,7 +64,7 @@ class Latencies:
 
     def _parse(self, number: int, text: bytes) -> tuple[Choices, float]:
         try:
-            line = json.loads(text)
+            line = parse_json(text)
             choices = tuple(int(choice) for choice in line.pop("key").split("-"))
             seconds = float(line.pop("seconds"))
         except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -4,13 +4,13 @@ A line is on disk as soon as its score is known, so a search that is killed lose
 the scores that were not finished.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nasgait.core.errors import DataError
+from nasgait.core.files import parse_json
 from nasgait.core.jsonl import append_line, complete_lines, cut_to
 
 
@@ -90,7 +90,7 @@ def _parse(path: Path, lines: list[bytes]) -> list[LedgerEntry]:
     entries: dict[tuple[int, ...], LedgerEntry] = {}
     for number, text in enumerate(lines, start=1):
         try:
-            entry = LedgerEntry.parse(json.loads(text))
+            entry = LedgerEntry.parse(parse_json(text))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise DataError(
                 f"{path}:{number}: not a ledger line ({error}); remove the line to score "

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from nasgait.core.errors import DataError
-from nasgait.core.files import write_atomically
+from nasgait.core.files import parse_json, write_atomically
 from nasgait.search.ledger import LedgerEntry
 
 Vector = TypeVar("Vector", tuple[int, ...], tuple[float, ...])
@@ -60,7 +60,7 @@ def write_pareto(
 def read_pareto(path: str | Path) -> dict:
     """Read what :func:`write_pareto` wrote; ``DataError`` for anything else."""
     try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
+        document = parse_json(Path(path).read_text(encoding="utf-8"))
         return {
             "up": [str(name) for name in document["up"]],
             "down": [str(name) for name in document["down"]],

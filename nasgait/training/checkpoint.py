@@ -13,7 +13,7 @@ A file is written beside its place, flushed to disk and renamed.  ``manifest.jso
 the good ones with their checksums, is replaced last, so that it never names a partial file.
 """
 
-import json
+import io
 import logging
 import os
 import pickle
@@ -23,12 +23,13 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import torch
+from torch import nn
 
 from nasgait.core.errors import CheckpointError
-from nasgait.core.files import file_sha256, write_atomically, write_json
+from nasgait.core.files import file_sha256, parse_json, write_atomically, write_json
 
 FORMAT = "nasgait-checkpoint/1"
 MANIFEST = "manifest.json"
@@ -71,7 +72,7 @@ class Checkpoints:
         """What the manifest lists, oldest step first; CheckpointError if it cannot be read."""
         path = self.directory / MANIFEST
         try:
-            rows = json.loads(path.read_text(encoding="utf-8"))
+            rows = parse_json(path.read_text(encoding="utf-8"))
             return sorted((CheckpointEntry(**row) for row in rows), key=lambda entry: entry.step)
         except FileNotFoundError:
             return []
@@ -147,7 +148,35 @@ class Checkpoints:
 
 def save_checkpoint(path: str | os.PathLike[str], payload: Mapping[str, Any]) -> None:
     """Write ``payload`` to ``path``: whole and flushed to disk, or not at all."""
-    write_atomically(path, lambda file: torch.save(dict(payload), file))
+
+    def save(file: BinaryIO) -> None:
+        careful = _CarefulFile(file)
+        torch.save(dict(payload), cast(BinaryIO, careful))
+        if careful.error is not None:
+            raise careful.error
+
+    write_atomically(path, save)
+
+
+class _CarefulFile(io.RawIOBase):
+    """Keeps the first error of writing: raised through torch's C++ it comes out as another."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__()
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, content: Any, /) -> int:
+        """Write, or pretend to after an error."""
+        try:
+            if self.error is None:
+                self._file.write(content)
+        except OSError as error:
+            self.error = error
+        return memoryview(content).nbytes
+
+    def flush(self) -> None:
+        """The file is flushed where it is closed."""
 
 
 def load_checkpoint(
@@ -181,7 +210,36 @@ def load_checkpoint(
             f"{path}: has the format {payload.get('format')!r}, needed is {expected_format!r}; "
             "take another file or convert it ('nasgait convert')"
         )
+    if expected_format is not None:
+        require(path, payload, "kind", "model")
     return payload
+
+
+def require(path: str | os.PathLike[str], payload: Mapping[str, Any], *keys: str) -> None:
+    """Raise CheckpointError for a checkpoint that lacks some of ``keys``, or weights."""
+    absent = [key for key in keys if key not in payload]
+    if absent:
+        raise CheckpointError(
+            f"{path}: lacks {', '.join(absent)}, so it is no checkpoint of nasgait, or one that "
+            "was changed; take another file, or train again"
+        )
+    weights = payload.get("model")
+    if not isinstance(weights, Mapping) or not all(map(torch.is_tensor, weights.values())):
+        raise CheckpointError(
+            f"{path}: its model is no table of tensors by name; take another file, or train again"
+        )
+
+
+def load_weights(path: str | os.PathLike[str], module: nn.Module, weights: Any) -> None:
+    """Give ``module`` the weights of a checkpoint; CheckpointError where they do not fit."""
+    try:
+        module.load_state_dict(weights)
+    except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+        first = next(iter(str(error).split("\n\t")[1:]), str(error)).split(". ")[0]
+        raise CheckpointError(
+            f"{path}: its weights do not fit the network that it names ({first.strip()[:200]}); "
+            "take another file, or train again"
+        ) from None
 
 
 def interned(state: Any) -> Any:

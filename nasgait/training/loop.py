@@ -23,7 +23,14 @@ from nasgait.data.loader import Batch, TrainLoader
 from nasgait.data.sampler import frames_in_words
 from nasgait.nn.losses import GaitLoss
 from nasgait.nn.memory_format import to_channels_first, to_channels_last
-from nasgait.training.checkpoint import FORMAT, Checkpoints, interned, load_checkpoint
+from nasgait.training.checkpoint import (
+    FORMAT,
+    Checkpoints,
+    interned,
+    load_checkpoint,
+    load_weights,
+    require,
+)
 from nasgait.training.optim import build_optimizer, build_scheduler
 
 logger = logging.getLogger(__name__)
@@ -115,11 +122,18 @@ class Training(Generic[Model]):
                     f"{path}: was made with another {key}; resume with the same "
                     "configuration, or give another --out"
                 )
-        self.model.load_state_dict(saved["model"])
-        self.optimizer.load_state_dict(interned(saved["optimizer"]))
-        self.scheduler.load_state_dict(interned(saved["scheduler"]))
-        self.scaler.load_state_dict(saved["scaler"])
-        torch.set_rng_state(saved["rng"])
+        require(path, saved, "optimizer", "scheduler", "scaler", "rng", "step")
+        load_weights(path, self.model, saved["model"])
+        try:
+            self.optimizer.load_state_dict(interned(saved["optimizer"]))
+            self.scheduler.load_state_dict(interned(saved["scheduler"]))
+            self.scaler.load_state_dict(saved["scaler"])
+            torch.set_rng_state(saved["rng"])
+        except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{path}: its optimiser, schedule or generator cannot be read ({error}); delete "
+                "the file to resume from the one before, or train again"
+            ) from error
         self.step = saved["step"]
 
 
