@@ -211,7 +211,7 @@ def load_checkpoint(
             "take another file or convert it ('nasgait convert')"
         )
     if expected_format is not None:
-        require(path, payload, "kind", "model")
+        require(path, payload, "model")
     return payload
 
 
