@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasgait.config.schema import ExperimentConfig
-from nasgait.core.checksum import read_result, write_checked
+from nasgait.core.checksum import write_checked
 from nasgait.core.errors import DataError
 from nasgait.core.rng import generator
 from nasgait.evaluation.statistics import clustered_mean, paired_difference
 from nasgait.report.differences import differences, sentences
+from nasgait.report.network_result import KINDS, read_network_result
 from nasgait.report.results import (
     CONDITIONS,
     LOCAL,
@@ -29,7 +30,9 @@ from search_spaces.configured import budget_frames
 
 __all__ = ["CONDITIONS", "LOCAL", "METRICS", "compare", "group", "pooled", "study", "summary"]
 
-KINDS = ("searched", "baseline", "random", "uniform")
+NEEDED = ("kind", "arch", "model", "seed", "steps", "macs", "params", "frames", "size",
+          "train_seconds", "rank1", "map")  # fmt: skip
+"""What a result must hold to be compared."""
 
 MEANS_APART = 0.05
 """Percent from which a mean over probes is not told as the published mean."""
@@ -124,7 +127,7 @@ def group(run_dir: Path) -> dict[str, list[Result]]:
     """The results of every seed, by network."""
     found: dict[str, list[Result]] = defaultdict(list)
     for path in sorted((run_dir / "retrain").glob("*/seed-*/result.json")):
-        found[path.parent.parent.name].append(read_result(path))
+        found[path.parent.parent.name].append(read_network_result(path, NEEDED))
     if not found:
         raise DataError(f"{run_dir}: no retrained network; run nasgait retrain first")
     return {name: sorted(results, key=lambda r: r["seed"]) for name, results in found.items()}

@@ -129,11 +129,15 @@ def read_probes(path: Path) -> Probes:
     try:
         check_zip(path)
         with np.load(path, allow_pickle=False) as arrays:
-            return Probes(arrays["labels"], arrays["hits"], arrays["ap"])
+            probes = Probes(arrays["labels"], arrays["hits"], arrays["ap"])
+        if not probes.labels.shape == probes.hits.shape == probes.ap.shape:
+            raise ValueError("its columns differ in length")
+        return probes
     except Damaged as error:
         raise DataError(f"{path}: damaged ({error}); {cure}") from None
     except Exception as error:  # a file of something else can raise anything in numpy
-        raise DataError(f"{path}: no table of probes ({error}); {cure}") from error
+        fault = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{path}: no table of probes ({fault}); {cure}") from error
 
 
 def evaluate(

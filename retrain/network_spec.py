@@ -8,7 +8,13 @@ from typing import Any
 from nasgait.baselines import registry
 from nasgait.core.errors import CheckpointError, ConfigError
 from nasgait.nn.base import GaitNetwork
-from nasgait.training.checkpoint import FORMAT, load_checkpoint, warn_if_unfinished
+from nasgait.training.checkpoint import (
+    FORMAT,
+    load_checkpoint,
+    load_weights,
+    require,
+    warn_if_unfinished,
+)
 from nasgait.training.init import read_init, take_weights, weights_of
 from search_spaces import load_architecture, load_space
 
@@ -93,9 +99,10 @@ def load_network(path: str | Path) -> tuple[GaitNetwork, Mapping[str, Any]]:
             f"{path}: holds a {saved.get('kind')}, not a trained network; make one with "
             "nasgait retrain"
         )
+    require(path, saved, "arch", "space", "space_sha256", "model_name")
     warn_if_unfinished(path, saved)
     model = NetworkSpec.recorded(saved).build(saved.get("num_classes"))
-    model.load_state_dict(weights_of(saved))
+    load_weights(path, model, weights_of(saved))
     return model.eval(), saved
 
 
@@ -121,6 +128,7 @@ def start_from(
     """
     cure = "give a nasgait export, or a checkpoint of nasgait pretrain or nasgait retrain"
     saved = read_init(path, INITS, cure)
+    require(path, saved, "arch", "space", "space_sha256")
     theirs = NetworkSpec.recorded(saved)
     # A space may lie elsewhere now; other settings show in the shapes of the weights.
     same = replace(theirs, space=spec.space, settings=spec.settings) == spec

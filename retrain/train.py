@@ -283,4 +283,4 @@ if __name__ == "__main__":
     # Under torchrun, which sets the ranks' environment.
     from nasgait.cli.main import main
 
-    sys.exit(main(["retrain", *sys.argv[1:]]))
+    sys.exit(main(["retrain", *sys.argv[1:]], program=True))

@@ -10,11 +10,13 @@ from pathlib import Path
 import torch
 
 from nasgait.config.schema import ExperimentConfig
+from nasgait.core import interrupts
 from nasgait.core.distributed import joined, share_of_threads
 from nasgait.core.errors import ConfigError, NasgaitError
 from nasgait.core.faults import Faults, raise_all
 from nasgait.core.jsonl import complete_lines
 from nasgait.core.memory import peak_memory
+from nasgait.core.pool import cores
 from nasgait.core.precision import autocast
 from nasgait.data.facts import Facts
 from nasgait.data.split import Split, split_as
@@ -38,6 +40,9 @@ from supernet.scoring.scorer import Scorer, scored_sequences
 from supernet.weights import Weights, load_supernet
 
 logger = logging.getLogger(__name__)
+
+WORKERS_A_CORE = 4
+"""Workers for each core at most, where this machine alone scores: each first imports torch."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,12 @@ def check_backend(config: ExperimentConfig, device: torch.device) -> None:
             f"device: {config.device}, but search.ray.gpus is {gpus:g}; give both, or device=auto"
         )
     autocast(torch.device("cuda" if gpus else "cpu"), search.precision)
+    workers, most = search.ray.workers, WORKERS_A_CORE * cores()
+    if search.ray.address is None and workers > most:
+        raise ConfigError(
+            f"search.ray.workers: {workers} processes on {cores()} cores would take minutes to "
+            f"start and compute no faster; give {most} or fewer, or search.ray.address of a cluster"
+        )
     try:
         import supernet.ray.backend  # noqa: F401
     except ImportError as error:
@@ -220,6 +231,7 @@ def in_this_process(inputs: SearchInputs, device: torch.device) -> Iterator[Scor
             architectures: Sequence[Choices],
         ) -> Iterator[tuple[Choices, dict[str, float], float]]:
             for choices, metrics, seconds in scorer.score_all(architectures):
+                interrupts.check()
                 progress.scored(seconds, peak_memory(device))
                 yield choices, metrics, seconds
 
@@ -232,7 +244,7 @@ def in_this_process(inputs: SearchInputs, device: torch.device) -> Iterator[Scor
 def on_ray(inputs: SearchInputs, device: torch.device) -> Iterator[Score]:
     """Score by workers on Ray, whose threads are together those of the configuration."""
     # A search in this process goes without Ray, which takes seconds to import.
-    from supernet.ray import backend
+    from supernet.ray import backend, cluster
 
     config, settings = inputs.config, inputs.config.search.ray
     threads = share_of_threads(config.threads, settings.workers)
@@ -241,7 +253,7 @@ def on_ray(inputs: SearchInputs, device: torch.device) -> Iterator[Score]:
         config_of_workers(config), supernet, inputs.weights.sha256, inputs.split, threads
     )
     logger.info("scoring: %d workers on Ray, CPU threads of each: %d", settings.workers, threads)
-    with backend.cluster(settings, threads):
+    with cluster.cluster(settings, threads):
         yield partial(backend.score_on_ray, job, inputs.out / "ray")
 
 

@@ -143,4 +143,4 @@ if __name__ == "__main__":
     # Under torchrun, which sets the ranks' environment.
     from nasgait.cli.main import main
 
-    sys.exit(main(["supernet", *sys.argv[1:]]))
+    sys.exit(main(["supernet", *sys.argv[1:]], program=True))

@@ -1,6 +1,7 @@
-"""The ``nasgait`` command: picks the subcommand and turns errors into exit codes.
+"""The ``nasgait`` command: picks the subcommand and runs it to its exit code.
 
-Exit codes: 0 done, 1 the run failed (or ``data check`` found faults), 2 wrong input.
+Exit codes: 0 done, 1 the run failed (or ``data check`` found faults), 2 wrong input, 130
+interrupted, 143 terminated, 141 nobody reads stdout.
 Results go to stdout, progress and logs to stderr.
 
 Commands import what they run inside functions, so that help and a mistyped word are
@@ -9,13 +10,15 @@ answered at once.
 
 import argparse
 import difflib
-import errno
 import importlib
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from nasgait import __version__
-from nasgait.core.errors import NasgaitError, RunFailed
+from nasgait.cli.ending import guard
+from nasgait.cli.streams import lasting
+from nasgait.core import interrupts
 
 COMMANDS = {
     "run": "go the whole way: data, supernet, search, retraining, evaluation, report",
@@ -80,44 +83,33 @@ def unknown_command(word: str) -> str:
     return f"{word!r} is no command{hint} (commands: {', '.join(COMMANDS)})"
 
 
-def guard(action: Callable[[], int | None], resume: str = "again") -> int:
-    """Run ``action`` and return an exit code; people see one line, not a traceback.
-
-    ``resume`` says how the same command continues after an interruption.
-    """
-    try:
-        return action() or 0
-    except NasgaitError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except RunFailed as error:
-        print(f"failed: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"interrupted; the same command {resume} goes on", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        return 141
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            print(f"failed: {error.strerror}; the same command {resume} goes on", file=sys.stderr)
-            return 1
-        if error.filename is None:
-            raise
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
-        return 2
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point of the console script."""
+def main(argv: Sequence[str] | None = None, program: bool = False) -> int:
+    """Entry point of the console script, and of a ``program`` whose words are ``argv``."""
     words = sys.argv[1:] if argv is None else list(argv)
-    args = parse(parser(words), words)
+    together = int(os.environ.get("WORLD_SIZE", 1)) > 1
+    with interrupts.handled(together, program or argv is None), lasting():
+        return start(words)
+
+
+def start(words: Sequence[str]) -> int:
+    """Parse ``words`` and run the command that they name."""
+    parsed: list[argparse.Namespace] = []
+    code = guard(lambda: parsed.append(parse(parser(words), words)))
+    if code:
+        return code
+    (args,) = parsed
+    resume = "with --resume" if hasattr(args, "resume") else "again"
+    return guard(lambda: run(args), resume, args.command)
+
+
+def run(args: argparse.Namespace) -> int | None:
+    """Run the command that was parsed."""
     from nasgait.core.metrics_log import setup_logging
     from nasgait.core.parent_watchdog import leave_with_launcher
 
     setup_logging()
     leave_with_launcher()
-    return guard(lambda: args.run(args), "with --resume" if hasattr(args, "resume") else "again")
+    return args.run(args)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import json
 import logging
-import subprocess
+import signal
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -17,11 +17,12 @@ from tqdm import tqdm
 from nasgait.cli.plan import faults_of
 from nasgait.config.differences import differences, listed
 from nasgait.config.schema import ExperimentConfig, TrainConfig
+from nasgait.core import interrupts
 from nasgait.core.checksum import read_result
+from nasgait.core.children import how_it_ended, run_child
 from nasgait.core.distributed import share_of_threads
 from nasgait.core.errors import NasgaitError, RunFailed
 from nasgait.core.faults import raise_all
-from nasgait.core.parent_watchdog import child_environment
 from nasgait.data.facts import DataFacts
 from nasgait.data.prepare import prepare
 from nasgait.data.sheet import contact_sheet
@@ -61,7 +62,10 @@ class Pipeline:
         return self.out / "config.yaml"
 
     def everything(self) -> dict[str, Any]:
-        """All stages in turn; returns the content of ``results.json``."""
+        """All stages in turn; returns the content of ``results.json``.
+
+        A stage that is asked to stop, or this process, ends it with Interrupted.
+        """
         store = prepare(self.config.data)
         # Once more with the store at hand: sequences may have been left out on the way in.
         facts = DataFacts.of_store(store, self.config.data)
@@ -114,14 +118,22 @@ class Pipeline:
         total = len(networks) * len(seeds)
         gpus = self.gpus()
         pool = ThreadPoolExecutor(self.config.jobs)
-        with tqdm(total=total, initial=total - len(left), unit="network") as bar:
+        # The jobs are passed every signal; they end by themselves, and are waited for.
+        with (
+            interrupts.deferred(),
+            tqdm(total=total, initial=total - len(left), unit="network") as bar,
+        ):
             try:
                 for done in as_completed(pool.submit(self.train, *one, gpus) for one in left):
                     done.result()
                     bar.update()
+            except interrupts.Interrupted as stop:
+                if not interrupts.stop_signal():  # it reached one job alone, and is for all
+                    signal.raise_signal(stop.signum)
+                raise
             finally:
-                # After a failure or Ctrl-C nothing new is started.
-                pool.shutdown(wait=False, cancel_futures=True)
+                # After a failure or a signal nothing new is started.
+                pool.shutdown(wait=bool(interrupts.stop_signal()), cancel_futures=True)
 
     def gpus(self) -> SimpleQueue[str]:
         """A GPU for each job at work, in turn; empty names on a CPU."""
@@ -133,13 +145,14 @@ class Pipeline:
 
     def train(self, network: FinalNetwork, seed: int, gpus: SimpleQueue[str]) -> None:
         """One final network; what it prints goes to ``log.txt`` beside its result."""
+        interrupts.check()
         out = self.network_dir(network.name, seed)
         out.mkdir(parents=True, exist_ok=True)
         threads = share_of_threads(self.config.threads, self.config.jobs)
         command = self.command("retrain", *network.flags, "--name", network.name,
                                "--kind", network.kind, "--out", out, "--resume",
                                f"seed={seed}", f"threads={threads}")  # fmt: skip
-        environment = child_environment()
+        environment: dict[str, str] = {}
         if self.config.jobs == 1:
             command += ["--nproc", str(self.nproc)]
         gpu = gpus.get()
@@ -147,14 +160,12 @@ class Pipeline:
             if gpu and self.config.jobs > 1:
                 environment["CUDA_VISIBLE_DEVICES"] = gpu
             with (out / "log.txt").open("a") as log:
-                code = subprocess.run(
-                    command, stdout=log, stderr=log, env=environment, check=False
-                ).returncode
+                code = run_child(command, environment, log)
         finally:
             gpus.put(gpu)
         if code:
             raise RunFailed(
-                f"{network.name}, seed {seed}, ended with status {code}: {last_words(out)} "
+                f"{network.name}, seed {seed}, {how_it_ended(code)}: {last_words(out)} "
                 f"(see {log.name})"
             )
 
@@ -182,12 +193,11 @@ class Pipeline:
 
     def stage(self, name: str, *arguments: object) -> None:
         """Run one stage to its end; RunFailed if it fails, after it has printed why."""
-        command = self.command(name, *arguments)
-        code = subprocess.run(command, env=child_environment(), check=False).returncode
+        code = run_child(self.command(name, *arguments))
         if code:
+            cure = "fix what it reported" if code > 0 else "remove the cause"
             raise RunFailed(
-                f"stage {name} ended with status {code}; fix what it reported, then the same "
-                "command resumes"
+                f"stage {name} {how_it_ended(code)}; {cure}, then the same command resumes"
             )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nasgait.core.errors import ConfigError, RunFailed
+from nasgait.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from nasgait.config.schema import ExperimentConfig
@@ -68,7 +68,7 @@ def add_init_partial(parser: argparse.ArgumentParser) -> None:
 
 
 def add_nproc(parser: argparse.ArgumentParser, whose: str = "") -> None:
-    """``--nproc``: processes on this machine, started by torchrun."""
+    """``--nproc``: processes on this machine."""
     text = f"processes on this machine{whose} (default: 1)"
     parser.add_argument("--nproc", type=int, default=1, metavar="N", help=text)
 
@@ -122,27 +122,22 @@ def launch(
     check: Callable[[int], object],
     action: Callable[[], object],
 ) -> None:
-    """Run a stage here by ``action``, or ``module`` in ``args.nproc`` processes under torchrun.
+    """Run a stage here by ``action``, or ``module`` in ``args.nproc`` processes.
 
     ``argv`` are the arguments as words, for the module.  ``check`` opens the inputs for so many
     processes, so that faults are reported before any starts.  Raises ConfigError unless
-    ``--nproc`` is positive, RunFailed when a process ended with an error.
+    ``--nproc`` is positive, RunFailed when a process ended with an error, Interrupted when all
+    have stopped because one was asked to.
     """
     if args.nproc < 1:
         raise ConfigError(f"--nproc {args.nproc}: must be 1 or more")
     if args.nproc == 1 or "TORCHELASTIC_RUN_ID" in os.environ:  # a rank starts no others
         action()
         return
-    import subprocess
-
-    from nasgait.core.parent_watchdog import child_environment
+    from nasgait.cli.ranks import run_ranks
 
     check(args.nproc)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += [f"--nproc_per_node={args.nproc}", "-m", module, *argv]
-    code = subprocess.run(command, env=child_environment(), check=False).returncode
-    if code:
-        raise RunFailed(f"{module} ended with status {code} in one of {args.nproc} processes")
+    run_ranks([sys.executable, "-m", module, *argv], args.nproc)
 
 
 def words_of(args: argparse.Namespace, *names: str) -> list[str]:

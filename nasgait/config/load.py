@@ -26,6 +26,8 @@ T = TypeVar("T")
 # YAML 1.1, which PyYAML follows, wants a dot and a signed exponent in a float.
 _FLOAT = re.compile(r"[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)[eE][-+]?\d+$")
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
+MOST_VALUES = 100_000
+"""Values in a configuration at most, which keeps anchors of anchors from filling the memory."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -78,18 +80,35 @@ def parse_yaml(text: str, origin: str) -> Any:
         finally:
             loader.dispose()
         # Anchors share objects and YAML knows types beyond JSON's: both end here.
+        if _size(data, {}) > MOST_VALUES:
+            raise ValueError(f"its anchors stand for more than {MOST_VALUES} values")
         data = json.loads(json.dumps(data))
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(f"{origin}{line}: not YAML: {error.problem}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{origin}: not YAML: {str(error).splitlines()[0]}") from None
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{origin}: not a plain configuration: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{origin}: not a plain configuration: nested too deeply") from None
+    except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
+        # Beside json, PyYAML raises these for a tag (!!bool, !!int) that its value does not fit.
+        raise ConfigError(
+            f"{origin}: not a plain configuration: {type(error).__name__}: {error}"
+        ) from None
     if loader.duplicates:
         faults = [f"{origin}:{line}: key {key!r} given twice" for line, key in loader.duplicates]
         raise ConfigError("; ".join(faults))
     return data
+
+
+def _size(value: Any, known: dict[int, int]) -> int:
+    """Values in a parsed document, shared ones as often as they appear; quick, unlike a copy."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        inner = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_size(one, known) for one in inner)
+    return known[id(value)]
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

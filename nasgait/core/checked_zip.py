@@ -25,12 +25,17 @@ CHUNK = 1 << 20
 
 
 class _Hashed:
-    """Hands what is written on to a file and hashes it; keeps the last record back."""
+    """Hands what is written on to a file and hashes it; keeps the last record back.
+
+    An error of the file is raised by ``finish`` only: through torch's C++ it would come out as
+    another.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._digest = hashlib.sha256()
         self._held = b""
+        self._error: OSError | None = None
 
     def write(self, data: bytes | memoryview) -> int:
         view = memoryview(data).cast("B")
@@ -48,14 +53,22 @@ class _Hashed:
 
     def finish(self) -> str:
         """Write the last record and the comment; the sha256 of the whole file."""
+        if self._error is not None:
+            raise self._error
         assert self._held[:4] == END and self._held[-2:] == b"\0\0", "a zip file without comment"
         self._pass_on(self._held[:-2] + struct.pack("<H", COMMENT))
         self._pass_on(LABEL + self._digest.hexdigest().encode())
+        if self._error is not None:
+            raise self._error
         return self._digest.hexdigest()
 
     def _pass_on(self, data: bytes | memoryview) -> None:
         self._digest.update(data)
-        self._file.write(data)
+        try:
+            if self._error is None:
+                self._file.write(data)
+        except OSError as error:
+            self._error = error
 
 
 def add_checksum(file: BinaryIO, write: Callable[[BinaryIO], object]) -> str:

@@ -6,7 +6,7 @@ world size need not equal a number of GPUs.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from nasgait.core import interrupts
 from nasgait.core.errors import ConfigError
 from nasgait.core.memory import keep_freed_memory
 from nasgait.core.pool import cores
@@ -81,6 +82,7 @@ def joined(device: str, threads: int = 0) -> Iterator[World]:
         dist.barrier()
     finally:
         dist.destroy_process_group()
+    interrupts.alone()
 
 
 def broadcast(model: nn.Module, world: World) -> None:
@@ -111,13 +113,13 @@ def average_gradients(parameters: Iterable[nn.Parameter], world: World) -> None:
         grad.copy_(values.view_as(grad))
 
 
-def any_rank(flag: Tensor, world: World) -> bool:
-    """Whether ``flag`` (bool scalar) holds on any rank; every rank gets the same answer."""
+def largest(values: Sequence[Tensor | int], world: World) -> list[int]:
+    """The largest of each number (int, or scalar tensor of bool or int) over all ranks."""
     if world.size == 1:
-        return bool(flag)
-    votes = flag.to(torch.int32)
+        return [int(value) for value in values]
+    votes = torch.stack([torch.as_tensor(v, device=world.device).to(torch.int32) for v in values])
     dist.all_reduce(votes, op=dist.ReduceOp.MAX)
-    return bool(votes)
+    return [int(vote) for vote in votes.tolist()]
 
 
 def agreed(value: object, world: World) -> bool:

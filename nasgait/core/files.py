@@ -8,16 +8,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
+from nasgait.core.interrupts import deferred
+
 
 def write_atomically(
     path: str | os.PathLike[str], content: str | bytes | Callable[[BinaryIO], object]
 ) -> None:
     """Write a file so that a kill or a power cut leaves the old one or the new one, whole.
 
-    A temporary file beside it, ``.NAME.*``, is put in its place.  ``content`` is text (as UTF-8),
-    bytes, or a function that writes them to an open file.
+    A temporary file beside it, ``.NAME.*``, is put in its place; a signal to stop waits for that.
+    ``content`` is text (as UTF-8), bytes, or a function that writes them to an open file.
     """
-    path = Path(path)
+    with deferred():
+        _replace(Path(path), content)
+
+
+def _replace(path: Path, content: str | bytes | Callable[[BinaryIO], object]) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with temporary.open("xb") as file:
@@ -40,6 +46,14 @@ def write_atomically(
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Write ``value`` as JSON, as :func:`write_atomically` does."""
     write_atomically(path, json.dumps(value, indent=1) + "\n")
+
+
+def parse_json(text: str | bytes) -> Any:
+    """What JSON stands for; ValueError for anything else, also what is nested too deeply."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def sync(file: IO[Any]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from nasgait.core.checksum import Damaged, parse_checked, with_checksum
 from nasgait.core.files import sync, write_atomically
+from nasgait.core.interrupts import deferred
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def line_of(values: Mapping[str, Any]) -> str:
 
 def append_line(path: Path, values: Mapping[str, Any]) -> None:
     """Append a line and flush it to disk."""
-    with path.open("a", encoding="utf-8") as file:
+    with deferred(), path.open("a", encoding="utf-8") as file:
         file.write(line_of(values))
         sync(file)
 

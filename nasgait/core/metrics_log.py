@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -66,12 +67,18 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, float | None]]:
     raw = Path(path).read_bytes()
     lines = parse_lines(raw.splitlines())
     for line in lines:
-        if line.fault is None and isinstance(line.values.get("step"), int):
+        if line.fault is None and _are_metrics(line.values):
             rows.append(line.values)
         elif line.number < len(lines) or raw.endswith(b"\n"):
-            fault = line.fault or "it has no step"
+            fault = line.fault or "it has no step, or more than numbers"
             logger.warning("%s:%d: damaged (%s) and left out", path, line.number, fault)
     return rows
+
+
+def _are_metrics(row: dict[str, Any]) -> bool:
+    """Whether a line holds numbers alone, a whole step among them."""
+    numbers = (value for value in row.values() if value is not None)
+    return isinstance(row.get("step"), int) and all(isinstance(v, int | float) for v in numbers)
 
 
 def cut_metrics(path: Path, last_step: int) -> None:

@@ -1,7 +1,7 @@
 """Processes that leave with the one that started them, so that none runs on unseen.
 
-``nasgait --nproc`` starts torchrun, which starts the ranks; ``nasgait run`` starts the stages;
-an import starts workers.  Ctrl-C reaches them all, but a process that is killed cannot tell its
+``nasgait --nproc`` and torchrun start ranks; ``nasgait run`` starts the stages; an import starts
+workers.  Ctrl-C reaches them all, but a process that is killed cannot tell its
 children.  So each child watches whether its parent is still there.  It may leave at any moment:
 files are replaced whole.
 """
@@ -22,6 +22,11 @@ logger = logging.getLogger(__name__)
 def child_environment() -> dict[str, str]:
     """The environment of a process that is to leave with this one."""
     return {**os.environ, LAUNCHER: str(os.getpid())}
+
+
+def launched() -> bool:
+    """Whether another process of nasgait, or torchrun, has started this one."""
+    return LAUNCHER in os.environ or "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def leave_with_launcher() -> None:

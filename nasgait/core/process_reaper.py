@@ -6,6 +6,7 @@ environment.  The helper runs this file as a script and imports nothing from nas
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,14 +31,15 @@ PASSES = 100
 
 
 @contextmanager
-def reaping() -> Iterator[None]:
+def reaping(*folders: str) -> Iterator[None]:
     """Kill at the end what was started within the block, also when this process is killed.
 
-    Finds processes in ``/proc``; does nothing where there is none.
+    Then removes ``folders``, which belonged to it.  Finds processes in ``/proc``; where there is
+    none, none is killed.
     """
     mark = uuid.uuid4().hex
     # In a session of its own, so that Ctrl-C does not reach it.
-    command = [sys.executable, "-S", __file__, mark]
+    command = [sys.executable, "-S", __file__, mark, *folders]
     reaper = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
     before = os.environ.get(MARK)
     os.environ[MARK] = mark * REPEATS
@@ -72,3 +74,5 @@ def reap(mark: str) -> None:
 if __name__ == "__main__":
     sys.stdin.read()
     reap(sys.argv[1])
+    for folder in sys.argv[2:]:
+        shutil.rmtree(folder, ignore_errors=True)

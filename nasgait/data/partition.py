@@ -5,7 +5,6 @@ object with the lists ``TRAIN_SET`` and ``TEST_SET`` of ids and, for Gait3D, ``P
 sequences.
 """
 
-import json
 import logging
 import os
 from collections.abc import Iterable
@@ -13,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nasgait.core.errors import DataError
+from nasgait.core.files import parse_json
 from nasgait.data.raw import UNDECIDED, RawSequence
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def read_partition(path: str | os.PathLike[str]) -> Partition:
     if not Path(path).is_file():
         raise DataError(f"{path}: no such partition file")
     try:
-        sets = json.loads(Path(path).read_text(encoding="utf-8"))
+        sets = parse_json(Path(path).read_text(encoding="utf-8"))
         train, test = _ids(sets["TRAIN_SET"]), _ids(sets["TEST_SET"])
         probes = _ids(sets.get("PROBE_SET", []))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -13,6 +13,7 @@ import numpy as np
 
 from nasgait.core.errors import DataError, NasgaitError
 from nasgait.core.files import file_sha256, sync, write_json
+from nasgait.core.interrupts import deferred
 from nasgait.data.checksums import CHECKSUMS
 from nasgait.data.frame_files import SHARD_BYTES, FrameFiles
 from nasgait.data.geometry import Geometry
@@ -113,10 +114,11 @@ class StoreWriter:
 
     def commit(self) -> None:
         """Flush everything added so far to disk."""
-        self._frames.sync()
-        self._rows.write(_csv_bytes([sequence.row() for sequence in self._pending]))
-        sync(self._rows)
-        self._pending.clear()
+        with deferred():  # half of it, and once more on the way out, would list sequences twice
+            self._frames.sync()
+            self._rows.write(_csv_bytes([sequence.row() for sequence in self._pending]))
+            sync(self._rows)
+            self._pending.clear()
         self._committed = time.monotonic()
 
     def close(self, facts: dict[str, Any] | None = None) -> None:

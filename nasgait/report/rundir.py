@@ -14,6 +14,7 @@ from nasgait.core.errors import DataError
 from nasgait.core.jsonl import complete_lines, parse_lines
 from nasgait.core.metrics_log import read_metrics
 from nasgait.report.differences import differences, sentences
+from nasgait.report.network_result import read_network_result
 from nasgait.report.results import evaluation_notes, summary
 from nasgait.report.standing import Standing
 from nasgait.search.generations import read_generations
@@ -190,7 +191,7 @@ def read_run(path: str | Path) -> RunDir:
     return RunDir(
         path=path,
         config=config,
-        config_text=read("config.yaml", Path.read_text, ""),
+        config_text=read("config.yaml", lambda p: p.read_text("utf-8", "replace"), ""),
         results=results,
         networks=_networks(path, results),
         supernet=read("supernet/metrics.jsonl", read_metrics, []),
@@ -217,7 +218,7 @@ def _networks(path: Path, results: dict[str, Any]) -> tuple[Network, ...]:
     results_of: dict[str, list[dict[str, Any]]] = defaultdict(list)
     curves: dict[str, list[Metrics]] = defaultdict(list)
     for file in sorted(path.glob("retrain/*/seed-*/result.json")):
-        results_of[file.parts[-3]].append(read_result(file))
+        results_of[file.parts[-3]].append(read_network_result(file))
     for file in sorted(path.glob("retrain/*/seed-*/metrics.jsonl")):
         curves[file.parts[-3]].append(read_metrics(file))
     entries = results.get("networks")

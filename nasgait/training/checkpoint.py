@@ -15,7 +15,6 @@ file also carries a checksum of its own (:mod:`nasgait.core.checked_zip`), which
 :func:`load_checkpoint` checks: one that was copied alone is checked as well.
 """
 
-import json
 import logging
 import os
 import pickle
@@ -28,11 +27,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
+from torch import nn
 
 from nasgait.core.checked_zip import add_checksum, check_zip
 from nasgait.core.checksum import Damaged, checked, has_checksum, with_checksum
 from nasgait.core.errors import CheckpointError
-from nasgait.core.files import file_sha256, write_atomically, write_json
+from nasgait.core.files import file_sha256, parse_json, write_atomically, write_json
 
 FORMAT = "nasgait-checkpoint/1"
 MANIFEST = "manifest.json"
@@ -57,6 +57,8 @@ class CheckpointEntry:
     seconds: float = 0.0
     """Wall time of the training so far; not in the file, so that equal trainings write equal
     checkpoints."""
+    interim: bool = False
+    """Written because a signal asked for it: kept until the next one, and beside ``keep``."""
 
 
 class Checkpoints:
@@ -77,7 +79,7 @@ class Checkpoints:
         path = self.directory / MANIFEST
         found = []
         try:
-            rows = json.loads(path.read_text(encoding="utf-8"))
+            rows = parse_json(path.read_text(encoding="utf-8"))
             required = any(map(has_checksum, rows))  # those of before have none
             for number, row in enumerate(rows, start=1):
                 try:
@@ -103,6 +105,7 @@ class Checkpoints:
         payload: Mapping[str, Any],
         score: float | None = None,
         seconds: float = 0.0,
+        interim: bool = False,
     ) -> Path:
         """Write ``payload`` as the checkpoint of ``step`` and remove those no longer kept.
 
@@ -110,9 +113,9 @@ class Checkpoints:
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         path = self.directory / f"step-{step:06d}.pt"
-        entries = [entry for entry in self.entries() if entry.step < step]
+        entries = [e for e in self.entries() if e.step < step and not e.interim]
         sha256 = save_checkpoint(path, payload)
-        entries.append(CheckpointEntry(path.name, step, sha256, score, seconds))
+        entries.append(CheckpointEntry(path.name, step, sha256, score, seconds, interim))
         kept = self._kept(entries)
         write_json(self.directory / MANIFEST, [with_checksum(asdict(entry)) for entry in kept])
         self._clean({entry.file for entry in kept})
@@ -148,8 +151,8 @@ class Checkpoints:
     def _kept(self, entries: list[CheckpointEntry]) -> list[CheckpointEntry]:
         scored = [entry for entry in entries if entry.score is not None]
         best = max(scored, key=lambda entry: (entry.score, entry.step), default=None)
-        newest = entries[-self.keep :]
-        return [entry for entry in entries if entry in newest or entry == best]
+        newest = [entry for entry in entries if not entry.interim][-self.keep :]
+        return [e for e in entries if e in newest or e == best or e.interim]
 
     def _clean(self, kept: set[str]) -> None:
         """Remove checkpoints that the manifest does not list, and temporary files."""
@@ -217,6 +220,8 @@ def load_checkpoint(
             f"{path}: has the format {payload.get('format')!r}, needed is {expected_format!r}; "
             "take another file or convert it ('nasgait convert')"
         )
+    if expected_format is not None:
+        require(path, payload, "model")
     return payload
 
 
@@ -225,6 +230,33 @@ def warn_if_unfinished(path: str | os.PathLike[str], saved: Mapping[str, Any]) -
     step, steps = saved.get("step", 0), saved.get("recipe", {}).get("steps", 0)
     if step < steps:
         log.warning("%s: is of an unfinished training, step %d of %d", path, step, steps)
+
+
+def require(path: str | os.PathLike[str], payload: Mapping[str, Any], *keys: str) -> None:
+    """Raise CheckpointError for a checkpoint that lacks some of ``keys``, or weights."""
+    absent = [key for key in keys if key not in payload]
+    if absent:
+        raise CheckpointError(
+            f"{path}: lacks {', '.join(absent)}, so it is no checkpoint of nasgait, or one that "
+            "was changed; take another file, or train again"
+        )
+    weights = payload.get("model")
+    if not isinstance(weights, Mapping) or not all(map(torch.is_tensor, weights.values())):
+        raise CheckpointError(
+            f"{path}: its model is no table of tensors by name; take another file, or train again"
+        )
+
+
+def load_weights(path: str | os.PathLike[str], module: nn.Module, weights: Any) -> None:
+    """Give ``module`` the weights of a checkpoint; CheckpointError where they do not fit."""
+    try:
+        module.load_state_dict(weights)
+    except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+        first = next(iter(str(error).split("\n\t")[1:]), str(error)).split(". ")[0]
+        raise CheckpointError(
+            f"{path}: its weights do not fit the network that it names ({first.strip()[:200]}); "
+            "take another file, or train again"
+        ) from None
 
 
 def interned(state: Any) -> Any:

@@ -3,38 +3,33 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import InitVar, asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from nasgait.config.schema import BatchConfig, LoopConfig, OptimizerConfig, TrainConfig
-from nasgait.core.distributed import World, agreed, any_rank, average_gradients
+from nasgait.config.schema import BatchConfig, OptimizerConfig
+from nasgait.core import interrupts
+from nasgait.core.distributed import agreed, average_gradients, largest
 from nasgait.core.errors import CheckpointError, DataError, RunFailed
 from nasgait.core.memory import peak_memory
 from nasgait.core.metrics_log import MetricsLog
-from nasgait.core.precision import autocast, weight_dtype
+from nasgait.core.precision import autocast
 from nasgait.data.loader import Batch, TrainLoader
 from nasgait.data.sampler import frames_in_words
-from nasgait.nn.losses import GaitLoss
-from nasgait.nn.memory_format import to_channels_first, to_channels_last
-from nasgait.training.changes import changes_of
-from nasgait.training.checkpoint import FORMAT, Checkpoints, interned, load_checkpoint
+from nasgait.training.checkpoint import Checkpoints
 from nasgait.training.not_finite import cure, refuse_broken_weights
-from nasgait.training.optim import build_optimizer, build_scheduler, change_rate
+from nasgait.training.state import Loss, Training
+
+__all__ = ["Loss", "PathAt", "PeriodicEvaluation", "Training", "fit", "train_step"]
 
 logger = logging.getLogger(__name__)
 
 PathAt = Callable[[int], tuple[int, ...]]
 """The path through the supernet at a step; a network of one path has none."""
-
-Loss = Callable[[Any, Tensor], tuple[Tensor, dict[str, Tensor]]]
-"""From the model's output and the labels to the scalar to minimise and the metrics to log."""
-
-Model = TypeVar("Model", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -55,83 +50,11 @@ WARMUP_STEPS = 3
 TIMED_STEPS = 5
 
 
-@dataclass
-class Training(Generic[Model]):
-    """What optimisation changes, and all that a checkpoint must hold to go on."""
-
-    model: Model
-    config: LoopConfig
-    world: World
-    step: int = 0
-    """Steps done."""
-    seconds: float = 0.0
-    """Wall time of those steps, over all resumptions."""
-    metadata: dict[str, Any] = field(default_factory=dict)
-    """What the model is (kind, space, architecture, classes): written to checkpoints."""
-    section: str = "recipe"
-    """The key at which the recipe stands in the configuration, to name its keys."""
-    recipe_changes: list[dict[str, Any]] = field(default_factory=list)
-    """What changed in the recipe on the way (:func:`nasgait.training.changes.changes_of`)."""
-    criterion: InitVar[Loss | None] = None
-    """What is minimised; the recipe's losses over labels by default."""
-
-    def __post_init__(self, criterion: Loss | None) -> None:
-        self.dtype = weight_dtype(self.config.precision)
-        self.model.to(self.world.device, self.dtype)
-        (to_channels_last if self.config.channels_last else to_channels_first)(self.model)
-        self.optimizer = build_optimizer(self.model.parameters(), self.config.optimizer)
-        self.scheduler = build_scheduler(self.optimizer, self.config)
-        self.scaler = torch.amp.GradScaler(
-            self.world.device.type, enabled=self.config.precision == "float16"
-        )
-        if criterion is None:
-            assert isinstance(self.config, TrainConfig), "another recipe brings its own criterion"
-            criterion = GaitLoss(self.config.loss)
-        self.loss = criterion
-
-    def payload(self) -> dict[str, Any]:
-        """The checkpoint: loads with ``weights_only=True``.
-
-        The sampler's position is ``step``: (seed, step) alone decide batches, paths and changes.
-        """
-        return {
-            "format": FORMAT,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "rng": torch.get_rng_state(),
-            "step": self.step,
-            "recipe": asdict(self.config),
-            "recipe_changes": self.recipe_changes,
-            **self.metadata,
-        }
-
-    def restore(self, path: Path) -> None:
-        """Resume from a checkpoint, and note what changes in the recipe.
-
-        CheckpointError for another model, or a change that no training can go on with.
-        """
-        saved = load_checkpoint(path, FORMAT)
-        changes = changes_of(path, saved, self.metadata, asdict(self.config), self.section)
-        for change in changes:
-            logger.info("from step %(step)d on: %(key)s %(after)s, was %(before)s", change)
-        self.recipe_changes = interned([*saved.get("recipe_changes", []), *changes])
-        self.model.load_state_dict(saved["model"])
-        self.optimizer.load_state_dict(interned(saved["optimizer"]))
-        self.scheduler.load_state_dict(interned(saved["scheduler"]))
-        if "optimizer.lr" in [change["key"] for change in changes]:
-            change_rate(self.optimizer, self.scheduler, self.config.optimizer.lr)
-        if saved["scaler"]:  # only float16 has one
-            self.scaler.load_state_dict(saved["scaler"])
-        torch.set_rng_state(saved["rng"])
-        self.step = saved["step"]
-
-
 def train_step(training: Training, batch: Batch, path: tuple[int, ...] | None) -> dict[str, Tensor]:
     """One optimisation step; returns the values to log.
 
-    Raises RunFailed on every rank, before the weights change, when any rank's loss is not finite.
+    Notes in ``training`` what signals have asked any rank for.  Raises RunFailed on every rank,
+    before the weights change, when any rank's loss is not finite.
     """
     model, world = training.model, training.world
     silhouettes = batch.silhouettes.to(world.device, training.dtype, non_blocking=True)
@@ -142,7 +65,11 @@ def train_step(training: Training, batch: Batch, path: tuple[int, ...] | None) -
     with autocast(world.device, training.config.precision):
         output = model(silhouettes, **options)
     loss, values = training.loss(output, labels)
-    if any_rank(~torch.isfinite(loss.detach()), world):
+    faulty = ~torch.isfinite(loss.detach())
+    asked = (interrupts.stop_signal(), int(interrupts.take_save()))
+    fault, training.stop, save = largest([faulty, *asked], world)
+    training.save = bool(save)
+    if fault:
         advice = cure(training.config, training.section)
         raise RunFailed(f"the loss is not finite at step {training.step + 1}; {advice}")
     training.optimizer.zero_grad(set_to_none=True)
@@ -183,15 +110,15 @@ def fit(
         evaluation: evaluates the model every so many steps; a checkpoint is written then, and
             the one of the best score is kept.  Its time is no training time.
 
+    A signal to stop ends it after the step, with a checkpoint, SIGUSR1 writes one; both are gone
+    after the next, so that the training ends with the files of an undisturbed one.
+
     Raises RunFailed when loss or weights are not finite, CheckpointError when the checkpoint to
-    resume from belongs to another run, DataError when the ranks would train on different sequences.
+    resume from belongs to another run, DataError when the ranks would train on different sequences,
+    Interrupted on every rank after a signal to stop reached one.
     """
     config, world = training.config, training.world
-    if not agreed(training.metadata.get("data"), world):
-        raise DataError(
-            "data.store: the ranks have different stores, or found different sequences damaged "
-            "(data.on_damage=skip); check it on every machine with nasgait data check"
-        )
+    require_same_data(training)
     checkpoints = Checkpoints(out / "checkpoints", keep=config.keep)
     if resume and (newest := checkpoints.newest()):
         training.restore(checkpoints.directory / newest.file)
@@ -203,33 +130,62 @@ def fit(
     metrics = MetricsLog(out, training.step) if world.main else None
     began = time.perf_counter() - training.seconds
     try:
-        for batch in progress(training, loader):
-            path = path_at(training.step) if path_at else None
-            rate = training.optimizer.param_groups[0]["lr"]  # train_step goes on to the next one
-            values = train_step(training, batch, path)
-            training.seconds = time.perf_counter() - began
-            step, evaluated = training.step, evaluation(training.step) if evaluation else {}
-            began = time.perf_counter() - training.seconds
-            last = step == config.steps
-            if metrics and (evaluated or step % config.log_every == 0 or last):
-                numbers = {name: float(value) for name, value in values.items()}
-                numbers |= {"lr": float(rate), "seconds": round(training.seconds, 3)}
-                metrics.log(step, numbers | evaluated)
-            if evaluated or step % config.checkpoint_every == 0 or last:
-                refuse_broken_weights(training.model, step, config, training.section)
-                if world.main:
-                    score = next(iter(evaluated.values()), None)
-                    checkpoints.save(step, training.payload(), score, training.seconds)
+        with interrupts.deferred():
+            for batch in progress(training, loader):
+                path = path_at(training.step) if path_at else None
+                rate = training.optimizer.param_groups[0]["lr"]  # train_step goes on to the next
+                values = train_step(training, batch, path)
+                training.seconds = time.perf_counter() - began
+                step, evaluated = training.step, evaluation(training.step) if evaluation else {}
+                began = time.perf_counter() - training.seconds
+                last = step == config.steps
+                if metrics and (evaluated or step % config.log_every == 0 or last):
+                    numbers = {name: float(value) for name, value in values.items()}
+                    numbers |= {"lr": float(rate), "seconds": round(training.seconds, 3)}
+                    metrics.log(step, numbers | evaluated)
+                due = bool(evaluated) or step % config.checkpoint_every == 0 or last
+                if due or training.stop or training.save:
+                    save(training, checkpoints, next(iter(evaluated.values()), None), not due)
     finally:
         if metrics:
             metrics.close()
     if not world.main:
         return out / "checkpoints"  # rank 0 may still be writing there
+    return final_checkpoint(checkpoints, config.steps)
+
+
+def require_same_data(training: Training) -> None:
+    """Raise DataError on every rank unless all train on the same sequences."""
+    if not agreed(training.metadata.get("data"), training.world):
+        raise DataError(
+            "data.store: the ranks have different stores, or found different sequences damaged "
+            "(data.on_damage=skip); check it on every machine with nasgait data check"
+        )
+
+
+def save(training: Training, checkpoints: Checkpoints, score: float | None, interim: bool) -> None:
+    """Write a checkpoint; after it a signal to stop ends the training with Interrupted.
+
+    ``interim``: only a signal asked for it.  Raises RunFailed for weights that are not finite.
+    """
+    config, step = training.config, training.step
+    refuse_broken_weights(training.model, step, config, training.section)
+    if training.world.main:
+        checkpoints.save(step, training.payload(), score, training.seconds, interim)
+    if training.stop:
+        done = f"after step {step} of {config.steps}, its checkpoint is written"
+        raise interrupts.Interrupted(training.stop, done)
+    if training.save and training.world.main:
+        logger.info("checkpoint of step %d, as SIGUSR1 asked", step)
+
+
+def final_checkpoint(checkpoints: Checkpoints, steps: int) -> Path:
+    """The one after all steps; CheckpointError if it is not as it was written."""
     final = checkpoints.newest()
-    if final is None or final.step < config.steps:
+    if final is None or final.step < steps:
         raise CheckpointError(
-            f"{checkpoints.directory}: the checkpoint of step {config.steps} is not as it was "
-            "written; check the disk, then --resume goes on from the one before"
+            f"{checkpoints.directory}: the checkpoint of step {steps} is not as it was written; "
+            "check the disk, then --resume goes on from the one before"
         )
     return checkpoints.directory / final.file
 

@@ -55,7 +55,7 @@ def locked(out: Path, main: bool = True) -> Iterator[None]:
     if not main:
         yield
         return
-    handle = os.open(out / LOCK, os.O_CREAT | os.O_RDWR, 0o644)
+    handle = os.open(out / LOCK, os.O_CREAT | os.O_RDWR, 0o666)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -22,7 +22,7 @@ from nasgait.config.schema import (
     TrainConfig,
     TripletConfig,
 )
-from nasgait.core.distributed import World, agreed, any_rank, average_gradients, broadcast
+from nasgait.core.distributed import World, agreed, average_gradients, broadcast, largest
 from nasgait.core.errors import RunFailed
 from nasgait.data.loader import Batch
 from nasgait.evaluation.embed import embed_shared
@@ -75,7 +75,12 @@ def own_sum(output, labels):
 
 def votes(world):
     flags = [(False, False), (True, False), (False, True), (True, True)]
-    return [any_rank(torch.tensor(flag[world.rank]), world) for flag in flags]
+    return [bool(largest([torch.tensor(flag[world.rank])], world)[0]) for flag in flags]
+
+
+def numbers(world):
+    """A flag of rank 0 and numbers of both, at once."""
+    return largest([torch.tensor(world.rank == 0), 15 * world.rank, 2 - world.rank], world)
 
 
 def faulty_step(world, gradients):
@@ -177,6 +182,7 @@ def go(rank, folder):
     found = {
         "votes": votes(world),
         "agreements": [agreed(pair[world.rank], world) for pair in (("a", "a"), ("a", "b"))],
+        "numbers": numbers(world),
         **{name: faulty_step(world, gradients) for name, gradients in FAULTS.items()},
         "averaged": averaged(world),
         "broadcast": broadcasted(world),
@@ -215,6 +221,10 @@ def test_ranks_know_whether_they_agree(ranks):
 
 def test_one_rank_is_enough_and_all_hear_of_it(ranks):
     assert both(ranks, "votes") == [[False, True, True, True]] * 2
+
+
+def test_every_rank_knows_the_largest_of_each_number(ranks):
+    assert both(ranks, "numbers") == [[1, 15, 2]] * 2
 
 
 @pytest.mark.parametrize("name", list(FAULTS))

@@ -187,7 +187,9 @@ def test_interrupted_while_retraining_starts_nothing_new(config, tmp_path):
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    assert process.returncode in (1, 130) and "Traceback (most recent" not in err, err
+    assert process.returncode == 130 and "Traceback (most recent" not in err, err
+    assert err.count("goes on") == 1 and "interrupted; the same command again goes on" in err
+    assert "its checkpoint is written" in (log.parent / "log.txt").read_text()
     assert [path.name for path in (out / "retrain").iterdir()] == ["searched"]
 
 

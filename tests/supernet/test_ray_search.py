@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from pathlib import Path
@@ -118,6 +119,48 @@ def marked(mark):
     return found
 
 
+def reachable(mark):
+    """The addresses other than loopback on which processes with the mark listen (/proc/net/tcp)."""
+    sockets = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark.encode() in (folder / "environ").read_bytes():
+                sockets |= {os.readlink(link) for link in (folder / "fd").iterdir()}
+        except OSError:
+            continue
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+            _, address, _, state, *_, inode = line.split()[:10]
+            listens = state == "0A" and f"socket:[{inode}]" in sockets
+            if listens and not address.split(":")[0].endswith("0100007F"):
+                found.add(address)
+    return found
+
+
+@pytest.mark.parametrize("workers", [50, 2**20])
+def test_more_workers_than_a_machine_can_start_are_refused(nasgait, words, tmp_path, workers):
+    code, _, err = nasgait(*words(tmp_path / "out", *on_ray(), f"search.ray.workers={workers}"))
+    assert code == 2 and f"search.ray.workers: {workers} processes on" in err, err
+    assert err.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+def test_ray_that_does_not_start_is_one_line(nasgait, words, tmp_path, monkeypatch):
+    def fails(*args, **options):
+        raise Exception("The current node timed out during startup.\nSee the logs.")
+
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setattr("ray.init", fails)
+    code, _, err = nasgait(*words(tmp_path / "out", *on_ray()))
+    assert code == 2 and "no cluster on this machine: The current node timed out during" in err
+    assert "Traceback" not in err and not list((tmp_path / "temporary").iterdir())
+
+
+def sessions():
+    return set(Path(tempfile.gettempdir()).glob("nasgait-ray-*"))
+
+
 class FakeCoordinator:
     """Answers what a callback asks of its coordinator; an answer that is an error is raised."""
 
@@ -184,7 +227,7 @@ def test_no_cluster_for_a_search_that_is_done(nasgait, words, tmp_path, monkeypa
 
     out = tmp_path / "out"
     assert nasgait(*words(out, "--max-epochs=0"))[0] == 0
-    monkeypatch.setattr("supernet.ray.backend.cluster", forbidden)
+    monkeypatch.setattr("supernet.ray.cluster.cluster", forbidden)
     code, _, err = nasgait(*words(out, "--max-epochs=0", "--resume", *on_ray()))
     assert code == 0 and "measured with" not in err, err
 
@@ -195,18 +238,21 @@ def test_no_cluster_for_a_search_that_is_done(nasgait, words, tmp_path, monkeypa
 def test_a_killed_search_leaves_nothing_running_and_goes_on(nasgait, words, tmp_path, way):
     assert nasgait(*words(tmp_path / "local", *LONGER))[0] == 0
     out, mark = tmp_path / "ray", uuid.uuid4().hex
-    ledger = out / "ledger.jsonl"
+    ledger, before = out / "ledger.jsonl", sessions()
     process = start(words(out, *LONGER, *on_ray()), NASGAIT_TEST=mark)
     until_lines(process, ledger, 5)
     assert len(marked(mark)) > 3, "driver, raylet, gcs and workers"
+    assert reachable(mark) == set(), "all of them listen on this machine alone"
+    (session,) = sessions() - before
     process.send_signal(way)
     _, err = process.communicate(timeout=60)
-    assert process.returncode != 0 and "Traceback" not in err, err
+    codes = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
+    assert process.returncode == codes[way] and "Traceback" not in err, err
     for _ in range(100):
         if not marked(mark):
             break
         time.sleep(0.2)
-    assert not marked(mark)
+    assert not marked(mark) and not session.exists()
     kept = ledger.read_text()
     process = start(words(out, *LONGER, *on_ray(), "--resume"))
     _, err = process.communicate(timeout=300)
@@ -280,7 +326,7 @@ def test_wrong_input(nasgait, words, tmp_path, more, expected):
 
 
 def test_an_address_where_something_else_listens(nasgait, words, tmp_path, monkeypatch):
-    monkeypatch.setattr("supernet.ray.backend.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("supernet.ray.cluster.CONNECT_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         where = f"127.0.0.1:{silent.getsockname()[1]}"
         code, _, err = nasgait(*words(tmp_path / "out", *on_ray(where)))
