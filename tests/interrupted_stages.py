@@ -16,7 +16,7 @@ import numpy as np
 SECONDS = 120
 """After which a stage that was asked to stop counts as lost."""
 WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
-TIMES = ("seconds", "train_seconds")
+TIMES = ("seconds", "train_seconds", "checksum")
 
 
 @dataclass(frozen=True)

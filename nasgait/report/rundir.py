@@ -208,8 +208,14 @@ def read_run(path: str | Path) -> RunDir:
 def _conditions(path: Path) -> dict[str, Any] | None:
     """How latencies were measured, which each line of their file repeats; None if it has none."""
     for line in parse_lines(complete_lines(path)):
-        if line.fault is None:
-            return {key: line.values.get(key) for key in MEASURED}
+        absent = [key for key in MEASURED if key not in line.values]
+        if line.fault is not None or absent:
+            fault = line.fault or f"it lacks {', '.join(absent)}"
+            raise DataError(
+                f"{path}:{line.number}: damaged ({fault}); the search measures it again (nasgait "
+                "search --resume, or the same nasgait run)"
+            )
+        return {key: line.values[key] for key in MEASURED}
     return None
 
 

@@ -149,15 +149,11 @@ def test_damaged_probes_are_named(tmp_path):
     write_probes(path, Probes(np.array(["a", "b"]), np.ones(2), np.ones(2)))
     whole = path.read_bytes()
     assert read_probes(path).labels.tolist() == ["a", "b"]
-    read = 0
     for place in range(0, len(whole), 3):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
-        try:
+        with pytest.raises(DataError, match=r"damaged|no table of probes") as error:
             read_probes(path)
-            read += 1
-        except DataError as error:
-            assert "evaluates the network again" in str(error) and "\n" not in str(error)
-    assert read < len(whole) / 6, "the CRCs of the archive find what matters"
+        assert "to write it again" in str(error.value) and "\n" not in str(error.value)
     write_probes(path, Probes(np.array(["a", "b"]), np.ones(2), np.ones(3)))
     with pytest.raises(DataError, match="differ in length"):
         read_probes(path)
