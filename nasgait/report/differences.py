@@ -10,9 +10,11 @@ Difference = dict[str, Any]
 NO_MATTER = ("checkpoint_every", "keep", "log_every", "channels_last")
 """Keys of a recipe that do not change what is trained."""
 
-TRAINED = ("steps", "label_rate", "freeze", "init", "data", "threads", "ranks", "device")
+TRAINED = (
+    "steps", "label_rate", "freeze", "init", "data", "left_out", "threads", "ranks", "device",
+)  # fmt: skip
 """What else two trainings share when only their networks differ: steps as taken, the weights they
-start from, the fingerprint of the training sequences, the machine."""
+start from, the fingerprint of the training sequences, damaged ones left out, the machine."""
 
 MANY = 3
 """Networks that a sentence names before it says "the others"."""

@@ -16,7 +16,7 @@ MATCHED = tuple(
 COUNTS = tuple(f"{name}{end}" for end in ("", "_local") for name in ("probes", "unmatched_probes"))
 ALIKE = (
     "kind", "arch", "model", "macs", "params", "frames", "size", "steps", "budget_frames",
-    "budget_macs", "missing_conditions", "notes", "recipe", *COUNTS,
+    "budget_macs", "missing_conditions", "notes", "left_out", "recipe", *COUNTS,
 )  # fmt: skip
 """What the first seed says for all."""
 
@@ -104,9 +104,15 @@ def evaluation_notes(networks: Sequence[Result]) -> list[str]:
     """What the evaluations of all networks have to say, and that of some with their names."""
     said: dict[str, list[str]] = {}
     for network in networks:
-        for note in network.get("notes") or ():
+        for note in [*(network.get("notes") or ()), *_left_out(network.get("left_out") or ())]:
             said.setdefault(note, []).append(network["name"])
     return [
         f"{note}." if len(names) == len(networks) else f"{', '.join(names)}: {note}."
         for note, names in said.items()
     ]
+
+
+def _left_out(keys: Sequence[str]) -> list[str]:
+    """A note for damaged sequences that neither trained nor tested."""
+    sequences = "1 damaged sequence" if len(keys) == 1 else f"{len(keys)} damaged sequences"
+    return [f"{sequences} of the store left out, {keys[0]} first"] if keys else []

@@ -3,7 +3,7 @@
 import pytest
 
 from nasgait.report.differences import differences, sentences
-from nasgait.report.results import ordered, summary
+from nasgait.report.results import evaluation_notes, ordered, summary
 
 
 def result(seed=0, **changes):
@@ -15,6 +15,7 @@ def result(seed=0, **changes):
         "freeze": "nothing",
         "init": None,
         "data": "f" * 64,
+        "left_out": [],
         "threads": 2,
         "ranks": 1,
         "device": "cpu",
@@ -36,6 +37,7 @@ def test_alike_in_all_but_what_does_not_matter():
     ("changes", "key", "said"),
     [
         ({"steps": 90}, "steps", "Not trained alike: steps (600: a; 90: b)"),
+        ({"left_out": ["s1-nm-090"]}, "left_out", "Not trained alike: left_out (none: a"),
         ({"init": "x.pt"}, "init", "Not trained alike: init (none: a; x.pt: b)"),
         ({"freeze": "norms"}, "freeze", "Not trained alike: freeze (nothing: a; norms: b)"),
         ({"label_rate": 0.1}, "label_rate", "Not trained alike: label_rate (1: a; 0.1: b)"),
@@ -112,3 +114,11 @@ def test_ties_go_by_the_other_metric_then_by_cost():
         {"name": "none", "map": None},
     ]
     assert [row["name"] for row in ordered(rows, "map")] == ["better", "cheap", "dear"]
+
+
+def test_damaged_sequences_left_out_by_all_are_told_once():
+    networks = [{"name": n, "notes": [], "left_out": ["s1-nm-090", "s2-nm-000"]} for n in "ab"]
+    note = "2 damaged sequences of the store left out, s1-nm-090 first."
+    assert evaluation_notes(networks) == [note]
+    networks[1]["left_out"] = []
+    assert evaluation_notes(networks) == [f"a: {note}"]
