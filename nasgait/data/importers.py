@@ -9,9 +9,9 @@ import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,18 @@ from tqdm import tqdm
 
 from nasgait.core.errors import ConfigError, DataError, RunFailed
 from nasgait.core.pool import cores, in_order
+from nasgait.data.entries import shown
 from nasgait.data.index import META, UNLABELLED, Geometry, read_meta
-from nasgait.data.layouts import PUBLISHED, find_layout, list_dataset
+from nasgait.data.layouts import PUBLISHED, find_layout, survey
+from nasgait.data.layouts.opengait_pkl import positions
 from nasgait.data.raw import RawSequence
-from nasgait.data.readers import Reading
+from nasgait.data.readers import DEFAULTS, Options, Outcome, Reading
+from nasgait.data.remarks import Remarks
 from nasgait.data.store import GaitStore
 from nasgait.data.writer import StoreWriter
+
+MAX_SIZE = 1024
+"""Rows and columns of the store's frames, at most; the largest networks take 128."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +43,15 @@ class ImportSummary:
     frames: int
     """Frames in the store."""
     faults: list[str] = field(default_factory=list)
-    """Sequences that could not be imported, each with the reason."""
+    """What lies in the dataset and was not imported, each with the reason."""
     dropped: int = 0
     """Frames left out in this run because they show nothing."""
     resumed: int = 0
     """Sequences that an earlier, interrupted run had written."""
     already_complete: bool = False
     """The store was complete before; nothing was done."""
+    notes: list[str] = field(default_factory=list)
+    """How files were understood that are no plain silhouettes, each kind once."""
 
 
 def import_dataset(
@@ -56,6 +64,7 @@ def import_dataset(
     progress: bool = True,
     partition: str | os.PathLike[str] | None = None,
     data_in_use: Sequence[bool | int] = (),
+    options: Options = DEFAULTS,
 ) -> ImportSummary:
     """Import a raw dataset into a store; an interrupted import is resumed.
 
@@ -71,54 +80,74 @@ def import_dataset(
         bits, size: bits per pixel in the store, 8 or 1; height and width of its frames.
         workers: processes that read; all cores by default, 1 reads in this process.
         progress: show a progress bar on stderr.
-        partition: who trains and who tests, see :func:`nasgait.data.layouts.list_dataset`.
+        partition: who trains and who tests, see :func:`nasgait.data.layouts.survey`.
         data_in_use: which of several pickles to read, see :func:`reading_options`.
+        options: how files are chosen and their pixels understood.
 
     Raises:
         ConfigError: unknown layout, missing partition, not one pickle in use, or no worker.
-        DataError: no dataset of that layout at ``root``, an identity without any sequence,
-            something else at ``out``, or no sequence that can be read.
+        DataError: no dataset of that layout at ``root``, something else at ``out``, or no sequence
+            that can be read.
         RunFailed: a worker died or the disk is full; the same call resumes.
     """
     workers = cores() if workers is None else workers
     if workers < 1:
         raise ConfigError(f"{workers} workers; at least 1 is needed")
+    if max(size) > MAX_SIZE:
+        raise ConfigError(f"size {max(size)}: frames have {MAX_SIZE} rows at most")
     place, target, geometry = Path(root), Path(out), Geometry(*size, bits)  # type: ignore[arg-type]
-    choice = reading_options(layout, data_in_use)
-    listing = list_dataset(layout, place, partition)
-    source = source_of(layout, place, partition, choice) | {"listing": _digest(listing)}
+    options = reading_options(layout, data_in_use, options)
+    found = survey(layout, place, partition)
+    listing, faults = found.sequences, found.faults
+    source = source_of(layout, place, partition, options) | {"listing": _digest(listing)}
     if (target / META).exists():
         return _complete(target, source, geometry)
+    if options.number is not None:
+        listing, others = positions(str(place), listing, options.number, len(data_in_use))
+        faults = faults + others
     with StoreWriter(target, size, bits, {"source": source}) as writer:
         done = writer.done
         todo = [raw for raw in listing if raw.key not in done]
         if progress:
             _announce(place, todo, geometry, target, workers)
-        read = partial(find_layout(layout).read, str(place), size, **choice)
+        # Without options a reader of three arguments will do.
+        chosen = {"options": options} if options != DEFAULTS else {}
+        read = partial(find_layout(layout).read, str(place), size, **chosen)
         try:
-            dropped, faults = _import(writer, read, todo, workers, progress, len(done))
+            remarks = Remarks(target, done)
+            with contextlib.closing(remarks):
+                dropped = _import(writer, read, todo, workers, progress, remarks)
+            faults = faults + remarks.faults(listing)
             if not (stored := writer.done):
                 raise DataError(f"{place}: no sequence can be read; the first: {faults[0]}")
             faults += _lost_identities(listing, stored)
-            writer.close({"import": {"faults": faults}})
+            notes = found.notes + remarks.notes(listing)
+            writer.close({"import": {"faults": faults, "notes": notes}})
+            remarks.finish()
         except (BrokenProcessPool, OSError) as error:
             fault = f"import into {target} stopped: {error}; the same command resumes it"
             raise RunFailed(fault) from error
     counts = read_meta(target).raw["counts"]
-    return ImportSummary(counts["sequences"], counts["frames"], faults, dropped, len(done))
+    return ImportSummary(
+        counts["sequences"], counts["frames"], faults, dropped, len(done), notes=notes
+    )
 
 
-def reading_options(layout: str, data_in_use: Sequence[bool | int]) -> dict[str, int]:
-    """Further arguments of the layout's reader: which pickle of a folder to read.
+def reading_options(
+    layout: str, data_in_use: Sequence[bool | int], options: Options = DEFAULTS
+) -> Options:
+    """``options`` with the pickle that ``data_in_use`` chooses.
 
     ``data_in_use`` has a flag for each pickle of a folder, in the order of their names, as in
     OpenGait's configurations, or the number of the one that holds the silhouettes.  Raises
     ConfigError when the layout has no pickles, or not exactly one of them is chosen.
     """
     if not data_in_use:
-        return {}
+        return options
     if not find_layout(layout).many_files:
         raise ConfigError(f"data_in_use chooses among pickles; layout {layout} has none")
+    if options.modality is not None:
+        raise ConfigError("data_in_use and modality both choose a pickle; give one of them")
     flags = all(isinstance(value, bool) for value in data_in_use)
     chosen = [i for i, used in enumerate(data_in_use) if used] if flags else list(data_in_use)
     if len(chosen) != 1 or chosen[0] < 0:
@@ -126,47 +155,47 @@ def reading_options(layout: str, data_in_use: Sequence[bool | int]) -> dict[str,
             f"data_in_use {list(data_in_use)} must choose one pickle, that of the silhouettes: "
             "[true, false] or its number from 0, [0]"
         )
-    return {"number": int(chosen[0])}
+    return replace(options, number=int(chosen[0]))
 
 
 def source_of(
-    layout: str, root: Path, partition: str | os.PathLike[str] | None, choice: dict[str, int]
+    layout: str, root: Path, partition: str | os.PathLike[str] | None, options: Options
 ) -> dict[str, Any]:
     """What a store records of its source, without what is not set."""
     named = find_layout(layout).default_partition if partition is None else str(partition)
     if named is not None and named not in PUBLISHED:
         named = str(Path(named).resolve())
-    source = {"layout": layout, "root": str(root.resolve()), "partition": named} | choice
-    return {key: value for key, value in source.items() if value is not None}
+    source = {"layout": layout, "root": str(root.resolve()), "partition": named}
+    return {key: value for key, value in source.items() if value is not None} | options.chosen()
 
 
 def _import(
     writer: StoreWriter,
-    read: partial[Reading],
+    read: Callable[[RawSequence], Outcome],
     todo: Sequence[RawSequence],
     workers: int,
     progress: bool,
-    done: int,
-) -> tuple[int, list[str]]:
-    """Read and write ``todo``; returns the number of dropped frames, and the faults."""
-    dropped, faults = 0, []
+    remarks: Remarks,
+) -> int:
+    """Read and write ``todo``; returns the number of dropped frames."""
+    dropped, done = 0, len(writer.done)
     total, disable = done + len(todo), not progress
     bar = tqdm(
         total=total, initial=done, desc="import", unit="seq", disable=disable, mininterval=0.5
     )
     with bar, contextlib.closing(in_order(read, todo, workers)) as results:
         for raw, result in zip(todo, results, strict=True):
-            if not isinstance(result, str):
-                frames, black = result
-                dropped += black
+            if isinstance(result, Reading):
+                dropped += result.dropped
+                remarks.add(raw, result)
                 try:
-                    writer.add(raw.label, raw.type, raw.view, raw.subset, frames)
+                    writer.add(raw.label, raw.type, raw.view, raw.subset, result.frames)
                 except DataError as error:
                     result = str(error)
             if isinstance(result, str):
-                faults.append(f"{raw.folder}: {result}")
+                remarks.fault(raw, result)
             bar.update()
-    return dropped, faults
+    return dropped
 
 
 def _complete(target: Path, source: dict[str, Any], geometry: Geometry) -> ImportSummary:
@@ -184,8 +213,14 @@ def _complete(target: Path, source: dict[str, Any], geometry: Geometry) -> Impor
             f"{store.meta['bits']} bits; name another directory, or remove this one"
         )
     counts = store.meta["counts"]
-    faults = store.meta.get("import", {}).get("faults", [])
-    return ImportSummary(counts["sequences"], counts["frames"], faults, already_complete=True)
+    said = store.meta.get("import", {})
+    return ImportSummary(
+        counts["sequences"],
+        counts["frames"],
+        said.get("faults", []),
+        already_complete=True,
+        notes=said.get("notes", []),
+    )
 
 
 def _other(found: dict[str, Any], source: dict[str, Any]) -> str:
@@ -203,7 +238,8 @@ def _announce(
 ) -> None:
     """Print what the import will cost, as estimated from a sample of the folders."""
     sample = todo[:: max(1, len(todo) // 16)]
-    mean = sum(len(os.listdir(root / raw.folder)) for raw in sample) / max(1, len(sample))
+    counts = [_files(root / raw.folder) for raw in sample]
+    mean = sum(counts) / max(1, len(sample))
     frames = int(mean * len(todo))
     need, free = frames * geometry.frame_bytes / 1e9, shutil.disk_usage(target).free / 1e9
     print(
@@ -213,10 +249,17 @@ def _announce(
     )
 
 
+def _files(folder: Path) -> int:
+    try:
+        return len(os.listdir(folder))
+    except OSError:
+        return 0  # reading it will tell
+
+
 def _lost_identities(listing: Sequence[RawSequence], stored: set[str]) -> list[str]:
     kept = {raw.label for raw in listing if raw.key in stored}
     lost = {raw.label: None for raw in listing if raw.label not in kept | {UNLABELLED}}
-    return [f"identity {label}: none of its sequences could be imported" for label in lost]
+    return [f"identity {shown(label)}: none of its sequences could be imported" for label in lost]
 
 
 def _digest(listing: Sequence[RawSequence]) -> str:

@@ -114,7 +114,8 @@ def test_wrong_input(raw, capsys, tmp_path):
     assert "not empty and not a store" in wrong(capsys, *GREW, "--out", "raw")
     assert not Path("out").exists()
     (raw / "train/00007").mkdir()
-    assert "00007: an identity with zero sequences" in wrong(capsys, *GREW)
+    assert nasgait_data(*GREW, "--strict") == 1
+    assert "train/00007: an identity with zero sequences" in capsys.readouterr().err
     for command in (("check", "none"), ("sheet", "none", "--out", "x.png")):
         assert "none: no such store" in wrong(capsys, *command)
     for words in (("--layout", "casia"), ("--data-in-use", "first")):
