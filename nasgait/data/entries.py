@@ -20,6 +20,7 @@ NOTES = (".txt", ".json", ".csv", ".md", ".xml", ".yaml", ".yml", ".log", ".html
 """Files that accompany datasets and hold no frames, e.g. the poses of GREW."""
 OF_SYSTEMS = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin"}
 """What operating systems leave in folders, beside hidden files."""
+PLAINLY = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 HIDDEN, TEXTS, ENERGY = "hidden and system files", "text files", "gait energy images"
 
 
@@ -51,12 +52,12 @@ def look(folder: str, wanted: tuple[str, ...] = (), spare: bool = False) -> Entr
     found = Entries()
     others: dict[str, list[str]] = {}
     with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
+        for entry in entries:
             name = entry.name
             low = name.lower()
             if name[0] == "." or low in OF_SYSTEMS:
                 found.beside[HIDDEN] += 1
-            elif low.endswith(wanted) and wanted:
+            elif wanted and low.endswith(wanted):
                 if low.endswith("gei.png"):
                     found.beside[ENERGY] += 1
                 else:
@@ -70,7 +71,9 @@ def look(folder: str, wanted: tuple[str, ...] = (), spare: bool = False) -> Entr
                 found.beside[TEXTS] += 1
             else:
                 others.setdefault(_why(entry, low), []).append(name)
-    found.left_out = [_grouped(names, why) for why, names in others.items()]
+    found.files.sort()
+    found.folders.sort()
+    found.left_out = [_grouped(sorted(names), why) for why, names in sorted(others.items())]
     return found
 
 
@@ -80,26 +83,31 @@ def told(beside: Iterable[str]) -> str:
 
 
 def read_bounded(path: str, limit: int) -> bytes:
-    """The bytes of a regular file; never opens a device, never reads more than ``limit``.
+    """The bytes of a regular file; follows no link to a device, reads no more than ``limit``.
 
     Raises:
         DataError: not a regular file, larger than the limit, or unreadable; the message is the
             reason alone.
     """
     try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            raise DataError(f"is {_kind(status.st_mode)}, not a file")
-        if status.st_size > limit:
-            raise DataError(
-                f"has {status.st_size} bytes; files of at most {limit} are read, "
-                "so split or shrink it"
-            )
-        # Not blocking: a pipe may have taken the file's place since.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
+            # Neither blocking at a pipe nor following a link, which may lead to a device.
+            descriptor = os.open(path, PLAINLY | os.O_NOFOLLOW)
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.EMLINK):
+                raise
+            _require_file(os.stat(path))
+            descriptor = os.open(path, PLAINLY)
+        try:
+            status = os.fstat(descriptor)
+            _require_file(status)
+            if status.st_size > limit:
+                raise DataError(
+                    f"has {status.st_size} bytes; files of at most {limit} are read, "
+                    "so split or shrink it"
+                )
             data = os.read(descriptor, status.st_size)
-            while len(data) < status.st_size and (more := os.read(descriptor, limit)):
+            while len(data) < status.st_size and (more := os.read(descriptor, status.st_size)):
                 data += more[: status.st_size - len(data)]
         finally:
             os.close(descriptor)
@@ -144,6 +152,11 @@ def _why(entry: os.DirEntry[str], low: str) -> str:
     if low.endswith(PICKLES):
         return "a pickle where this layout has none; --layout opengait-pkl reads pickles"
     return f"no file that is read; frames are {', '.join(IMAGES)}"
+
+
+def _require_file(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise DataError(f"is {_kind(status.st_mode)}, not a file")
 
 
 def _kind(mode: int) -> str:

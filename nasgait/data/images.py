@@ -12,6 +12,7 @@ MAX_PIXELS = 2**24
 """An image that claims more pixels is not decoded; a silhouette has a few thousand."""
 NEARLY_GREY = 24
 """Channels that differ by no more are those of a grey picture that was compressed."""
+PNG_HEADER = struct.Struct(">IIBB")
 ALPHA = "the alpha channel was read as the mask"
 
 
@@ -26,11 +27,8 @@ class Picture(NamedTuple):
     """What was decided about it and must be told; '' as a rule."""
 
 
-class _Header(NamedTuple):
-    width: int
-    height: int
-    flag: int
-    """How OpenCV is to decode it."""
+_Header = tuple[int, int, int]
+"""Width, height, and how OpenCV is to decode the image."""
 
 
 def decode(data: bytes, alpha: bool | None = None) -> Picture:
@@ -52,13 +50,14 @@ def decode(data: bytes, alpha: bool | None = None) -> Picture:
         header = None
     if header is None:
         raise DataError("cannot be decoded as an image")
-    if header.width * header.height > MAX_PIXELS:
+    width, height, flag = header
+    if width * height > MAX_PIXELS:
         raise DataError(
-            f"has {header.width} x {header.height} pixels, more than the limit of {MAX_PIXELS}; "
+            f"has {width} x {height} pixels, more than the limit of {MAX_PIXELS}; "
             "scale the pictures down"
         )
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), header.flag)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
     except cv2.error:
         image = None
     if image is None:
@@ -106,7 +105,11 @@ def _brightness(image: np.ndarray) -> tuple[np.ndarray, bool]:
 def _header(data: bytes) -> _Header | None:
     """Size of the image and how to decode it; None for another format."""
     if data[:4] == b"\x89PNG":
-        return _png(data)
+        width, height, depth, kind = PNG_HEADER.unpack_from(data, 16)
+        # Up to 8 bits of grey without a transparent value: all there is of most datasets.
+        plain = kind == 0 and depth <= 8 and data.find(b"tRNS", 33, data.find(b"IDAT")) < 0
+        flag = cv2.IMREAD_GRAYSCALE if plain else cv2.IMREAD_UNCHANGED
+        return width, height, flag
     if data[:3] == b"\xff\xd8\xff":
         return _jpeg(data)
     if data[:2] == b"BM":
@@ -116,13 +119,6 @@ def _header(data: bytes) -> _Header | None:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return _webp(data)
     return None
-
-
-def _png(data: bytes) -> _Header:
-    width, height, depth, kind = struct.unpack(">IIBB", data[16:26])
-    if kind == 0 and depth <= 8 and data.find(b"tRNS", 33, data.find(b"IDAT")) < 0:
-        return _Header(width, height, cv2.IMREAD_GRAYSCALE)
-    return _Header(width, height, cv2.IMREAD_UNCHANGED)
 
 
 def _jpeg(data: bytes) -> _Header:
@@ -136,7 +132,7 @@ def _jpeg(data: bytes) -> _Header:
         (length,) = struct.unpack(">H", data[at + 2 : at + 4])
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = struct.unpack(">HH", data[at + 5 : at + 9])
-            return _Header(width, height, cv2.IMREAD_ANYCOLOR)
+            return width, height, cv2.IMREAD_ANYCOLOR
         if data[at] != 0xFF or length < 2:
             raise IndexError
         at += 2 + length
@@ -146,7 +142,7 @@ def _bmp(data: bytes) -> _Header:
     (size,) = struct.unpack("<I", data[14:18])
     pattern, end = ("<HH", 22) if size == 12 else ("<ii", 26)
     width, height = struct.unpack(pattern, data[18:end])
-    return _Header(abs(width), abs(height), cv2.IMREAD_UNCHANGED)
+    return abs(width), abs(height), cv2.IMREAD_UNCHANGED
 
 
 def _tiff(data: bytes) -> _Header:
@@ -163,7 +159,7 @@ def _tiff(data: bytes) -> _Header:
         raise DataError("is a TIFF in colours for print (CMYK); save it in grey")
     if 256 not in tags or 257 not in tags:
         raise IndexError
-    return _Header(tags[256], tags[257], cv2.IMREAD_UNCHANGED)
+    return tags[256], tags[257], cv2.IMREAD_UNCHANGED
 
 
 def _webp(data: bytes) -> _Header:
@@ -176,4 +172,4 @@ def _webp(data: bytes) -> _Header:
         width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     else:
         width, height = (side & 0x3FFF for side in struct.unpack("<HH", data[26:30]))
-    return _Header(width, height, cv2.IMREAD_UNCHANGED)
+    return width, height, cv2.IMREAD_UNCHANGED

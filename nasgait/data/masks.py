@@ -44,12 +44,12 @@ class Meaning:
 
 
 def silhouettes(
-    frames: list[np.ndarray], meaning: Meaning, coloured: bool = False
-) -> tuple[list[np.ndarray], list[str]]:
+    frames: Sequence[np.ndarray] | np.ndarray, meaning: Meaning, coloured: bool = False
+) -> tuple[Sequence[np.ndarray] | np.ndarray, list[str]]:
     """Frames as silhouettes, and what was decided about them.
 
     Args:
-        frames: uint8 [h, w] each, of one sequence.
+        frames: uint8 [h, w] each, of one sequence; or uint8 [s, h, w].
         meaning: What is known.
         coloured: Whether the pictures have colours, so that these values are their brightness.
 
@@ -62,9 +62,9 @@ def silhouettes(
         table = 255 - (np.arange(256, dtype=np.uint8) if table is None else table)
         if meaning.invert is None:
             notes.append("white backgrounds were inverted")
-    if table is None:
-        return frames, notes
-    return [cv2.LUT(frame, table) for frame in frames], notes
+    if len(groups) == 1:
+        return groups[0] if table is None else table[groups[0]], notes
+    return (frames if table is None else [cv2.LUT(frame, table) for frame in frames]), notes
 
 
 def value_table(
@@ -185,17 +185,19 @@ def _refuse_others(groups: Sequence[np.ndarray], low: int, high: int, coloured: 
             )
 
 
-def _grouped(frames: list[np.ndarray]) -> list[np.ndarray]:
+def _grouped(frames: Sequence[np.ndarray] | np.ndarray) -> list[np.ndarray]:
     """Frames of one size as one array, large ones one by one, so that none is copied."""
-    if len({frame.shape for frame in frames}) == 1 and frames[0].size <= SAMPLED:
-        return [np.stack(frames)]
+    if isinstance(frames, np.ndarray):
+        return [frames]
+    if frames[0].size <= SAMPLED and len({frame.shape for frame in frames}) == 1:
+        return [np.array(frames)]
     return [frame[None] for frame in frames]
 
 
 def _border(frames: np.ndarray, bright: int) -> np.ndarray:
     """Share of each frame's border that is bright: float [s]."""
     edges = (frames[:, 0], frames[:, -1], frames[:, :, 0], frames[:, :, -1])
-    return np.concatenate([edge >= bright for edge in edges], axis=1).mean(axis=1)
+    return (np.concatenate(edges, axis=1) >= bright).mean(axis=1)
 
 
 def _share(groups: Sequence[np.ndarray], bright: int) -> float:

@@ -1,5 +1,7 @@
 """Size normalisation of raw silhouettes by the rule of GaitSet, which published systems share."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -43,12 +45,12 @@ def normalise(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
 
 
 def fit_frames(
-    frames: list[np.ndarray], size: tuple[int, int], keep: bool = True
+    frames: Sequence[np.ndarray] | np.ndarray, size: tuple[int, int], keep: bool = True
 ) -> tuple[np.ndarray, int]:
     """Frames as the store keeps them.
 
     Args:
-        frames: uint8 [h, w] each, of any sizes.
+        frames: uint8 [h, w] each, of any sizes; or uint8 [s, h, w].
         size: Height and width of the store's frames.
         keep: Leave frames of that size as they are, because they were published normalised.
 
@@ -56,8 +58,11 @@ def fit_frames(
         uint8 [s, height, width], and how many frames were dropped because they show nothing
         (all black, or :func:`normalise` finds no person).
     """
-    fitted = (f if keep and f.shape == size else normalise(f, size) for f in frames)
-    stacked = np.array([f for f in fitted if f is not None], dtype=np.uint8).reshape(-1, *size)
+    if keep and isinstance(frames, np.ndarray) and frames.shape[1:] == size:
+        stacked = frames
+    else:
+        fitted = (f if keep and f.shape == size else normalise(f, size) for f in frames)
+        stacked = np.array([f for f in fitted if f is not None], dtype=np.uint8).reshape(-1, *size)
     shows = stacked.any(axis=(1, 2))
     stacked = stacked if shows.all() else stacked[shows]
     return stacked, len(frames) - len(stacked)

@@ -6,6 +6,7 @@ sequence that it is found in.
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from typing import Any
@@ -21,6 +22,7 @@ from nasgait.data.raw import RawSequence
 
 MAX_BYTES = 2**26
 """A file of one frame that is larger is not read."""
+ZEROS = str.maketrans("123456789", "000000000")
 MAX_SEQUENCE = 2**29
 """Pixels that the frames of a sequence may have together; a worker holds so many bytes."""
 
@@ -106,7 +108,7 @@ read_and_normalise = partial(read_frames, keep=False)
 
 
 def fitted(
-    frames: list[np.ndarray],
+    frames: Sequence[np.ndarray] | np.ndarray,
     size: tuple[int, int],
     found: Entries,
     notes: set[str],
@@ -115,10 +117,10 @@ def fitted(
     coloured: bool = False,
     options: Options = DEFAULTS,
 ) -> Outcome:
-    """The frames uint8 [h, w] as the store keeps them; or the fault, if none shows anything.
+    """The frames as the store keeps them; or the fault, if none shows anything.
 
     Args:
-        frames: As decoded, at least one.
+        frames: As decoded, at least one: uint8 [h, w] each, or uint8 [s, h, w].
         size: Height and width of the store's frames.
         found: What lies in the folder.
         notes: What was decided about the files.
@@ -146,13 +148,15 @@ def _read_images(
 ) -> tuple[list[np.ndarray], bool, set[str], list[str]]:
     """Grey frames, whether some have colours, what was decided, and frames left out."""
     frames: list[np.ndarray] = []
-    coloured, pixels = False, 0
+    coloured, pixels, alpha = False, 0, options.alpha
     notes: set[str] = set()
     unreadable: list[str] = []
     for name in names:
         try:
-            picture = decode(read_bounded(os.path.join(folder, name), MAX_BYTES), options.alpha)
-            frame, decided = eight_bits(picture.grey)
+            frame, colours, note = decode(read_bounded(f"{folder}/{name}", MAX_BYTES), alpha)
+            if frame.dtype != np.uint8:
+                frame, decided = eight_bits(frame)
+                notes.update(decided)
         except DataError as error:
             fault = f"{shown(name)} {error}"
             if not options.skip_frames:
@@ -166,8 +170,9 @@ def _read_images(
                 "the pictures down or divide the sequence"
             )
         frames.append(frame)
-        coloured = coloured or picture.coloured
-        notes.update(filter(None, [picture.note, *decided]))
+        coloured = coloured or colours
+        if note:
+            notes.add(note)
     if not frames:
         raise DataError(f"none of its {len(names)} frames can be read; {unreadable[0]}")
     return frames, coloured, notes, unreadable
@@ -179,6 +184,8 @@ def _in_order(names: list[str], modality: str | None) -> list[str]:
     Raises:
         DataError: two files for the same frame, and no ``modality`` to choose one.
     """
+    if modality is None and len({name.translate(ZEROS) for name in names}) <= 1:
+        return names  # sorted already, and all numbers have the same length
     parts = {name: re.split(r"(\d+)", name) for name in names}
     if modality is not None:
         word = modality.lower()

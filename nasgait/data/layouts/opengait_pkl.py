@@ -54,7 +54,7 @@ def read_pickle_folder(
         if height == size[0] and width < size[1] and (size[1] - width) % 2 == 0:
             # Normalised already, with the empty sides cut off.
             frames = _with_sides(frames, (size[1] - width) // 2, options)
-        return fitted(list(frames), size, found, {*notes}, [], options=options)
+        return fitted(frames, size, found, {*notes}, [], options=options)
     except DataError as error:
         return str(error)
     except OSError as error:
