@@ -120,7 +120,8 @@ def fitted(
     """The frames as the store keeps them; or the fault, if none shows anything.
 
     Args:
-        frames: As decoded, at least one: uint8 [h, w] each, or uint8 [s, h, w].
+        frames: As decoded, at least one: uint8 [h, w] each; or, of a pickle, uint8 [s, h, w],
+            whose empty sides may have been cut off.
         size: Height and width of the store's frames.
         found: What lies in the folder.
         notes: What was decided about the files.
@@ -134,6 +135,8 @@ def fitted(
     """
     meaning = Meaning(options.threshold, options.invert)
     masks, decided = silhouettes(frames, meaning, coloured)
+    if isinstance(frames, np.ndarray):
+        masks = _with_sides(np.asarray(masks), size)
     kept, dropped = fit_frames(masks, size, keep)
     if not len(kept):
         return f"none of its {len(masks)} frames shows anything"
@@ -141,6 +144,14 @@ def fitted(
         decided.append(f"beside frames: {told(found.beside)}")
     told_once = tuple(sorted({*notes, *decided}))
     return Reading(kept, dropped, told_once, (*left_out, *found.left_out))
+
+
+def _with_sides(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Frames [s, h, w] of the full height, whose empty sides were cut off, with their sides."""
+    side, odd = divmod(size[1] - frames.shape[2], 2)
+    if frames.shape[1] != size[0] or side <= 0 or odd:
+        return frames
+    return np.pad(frames, ((0, 0), (0, 0), (side, side)))
 
 
 def _read_images(

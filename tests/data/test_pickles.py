@@ -185,7 +185,7 @@ def test_without_data_in_use_two_silhouette_files_are_a_fault(tmp_path):
     with pytest.raises(DataError, match="one pickle of silhouettes is needed, found: 000-aligned"):
         imported("opengait-pkl", tmp_path / "raw")
     with pytest.raises(
-        DataError, match="no pickle number 4, the folders hold 4 pickles .aligned-sils, "
+        DataError, match=r"no pickle number 4, the folders hold 4 pickles \(aligned-sils, "
     ):
         imported("opengait-pkl", tmp_path / "raw", data_in_use=(4,))
     with pytest.raises(DataError, match="not silhouettes uint8"):

@@ -4,8 +4,6 @@ import os
 import re
 from collections import Counter
 
-import numpy as np
-
 from nasgait.core.errors import DataError
 from nasgait.data.entries import PICKLES, look, reason, shown
 from nasgait.data.layouts.grew import named_as_grew, with_subsets
@@ -51,9 +49,6 @@ def read_pickle_folder(
         height, width = frames.shape[1:]
         if height < SMALLEST:
             return f"{shown(name)}: {height} x {width} pixels are no silhouettes"
-        if height == size[0] and width < size[1] and (size[1] - width) % 2 == 0:
-            # Normalised already, with the empty sides cut off.
-            frames = _with_sides(frames, (size[1] - width) // 2, options)
         return fitted(frames, size, found, {*notes}, [], options=options)
     except DataError as error:
         return str(error)
@@ -152,15 +147,6 @@ def positions(
 
 def _named(kind: str) -> str:
     return shown(kind) or "(unnamed)"
-
-
-def _with_sides(frames: np.ndarray, side: int, options: Options) -> np.ndarray:
-    """Frames with the background put back at both sides."""
-    background = 0
-    corners = frames[:, [0, 0, -1, -1], [0, -1, 0, -1]]
-    if options.invert or (options.invert is None and np.mean(corners == frames.max()) > 0.5):
-        background = int(frames.max())
-    return np.pad(frames, ((0, 0), (0, 0), (side, side)), constant_values=background)
 
 
 LAYOUT = Layout(
