@@ -73,7 +73,7 @@ def look(folder: str, wanted: tuple[str, ...] = (), spare: bool = False) -> Entr
                 others.setdefault(_why(entry, low), []).append(name)
     found.files.sort()
     found.folders.sort()
-    found.left_out = [_grouped(sorted(names), why) for why, names in sorted(others.items())]
+    found.left_out = sorted(_grouped(sorted(names), why) for why, names in others.items())
     return found
 
 

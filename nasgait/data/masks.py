@@ -21,7 +21,7 @@ FEW, LABELLED = 8, 0.05
 """So few values, with this share of the pixels between the ends, are numbers of classes."""
 GREY = range(64, 192)
 """Brightness that silhouettes have along their outlines only."""
-OUTLINE = 0.5
+OUTLINE = 0.6
 """The largest share of the bright pixels that may have it."""
 DIM = 0.01
 """A frame without a white pixel that shows something on this share of it is of another kind."""

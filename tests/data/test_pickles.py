@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,9 @@ import pytest
 from raw_trees import by_key, frames, import_pickles, imported, make_pickles
 
 from nasgait.core.errors import ConfigError, DataError
+from nasgait.data.layouts.opengait_pkl import modality_of
 from nasgait.data.pickles import read_array
+from nasgait.data.readers import Options
 from nasgait.data.store import GaitStore
 
 
@@ -201,3 +204,75 @@ def test_data_in_use_that_does_not_choose_one(tmp_path, chosen):
 def test_data_in_use_of_a_layout_without_pickles(tmp_path):
     with pytest.raises(ConfigError, match="layout casia-b has none"):
         imported("casia-b", tmp_path / "raw", data_in_use=(0,))
+
+
+@pytest.mark.parametrize("name, kind", [("sils", 0), ("Aligned-Sils", 1)])
+def test_modality_chooses_by_name_where_files_are_missing(tmp_path, name, kind):
+    aligned = several(tmp_path / "raw")
+    (tmp_path / "raw/001/nm-01/000/000-ratios.pkl").unlink()
+    (tmp_path / "raw/001/nm-01/000/._000-sils.pkl").write_bytes(b"Mac")
+    summary, found = imported("opengait-pkl", tmp_path / "raw", options=Options(modality=name))
+    assert not summary.faults and len(found) == 2
+    assert np.array_equal(found["002-nm-01-000"][1][:, :, 10:54], aligned) == (kind == 1)
+    (tmp_path / "raw/002/nm-01/000/000-sils.pkl").unlink()
+    (tmp_path / "raw/002/nm-01/000/000-aligned-sils.pkl").unlink()
+    summary, found = imported("opengait-pkl", tmp_path / "raw", options=Options(modality=name))
+    assert list(found) == ["001-nm-01-000"]
+    message = f"0 pickles of the modality '{name}', found: 000-ratios.pkl, 000-rgbs.pkl"
+    assert summary.faults[0] == f"002/nm-01/000: {message}"
+
+
+def test_positions_hold_only_where_the_folders_agree(tmp_path):
+    several(tmp_path / "raw")
+    for label in ("003", "004"):
+        shutil.copytree(tmp_path / "raw/002", tmp_path / "raw" / label)
+    (tmp_path / "raw/003/nm-01/000/000-ratios.pkl").unlink()
+    (tmp_path / "raw/004/nm-01/000/000-ratios.pkl").rename(tmp_path / "raw/004/nm-01/000/0-a.pkl")
+    flags = (False, False, False, True)
+    summary, found = imported("opengait-pkl", tmp_path / "raw", data_in_use=flags)
+    assert list(found) == ["001-nm-01-000", "002-nm-01-000"]
+    assert summary.faults[:2] == [
+        "003/nm-01/000: holds aligned-sils, rgbs, sils, other folders aligned-sils, ratios, rgbs, "
+        "sils, so a position does not tell the silhouettes; choose by name: --modality sils",
+        "004/nm-01/000: holds a, aligned-sils, rgbs, sils, other folders aligned-sils, ratios, "
+        "rgbs, sils, so a position does not tell the silhouettes; choose by name: --modality sils",
+    ]
+    with pytest.raises(DataError, match="5 flags, the folders hold 4 pickles"):
+        imported("opengait-pkl", tmp_path / "raw", data_in_use=(*flags, False))
+    for label in ("003", "004"):
+        shutil.rmtree(tmp_path / "raw" / label)
+    (tmp_path / "raw/001/nm-01/000/000-ratios.pkl").unlink()
+    with pytest.raises(DataError, match=r"as many hold .* as others .*: choose by name"):
+        imported("opengait-pkl", tmp_path / "raw", data_in_use=flags)
+    with pytest.raises(ConfigError, match="data_in_use and modality both choose"):
+        imported("opengait-pkl", tmp_path / "raw", data_in_use=(0,), options=Options(modality="x"))
+
+
+def test_capital_endings_hidden_files_and_another_modality_alone(tmp_path):
+    make_pickles(tmp_path / "raw")
+    places = [tmp_path / "raw/001" / kind / "090" for kind in ("nm-01", "bg-01")]
+    places[0].joinpath("090.pkl").rename(places[0] / "090.PKL")
+    places[0].joinpath("._090.pkl").write_bytes(b"Mac")
+    places[1].joinpath("090.pkl").rename(places[1] / "090-pose.pkl")
+    summary, found = imported("opengait-pkl", tmp_path / "raw")
+    assert len(found) == 7 and "001-nm-01-090" in found
+    assert summary.faults == [
+        "001/bg-01/090: one pickle of silhouettes is needed, found: 090-pose.pkl; choose by name: "
+        "--modality pose"
+    ]
+    assert summary.notes[0].startswith("beside frames: hidden and system files were not read")
+
+
+@pytest.mark.parametrize(
+    "name, view, expected",
+    [
+        ("000-sils.pkl", "000", "sils"),
+        ("05-000-Camera-Sils_aligned.pkl", "000", "Camera-Sils_aligned"),
+        ("seq0.pkl", "seq0", ""),
+        ("camid0_videoid2-0-par.pkl", "camid0_videoid2", "par"),
+        ("090.PKL", "090", ""),
+        ("sils.pkl", "s", "sils"),
+    ],
+)
+def test_modality_of_a_name(name, view, expected):
+    assert modality_of(name, view) == expected
