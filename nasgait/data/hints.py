@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from nasgait.data.entries import ARCHIVES, look, shown
+from nasgait.data.entries import ARCHIVES, IMAGES, PICKLES, look, shown
 
 DEPTH = 8
 """Levels of folders that are searched for frames."""
@@ -24,7 +24,7 @@ def place_of_frames(root: Path, suffixes: tuple[str, ...], levels: int) -> str:
     """
     example = _first_file(root, suffixes)
     if example is None:
-        return _archives(root)
+        return _archives(root) or _other_kind(root, suffixes)
     depth = len(example.parts) - 1
     text = f"; files lie {depth} folders down ({shown(str(example))}), not {levels}"
     if depth > levels:
@@ -52,6 +52,15 @@ def _first_file(root: Path, suffixes: tuple[str, ...]) -> Path | None:
             below += [os.path.join(path, name) for name in found.folders[:WIDTH]]
         level = below[: WIDTH**4]
     return None
+
+
+def _other_kind(root: Path, suffixes: tuple[str, ...]) -> str:
+    """Pickles where images are looked for, and the other way round."""
+    other, layouts = (
+        (PICKLES, "opengait-pkl") if suffixes == IMAGES else (IMAGES, "casia-b or grew")
+    )
+    example = _first_file(root, other)
+    return f"; it holds {shown(str(example))}: try --layout {layouts}" if example else ""
 
 
 def _archives(root: Path) -> str:

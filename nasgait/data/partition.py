@@ -83,8 +83,8 @@ def assign(partition: Partition, listing: list[RawSequence]) -> list[RawSequence
     if not labels & named:
         raise DataError(
             f"partition {shown(partition.name)}: names none of the {len(labels)} identities in the "
-            f"dataset, which are {_some(labels)}; it names {_some(named)}; give the --partition of "
-            "this dataset, a JSON with its ids in TRAIN_SET and TEST_SET"
+            f"dataset, which are {_some(labels)}; it names {_some(named)}; give the --partition "
+            "(data.source.partition) of this dataset, a JSON with its ids in TRAIN_SET and TEST_SET"
         )
     kept = [
         replace(raw, subset="train" if raw.label in partition.train else "test")

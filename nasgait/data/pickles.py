@@ -22,8 +22,19 @@ from nasgait.data.entries import read_bounded, shown
 from nasgait.data.masks import eight_bits
 
 ADMITTED_DTYPE = re.compile(r"(b1|[iu][1248]|f[248])")
-MAX_BYTES = 2**28
-"""A pickle or an array that is larger is not read: 65,536 frames of 64 x 64."""
+MAX_BYTES = 2**27
+"""A pickle or an array that is larger is not read: 32,768 frames of 64 x 64."""
+MAX_OPCODES = 2**21
+"""A pickle with more is not read; a list of frames has about 20 for each."""
+MAX_LENGTH, MAX_DIMENSIONS = 2**31, 8
+"""Of an array."""
+REFUSED = {
+    *("EMPTY_DICT", "DICT", "SETITEM", "SETITEMS"),
+    *("EMPTY_SET", "ADDITEMS", "FROZENSET"),
+    *("INST", "OBJ", "NEWOBJ", "NEWOBJ_EX"),
+}
+"""Opcodes that no array needs: dictionaries and sets hash what is nested in them, for ever if it is
+nested well; the others make objects."""
 
 
 class _Budget:
@@ -64,8 +75,9 @@ class _Dtype:
             data = data.raw()
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise pickle.UnpicklingError("an array without its raw bytes")
-        if not all(isinstance(length, int) and length >= 0 for length in shape):
-            raise pickle.UnpicklingError(f"an array of shape {shape!r}")
+        lengths_fit = all(isinstance(n, int) and 0 <= n <= MAX_LENGTH for n in shape)
+        if len(shape) > MAX_DIMENSIONS or not lengths_fit:
+            raise pickle.UnpicklingError("an array of impossible shape")
         flat = np.frombuffer(data, np.dtype(self.spec))
         if flat.size != math.prod(shape):
             raise pickle.UnpicklingError(f"{flat.size} values for shape {shape}")
@@ -129,10 +141,16 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _screen(data: bytes) -> None:
-    """Refuse opcodes that ask for far more memory than the pickle has bytes."""
-    for opcode, argument, _ in pickletools.genops(data):
+    """Refuse opcodes that ask for far more memory or time than the pickle has bytes."""
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
         if opcode.name.endswith("PUT") and isinstance(argument, int) and argument > len(data):
             raise pickle.UnpicklingError(f"memo entry {argument}")
+        if opcode.name in REFUSED:
+            raise pickle.UnpicklingError(
+                f"it has the opcode {opcode.name}; only arrays of numbers are read from a pickle"
+            )
+        if count > MAX_OPCODES:
+            raise pickle.UnpicklingError(f"it has more than {MAX_OPCODES} opcodes")
 
 
 def read_array(path: str | os.PathLike[str]) -> np.ndarray:

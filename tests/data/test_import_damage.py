@@ -138,7 +138,7 @@ def test_a_pickle_that_wants_more_than_it_is_given(tmp_path, name):
     make_pickles(tmp_path / "raw")
     (tmp_path / "raw/001/nm-01/090/090.pkl").write_bytes(bombs()[name])
     summary, found = imported("opengait-pkl", tmp_path / "raw")
-    assert len(found) == 7 and "268435456" in summary.faults[0]
+    assert len(found) == 7 and "134217728" in summary.faults[0]
 
 
 def test_a_pickle_of_93_gib(tmp_path):
@@ -148,7 +148,7 @@ def test_a_pickle_of_93_gib(tmp_path):
     summary, found = imported("opengait-pkl", tmp_path / "raw")
     assert len(found) == 7
     assert summary.faults == [
-        "001/nm-01/090: 090.pkl: has 99857989632 bytes; files of at most 268435456 are read, so "
+        "001/nm-01/090: 090.pkl: has 99857989632 bytes; files of at most 134217728 are read, so "
         "split or shrink it"
     ]
 

@@ -92,6 +92,12 @@ HOSTILE = {
     "wrong length": pickle.dumps(np.ones((4, 4, 4), np.uint8), 4).replace(
         b"K\x04K\x04K\x04", b"K\x04K\x04K\x05"
     ),
+    "tuples nested for ever as a key": b"(t" + b"2\x86" * 60 + b"}2NNs.",
+    "key of nested tuples": b"}" + b")" + b"2\x86" * 60 + b"Ns.",
+    "too many opcodes": b"N0" * 2**20 + b"N.",
+    "impossible shape": pickle.dumps(np.ones((4, 4, 4), np.uint8), 2).replace(
+        b"K\x04K\x04K\x04\x87", b"(" + b"K\x04" * 9 + b"t"
+    ),
     "persistent id": b"\x80\x02X\x01\x00\x00\x00aQ.",
 }
 
