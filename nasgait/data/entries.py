@@ -20,6 +20,8 @@ NOTES = (".txt", ".json", ".csv", ".md", ".xml", ".yaml", ".yml", ".log", ".html
 """Files that accompany datasets and hold no frames, e.g. the poses of GREW."""
 OF_SYSTEMS = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin"}
 """What operating systems leave in folders, beside hidden files."""
+EXCERPT = 200
+"""Characters of a message that quotes a file."""
 PLAINLY = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 HIDDEN, TEXTS, ENERGY = "hidden and system files", "text files", "gait energy images"
 
@@ -128,6 +130,12 @@ def reason(error: OSError, path: str) -> str:
 def shown(text: str) -> str:
     """A name as messages show it: what cannot be printed in a line is escaped."""
     return text if text.isprintable() else repr(text)[1:-1]
+
+
+def excerpt(text: str) -> str:
+    """What a library says of a file, in one line of bounded length: it may quote the file."""
+    line = shown(" ".join(text[:EXCERPT].split()))
+    return line + ("..." if len(text) > EXCERPT else "")
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -12,6 +12,7 @@ MAX_PIXELS = 2**24
 """An image that claims more pixels is not decoded; a silhouette has a few thousand."""
 NEARLY_GREY = 24
 """Channels that differ by no more are those of a grey picture that was compressed."""
+PNG_CHUNK = struct.Struct(">I4s")
 PNG_HEADER = struct.Struct(">IIBB")
 ALPHA = "the alpha channel was read as the mask"
 
@@ -105,11 +106,7 @@ def _brightness(image: np.ndarray) -> tuple[np.ndarray, bool]:
 def _header(data: bytes) -> _Header | None:
     """Size of the image and how to decode it; None for another format."""
     if data[:4] == b"\x89PNG":
-        width, height, depth, kind = PNG_HEADER.unpack_from(data, 16)
-        # Up to 8 bits of grey without a transparent value: all there is of most datasets.
-        plain = kind == 0 and depth <= 8 and data.find(b"tRNS", 33, data.find(b"IDAT")) < 0
-        flag = cv2.IMREAD_GRAYSCALE if plain else cv2.IMREAD_UNCHANGED
-        return width, height, flag
+        return _png(data)
     if data[:3] == b"\xff\xd8\xff":
         return _jpeg(data)
     if data[:2] == b"BM":
@@ -119,6 +116,20 @@ def _header(data: bytes) -> _Header | None:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return _webp(data)
     return None
+
+
+def _png(data: bytes) -> _Header:
+    width, height, depth, kind = PNG_HEADER.unpack_from(data, 16)
+    # Up to 8 bits of grey without a transparent value: all there is of most datasets.
+    plain, at, name = kind == 0 and depth <= 8, 8, b""
+    while name != b"IEND":
+        length, name = PNG_CHUNK.unpack_from(data, at)
+        at += length + 12
+        if at > len(data):  # cut off, and the decoder would take memory for what is claimed
+            raise IndexError
+        if name == b"tRNS":
+            plain = False
+    return width, height, cv2.IMREAD_GRAYSCALE if plain else cv2.IMREAD_UNCHANGED
 
 
 def _jpeg(data: bytes) -> _Header:

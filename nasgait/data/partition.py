@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from nasgait.core.errors import DataError
-from nasgait.data.entries import read_bounded, shown
+from nasgait.data.entries import excerpt, read_bounded, shown
 from nasgait.data.raw import UNDECIDED, RawSequence
 
 logger = logging.getLogger(__name__)
@@ -126,7 +126,7 @@ def _text(data: bytes) -> str:
 def _fault(error: Exception) -> str:
     if isinstance(error, KeyError):
         return f"it lacks {error}"
-    return "nested too deeply" if isinstance(error, RecursionError) else shown(str(error))
+    return "nested too deeply" if isinstance(error, RecursionError) else excerpt(str(error))
 
 
 def _ids(values: object) -> frozenset[str]:

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from nasgait.core.errors import DataError
-from nasgait.data.entries import read_bounded, shown
+from nasgait.data.entries import excerpt, read_bounded, shown
 from nasgait.data.masks import eight_bits
 
 ADMITTED_DTYPE = re.compile(r"(b1|[iu][1248]|f[248])")
@@ -163,7 +163,7 @@ def read_array(path: str | os.PathLike[str]) -> np.ndarray:
     """
 
     def refuse(reason: str) -> NoReturn:
-        raise DataError(f"{name}: {' '.join(reason.split())}")
+        raise DataError(f"{name}: {excerpt(reason)}")
 
     name = shown(Path(path).name)
     try:
