@@ -22,7 +22,7 @@ from nasgait.core.errors import ConfigError, DataError, RunFailed
 from nasgait.core.pool import cores, in_order
 from nasgait.data.entries import shown
 from nasgait.data.index import META, UNLABELLED, Geometry, read_meta
-from nasgait.data.layouts import PUBLISHED, find_layout, survey
+from nasgait.data.layouts import PUBLISHED, Listing, find_layout, survey
 from nasgait.data.layouts.opengait_pkl import positions
 from nasgait.data.raw import RawSequence
 from nasgait.data.readers import DEFAULTS, Options, Outcome, Reading
@@ -105,32 +105,54 @@ def import_dataset(
     if options.number is not None:
         listing, others = positions(str(place), listing, options.number, len(data_in_use))
         faults = faults + others
+    # Without options a reader of three arguments will do.
+    chosen = {"options": options} if options != DEFAULTS else {}
+    read = partial(find_layout(layout).read, str(place), size, **chosen)
     with StoreWriter(target, size, bits, {"source": source}) as writer:
-        done = writer.done
-        todo = [raw for raw in listing if raw.key not in done]
-        if progress:
-            _announce(place, todo, geometry, target, workers)
-        # Without options a reader of three arguments will do.
-        chosen = {"options": options} if options != DEFAULTS else {}
-        read = partial(find_layout(layout).read, str(place), size, **chosen)
-        try:
-            remarks = Remarks(target, done)
-            with contextlib.closing(remarks):
-                dropped = _import(writer, read, todo, workers, progress, remarks)
-            faults = faults + remarks.faults(listing)
-            if not (stored := writer.done):
-                raise DataError(f"{place}: no sequence can be read; the first: {faults[0]}")
-            faults += _lost_identities(listing, stored)
-            notes = found.notes + remarks.notes(listing)
-            writer.close({"import": {"faults": faults, "notes": notes}})
-            remarks.finish()
-        except (BrokenProcessPool, OSError) as error:
-            fault = f"import into {target} stopped: {error}; the same command resumes it"
-            raise RunFailed(fault) from error
-    counts = read_meta(target).raw["counts"]
+        resumed = len(writer.done)
+        dropped = _fill(
+            writer, read, replace(found, sequences=listing, faults=faults), workers, progress
+        )
+    meta = read_meta(target).raw
+    counts, said = meta["counts"], meta["import"]
     return ImportSummary(
-        counts["sequences"], counts["frames"], faults, dropped, len(done), notes=notes
+        counts["sequences"],
+        counts["frames"],
+        said["faults"],
+        dropped,
+        resumed,
+        notes=said["notes"],
     )
+
+
+def _fill(
+    writer: StoreWriter, read: partial[Outcome], found: Listing, workers: int, progress: bool
+) -> int:
+    """Read and write what is not there yet, and close the store; raises as import_dataset.
+
+    Returns the number of dropped frames.
+    """
+    place, done = Path(read.args[0]), writer.done
+    todo = [raw for raw in found.sequences if raw.key not in done]
+    if progress:
+        _announce(place, todo, writer.geometry, writer.path, workers)
+    try:
+        with Remarks(writer.path, done) as remarks:
+            dropped = _import(writer, read, todo, workers, progress, remarks)
+            faults = found.faults + remarks.faults(found.sequences)
+            if not (stored := writer.done):
+                remarks.remove()
+                raise DataError(
+                    f"{shown(str(place))}: no sequence can be read; the first: {faults[0]}"
+                )
+            faults += _lost_identities(found.sequences, stored)
+            notes = found.notes + remarks.notes(found.sequences)
+            writer.close({"import": {"faults": faults, "notes": notes}})
+            remarks.remove()
+    except (BrokenProcessPool, OSError) as error:
+        fault = f"import into {writer.path} stopped: {error}; the same command resumes it"
+        raise RunFailed(fault) from error
+    return dropped
 
 
 def reading_options(

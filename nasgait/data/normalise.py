@@ -8,6 +8,9 @@ import numpy as np
 MINIMUM = 10_000
 """A frame whose pixels sum to this or less shows too little of a person."""
 
+LARGEST = 2**26
+"""Pixels of a scaled picture; one that would have more is a line, and shows nobody."""
+
 
 def normalise(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
     """Cut a person out of a frame, scale it to the full height and centre it.
@@ -28,7 +31,7 @@ def normalise(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
     rows = np.flatnonzero(frame.any(axis=1))
     person = frame[rows[0] : rows[-1] + 1]
     scaled = int(height * (person.shape[1] / person.shape[0]))
-    if scaled < 1:
+    if not 1 <= scaled <= LARGEST // height:
         return None
     person = cv2.resize(person, (scaled, height), interpolation=cv2.INTER_CUBIC)
     area = person.sum(axis=0).cumsum()

@@ -90,11 +90,11 @@ class Tree:
 
 def require_root(root: Path) -> None:
     """Raise DataError unless ``root`` is a folder with something in it."""
-    if not root.is_dir():
-        what = "is a file; --root takes" if root.exists() else "no such folder; --root takes"
-        raise DataError(f"{shown(str(root))}: {what} the dataset's folder, unpacked")
+    if not os.path.isdir(root):
+        what = "is a file" if os.path.exists(root) else "no such folder"
+        raise DataError(f"{shown(str(root))}: {what}; --root takes the dataset's folder, unpacked")
     try:
-        empty = not any(root.iterdir())
+        empty = not os.listdir(root)
     except OSError as error:
         raise DataError(f"{shown(str(root))}: {reason(error, str(root))}") from None
     if empty:

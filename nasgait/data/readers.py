@@ -6,11 +6,12 @@ sequence that it is found in.
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from typing import Any
 
+import cv2
 import numpy as np
 
 from nasgait.core.errors import ConfigError, DataError
@@ -90,21 +91,32 @@ def read_frames(
     :func:`nasgait.data.normalise.fit_frames`.
     """
     folder = os.path.join(root, raw.folder)
-    try:
+
+    def read() -> Outcome:
         found = look(folder, IMAGES, spare=True)
         names = _in_order(found.files, options.modality)
         if not names:
-            return _no_frames(folder, found)
+            return _no_frames(found)
         frames, coloured, notes, unreadable = _read_images(folder, names, options)
         return fitted(frames, size, found, notes, unreadable, keep, coloured, options)
-    except DataError as error:
-        return str(error)
-    except OSError as error:
-        return reason(error, folder)
+
+    return faults_of(read, folder)
 
 
 read_and_normalise = partial(read_frames, keep=False)
 """The reader of layouts that are published as whole pictures."""
+
+
+def faults_of(read: Callable[[], Outcome], folder: str) -> Outcome:
+    """What ``read`` gives; what it raises is the fault of the sequence in ``folder``."""
+    try:
+        return read()
+    except DataError as error:
+        return str(error)
+    except OSError as error:
+        return reason(error, folder)
+    except (MemoryError, cv2.error):
+        return "reading it takes more memory than there is; make it smaller, or take fewer workers"
 
 
 def fitted(
@@ -231,7 +243,7 @@ def _refuse_doubles(parts: dict[str, list[str]]) -> None:
         seen[frame] = name
 
 
-def _no_frames(folder: str, found: Entries) -> str:
+def _no_frames(found: Entries) -> str:
     """The fault of a folder without frames."""
     inner = [name.split(":")[0].split(" and ")[0] for name in found.left_out if "a folder" in name]
     if inner:

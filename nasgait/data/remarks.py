@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from nasgait.core.files import sync
 from nasgait.data.entries import shown
@@ -26,13 +26,17 @@ class Remarks:
 
     def __init__(self, store: Path, done: set[str]) -> None:
         """Go on with the remarks on the sequences ``done``, by their keys, of an earlier run."""
-        self._file = store / NAME
-        self._said = {key: said for key, said in _lines(self._file) if key in done}
-        # Rewritten, so that a torn last line does not run into the next.
-        self._out = self._file.open("w", encoding="utf-8")
-        for key, said in self._said.items():
-            self._write(key, said)
+        self._path = store / NAME
+        self._said = {key: said for key, said in _lines(self._path) if key in done}
+        self._file: IO[str] | None = None
         self._synced = time.monotonic()
+
+    def __enter__(self) -> "Remarks":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file:
+            self._file.close()
 
     def add(self, raw: RawSequence, reading: Reading) -> None:
         """Remember what a reading says beside its frames; before the sequence is stored."""
@@ -41,11 +45,8 @@ class Remarks:
             "notes": list(reading.notes),
         }
         if any(said.values()):
-            self._said[raw.key] = said
             self._write(raw.key, said)
-            if time.monotonic() - self._synced > SYNC_SECONDS:
-                sync(self._out)
-                self._synced = time.monotonic()
+            self._said[raw.key] = said
 
     def fault(self, raw: RawSequence, fault: str) -> None:
         """Remember why a sequence is not in the store; a resumed import reads it again."""
@@ -71,18 +72,21 @@ class Remarks:
             for note, raws in sorted(found.items())
         ]
 
-    def finish(self) -> None:
-        """Remove the file: the store is complete."""
-        self._out.close()
-        self._file.unlink(missing_ok=True)
-
-    def close(self) -> None:
-        """Keep the file for the next run."""
-        self._out.close()
+    def remove(self) -> None:
+        """Remove the file: the store is complete, or there is none."""
+        self._path.unlink(missing_ok=True)
 
     def _write(self, key: str, said: dict[str, Any]) -> None:
-        self._out.write(json.dumps({"key": key} | said) + "\n")
-        self._out.flush()
+        if self._file is None:
+            # Written anew, so that the torn last line of a killed run does not run into the next.
+            self._file = self._path.open("w", encoding="utf-8")
+            for before, known in self._said.items():
+                self._file.write(json.dumps({"key": before} | known) + "\n")
+        self._file.write(json.dumps({"key": key} | said) + "\n")
+        self._file.flush()
+        if time.monotonic() - self._synced > SYNC_SECONDS:
+            sync(self._file)
+            self._synced = time.monotonic()
 
 
 def _lines(file: Path) -> list[tuple[str, dict[str, Any]]]:

@@ -49,9 +49,9 @@ def find_partition(name_or_file: str) -> Partition:
     """
     if name_or_file in PUBLISHED:
         return PUBLISHED[name_or_file]
-    if not Path(name_or_file).is_file():
+    if not os.path.exists(name_or_file):
         raise DataError(
-            f"{name_or_file}: no such partition file, and no published partition; those are "
+            f"{shown(name_or_file)}: no such partition file, and no published partition; those are "
             + ", ".join(PUBLISHED)
         )
     return read_partition(name_or_file)

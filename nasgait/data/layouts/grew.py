@@ -16,6 +16,7 @@ The two sequences of a gallery identity are numbered in the order of their names
 numbers them as the file system lists them; a rearranged tree keeps the numbers it has.)
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -68,7 +69,7 @@ def with_subsets(listing: list[RawSequence]) -> list[RawSequence]:
 
 
 def _is_raw(root: Path) -> bool:
-    return any((root / part).is_dir() for part in ("train", "test/gallery", "test/probe"))
+    return any(os.path.isdir(root / part) for part in ("train", "test/gallery", "test/probe"))
 
 
 def _is_rearranged(root: Path) -> bool:

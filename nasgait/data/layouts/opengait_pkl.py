@@ -5,12 +5,12 @@ import re
 from collections import Counter
 
 from nasgait.core.errors import DataError
-from nasgait.data.entries import PICKLES, look, reason, shown
+from nasgait.data.entries import PICKLES, look, shown
 from nasgait.data.layouts.grew import named_as_grew, with_subsets
 from nasgait.data.layouts.layout import Layout
 from nasgait.data.pickles import read_silhouettes
 from nasgait.data.raw import RawSequence, Tree, list_tree
-from nasgait.data.readers import DEFAULTS, Options, Outcome, fitted
+from nasgait.data.readers import DEFAULTS, Options, Outcome, faults_of, fitted
 
 OTHERS = re.compile(
     r"pose|ratio|rgb|par(?![a-z])|parsing|depth|smpl|heat|flow|pcd|lidar|joint|keypoint|skeleton",
@@ -40,7 +40,8 @@ def read_pickle_folder(
     or the one that is named after the view or "sil".
     """
     folder = os.path.join(root, raw.folder)
-    try:
+
+    def read() -> Outcome:
         found = look(folder, PICKLES, spare=True)
         name = choose(found.files, raw.view, options)
         frames, notes = read_silhouettes(os.path.join(folder, name))
@@ -50,10 +51,8 @@ def read_pickle_folder(
         if height < SMALLEST:
             return f"{shown(name)}: {height} x {width} pixels are no silhouettes"
         return fitted(frames, size, found, {*notes}, [], options=options)
-    except DataError as error:
-        return str(error)
-    except OSError as error:
-        return reason(error, folder)
+
+    return faults_of(read, folder)
 
 
 def choose(names: list[str], view: str, options: Options) -> str:
