@@ -26,15 +26,15 @@ def place_of_frames(root: Path, suffixes: tuple[str, ...], levels: int) -> str:
     if example is None:
         return _archives(root) or _other_kind(root, suffixes)
     depth = len(example.parts) - 1
+    if depth == levels:
+        return f"; it holds {shown(str(example))}: try --layout casia-b"
     text = f"; files lie {depth} folders down ({shown(str(example))}), not {levels}"
     if depth > levels:
         return text + meant(root.joinpath(*example.parts[: depth - levels]))
-    if depth < levels:
-        around = root.resolve()
-        for _ in range(levels - depth):
-            around = around.parent
-        return text + meant(around)
-    return text
+    around = root.resolve()
+    for _ in range(levels - depth):
+        around = around.parent
+    return text + meant(around)
 
 
 def _first_file(root: Path, suffixes: tuple[str, ...]) -> Path | None:

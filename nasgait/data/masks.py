@@ -78,7 +78,7 @@ def value_table(
     if meaning.threshold is not None:
         return np.where(np.arange(256) >= meaning.threshold, 255, 0).astype(np.uint8), []
     # 255 + 1 is 0 in 8 bits: the quickest way to see that there are no other values.
-    if all(int((group + np.uint8(1)).max()) <= 1 for group in groups):
+    if all((group + np.uint8(1)).max() <= 1 for group in groups):
         return None, []
     low = min(int(group.min()) for group in groups)
     high = max(int(group.max()) for group in groups)

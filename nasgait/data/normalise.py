@@ -26,7 +26,7 @@ def normalise(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
         uint8 [height, width], or None if the frame shows too little to find a person.
     """
     height, width = size
-    if int(frame.sum()) <= MINIMUM:
+    if cv2.sumElems(frame)[0] <= MINIMUM:
         return None
     rows = np.flatnonzero(frame.any(axis=1))
     person = frame[rows[0] : rows[-1] + 1]

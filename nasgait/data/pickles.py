@@ -12,7 +12,6 @@ import pickle
 import pickletools
 import re
 from functools import partial
-from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
@@ -28,6 +27,7 @@ MAX_OPCODES = 2**21
 """A pickle with more is not read; a list of frames has about 20 for each."""
 MAX_LENGTH, MAX_DIMENSIONS = 2**31, 8
 """Of an array."""
+PUTS = {"PUT", "BINPUT", "LONG_BINPUT"}
 REFUSED = {
     *("EMPTY_DICT", "DICT", "SETITEM", "SETITEMS"),
     *("EMPTY_SET", "ADDITEMS", "FROZENSET"),
@@ -143,7 +143,7 @@ class _Unpickler(pickle.Unpickler):
 def _screen(data: bytes) -> None:
     """Refuse opcodes that ask for far more memory or time than the pickle has bytes."""
     for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
-        if opcode.name.endswith("PUT") and isinstance(argument, int) and argument > len(data):
+        if opcode.name in PUTS and argument > len(data):
             raise pickle.UnpicklingError(f"memo entry {argument}")
         if opcode.name in REFUSED:
             raise pickle.UnpicklingError(
@@ -163,9 +163,8 @@ def read_array(path: str | os.PathLike[str]) -> np.ndarray:
     """
 
     def refuse(reason: str) -> NoReturn:
-        raise DataError(f"{name}: {excerpt(reason)}")
+        raise DataError(f"{_name(path)}: {excerpt(reason)}")
 
-    name = shown(Path(path).name)
     try:
         data = read_bounded(os.fspath(path), MAX_BYTES)
     except DataError as error:
@@ -193,14 +192,18 @@ def read_silhouettes(path: str | os.PathLike[str]) -> tuple[np.ndarray, list[str
     Raises:
         DataError: as :func:`read_array`, or an array that is not a stack of frames.
     """
-    array, name = read_array(path), shown(Path(path).name)
+    array = read_array(path)
     if array.ndim == 4 and 1 in (array.shape[1], array.shape[3]):  # a single channel
         array = array.squeeze(1 if array.shape[1] == 1 else 3)
     if array.ndim != 3 or 0 in array.shape[1:]:
         raise DataError(
-            f"{name}: {array.dtype} {list(array.shape)}, not silhouettes uint8 [s, h, w]"
+            f"{_name(path)}: {array.dtype} {list(array.shape)}, not silhouettes uint8 [s, h, w]"
         )
     try:
         return eight_bits(array)
     except DataError as error:
-        raise DataError(f"{name}: {error}") from None
+        raise DataError(f"{_name(path)}: {error}") from None
+
+
+def _name(path: str | os.PathLike[str]) -> str:
+    return shown(os.path.basename(path))

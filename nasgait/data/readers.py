@@ -163,7 +163,9 @@ def _with_sides(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     side, odd = divmod(size[1] - frames.shape[2], 2)
     if frames.shape[1] != size[0] or side <= 0 or odd:
         return frames
-    return np.pad(frames, ((0, 0), (0, 0), (side, side)))
+    whole = np.zeros((len(frames), *size), np.uint8)
+    whole[:, :, side:-side] = frames
+    return whole
 
 
 def _read_images(

@@ -129,7 +129,9 @@ def test_wrong_trees(tmp_path):
         ("oumvlp", "outer2", r"no Silhouette_<view>-<seq> folders in it; did you mean .*raw\?"),
         ("oumvlp", "pickles", r"not OU-MVLP"),
         ("opengait-pkl", "outer/casia", r"not a pickle tree"),
-        ("grew", "outer/casia", r"not a GREW tree"),
+        ("grew", "outer/casia", r"not a GREW tree.*holds 001/.*png: try --layout casia-b"),
+        ("opengait-pkl", "outer/casia", r"holds 001/.*png: try --layout casia-b"),
+        ("casia-b", "pickles", r"holds 001/.*pkl: try --layout opengait-pkl"),
     ):
         with pytest.raises(DataError, match=message):
             list_dataset(layout, tmp_path / root)
