@@ -98,31 +98,20 @@ def import_dataset(
     place, target, geometry = Path(root), Path(out), Geometry(*size, bits)  # type: ignore[arg-type]
     options = reading_options(layout, data_in_use, options)
     found = survey(layout, place, partition)
-    listing, faults = found.sequences, found.faults
-    source = source_of(layout, place, partition, options) | {"listing": _digest(listing)}
+    source = source_of(layout, place, partition, options)
+    source |= {"listing": _digest(found.sequences)}
     if (target / META).exists():
         return _complete(target, source, geometry)
     if options.number is not None:
-        listing, others = positions(str(place), listing, options.number, len(data_in_use))
-        faults = faults + others
+        agreed, others = positions(str(place), found.sequences, options.number, len(data_in_use))
+        found = replace(found, sequences=agreed, faults=found.faults + others)
     # Without options a reader of three arguments will do.
     chosen = {"options": options} if options != DEFAULTS else {}
     read = partial(find_layout(layout).read, str(place), size, **chosen)
     with StoreWriter(target, size, bits, {"source": source}) as writer:
         resumed = len(writer.done)
-        dropped = _fill(
-            writer, read, replace(found, sequences=listing, faults=faults), workers, progress
-        )
-    meta = read_meta(target).raw
-    counts, said = meta["counts"], meta["import"]
-    return ImportSummary(
-        counts["sequences"],
-        counts["frames"],
-        said["faults"],
-        dropped,
-        resumed,
-        notes=said["notes"],
-    )
+        dropped = _fill(writer, read, found, workers, progress)
+    return replace(_summary(read_meta(target).raw), dropped=dropped, resumed=resumed)
 
 
 def _fill(
@@ -234,15 +223,14 @@ def _complete(target: Path, source: dict[str, Any], geometry: Geometry) -> Impor
             f"{target}: holds a complete store of {store.size[0]} x {store.size[1]} pixels at "
             f"{store.meta['bits']} bits; name another directory, or remove this one"
         )
-    counts = store.meta["counts"]
-    said = store.meta.get("import", {})
-    return ImportSummary(
-        counts["sequences"],
-        counts["frames"],
-        said.get("faults", []),
-        already_complete=True,
-        notes=said.get("notes", []),
-    )
+    return replace(_summary(store.meta), already_complete=True)
+
+
+def _summary(meta: dict[str, Any]) -> ImportSummary:
+    """What ``meta.json`` tells of an import."""
+    counts, said = meta["counts"], meta.get("import", {})
+    faults, notes = said.get("faults", []), said.get("notes", [])
+    return ImportSummary(counts["sequences"], counts["frames"], faults, notes=notes)
 
 
 def _other(found: dict[str, Any], source: dict[str, Any]) -> str:

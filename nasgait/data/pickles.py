@@ -143,7 +143,7 @@ class _Unpickler(pickle.Unpickler):
 def _screen(data: bytes) -> None:
     """Refuse opcodes that ask for far more memory or time than the pickle has bytes."""
     for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
-        if opcode.name in PUTS and argument > len(data):
+        if opcode.name in PUTS and (argument or 0) > len(data):
             raise pickle.UnpicklingError(f"memo entry {argument}")
         if opcode.name in REFUSED:
             raise pickle.UnpicklingError(
