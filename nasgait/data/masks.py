@@ -102,20 +102,22 @@ def is_inverted(groups: Sequence[np.ndarray], table: np.ndarray | None, meaning:
         return meaning.invert
     bright = WHITE if table is None else int(np.argmax(table >= WHITE))
     border = np.concatenate([_border(group, bright) for group in groups])
-    white = float(border.mean())
     share = _share(groups, bright)
+    if share == 1:
+        raise DataError("all pixels are white, so nobody can be told from them")
+    if border.max() == 1:  # a frame that is white all over tells nothing
+        border = border[~np.concatenate([(g >= bright).all(axis=(1, 2)) for g in groups])]
+    white = float(border.mean())
     other = float((border >= SURROUNDED).mean())
     if SOME <= other <= 1 - SOME:
         raise DataError(
             f"the background is white in {round(other * len(border))} of its {len(border)} frames; "
             "give --invert or --no-invert for all of them, or separate them"
         )
-    if white >= SURROUNDED and SPARSE <= share < 1:
+    if white >= SURROUNDED and share >= SPARSE:
         return True
     if white <= OPEN and share <= FILLED:
         return False
-    if share == 1:
-        raise DataError("all pixels are white, so nobody can be told from them")
     raise DataError(
         f"white are {white:.0%} of the border and {share:.0%} of all pixels: give --no-invert if "
         "the person is white, --invert if the person is black"

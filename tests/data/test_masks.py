@@ -151,6 +151,14 @@ def test_frames_of_two_kinds_in_a_sequence(tmp_path):
         imported("grew", made(tmp_path / "b", Image.fromarray, mixed))
 
 
+def test_a_frame_that_is_white_all_over_tells_nothing(tmp_path):
+    for name, masks in {"a": TRUE, "b": 255 - TRUE}.items():
+        frames_ = [TRUE[0] * 0 + 255, *masks[1:]]
+        summary, found = imported("grew", made(tmp_path / name, Image.fromarray, frames_))
+        assert not summary.faults and len(summary.notes) == (name == "b")
+        assert np.array_equal(found["1train-00-a"][1][-5:], TRUE[1:])
+
+
 def test_soft_outlines_and_tight_crops_stay_as_they_are(tmp_path):
     soft = [cv2.GaussianBlur(mask, (0, 0), 1.5) for mask in TRUE]
     summary, found = imported("grew", made(tmp_path / "raw", Image.fromarray, soft))
