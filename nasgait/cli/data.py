@@ -10,8 +10,10 @@ from typing import Any
 from nasgait.cli import stage
 from nasgait.data.importers import import_dataset
 from nasgait.data.layouts import LAYOUTS, PUBLISHED
+from nasgait.data.readers import Options
 from nasgait.data.sheet import contact_sheet
 from nasgait.data.store import GaitStore, check_store, has_checksums
+from nasgait.data.store_masks import mask_faults
 from nasgait.data.synthetic.dataset import write_dataset
 
 
@@ -94,7 +96,37 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
         "are the store's",
     )
     parser.add_argument(
-        "--strict", action="store_true", help="exit 1 if a sequence could not be imported"
+        "--modality",
+        metavar="NAME",
+        help="folders with several files of a sequence: which one by name; sils takes "
+        "000-sils.pkl, png the PNG files where there are JPG ones too",
+    )
+    _add_pixels(parser)
+    parser.add_argument("--strict", action="store_true", help="exit 1 if anything was not imported")
+
+
+def _add_pixels(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--threshold",
+        type=int,
+        metavar="N",
+        help="pixels at or above it (1 to 255) are the person; by default values are understood "
+        "where that is certain: 0 and 1, two colours, 0 to 255",
+    )
+    parser.add_argument(
+        "--invert",
+        action=argparse.BooleanOptionalAction,
+        help="the person is darker than the background, or is not (default: found out)",
+    )
+    parser.add_argument(
+        "--alpha",
+        action=argparse.BooleanOptionalAction,
+        help="the alpha channel is the mask, or is not (default: found out)",
+    )
+    parser.add_argument(
+        "--skip-frames",
+        action="store_true",
+        help="leave out a frame that cannot be read, not its whole sequence",
     )
 
 
@@ -132,7 +164,16 @@ def _import(args: argparse.Namespace) -> int:
         partition=args.partition,
         data_in_use=args.data_in_use,
         append=args.append,
+        options=Options(
+            modality=args.modality,
+            threshold=args.threshold,
+            invert=args.invert,
+            alpha=args.alpha,
+            skip_frames=args.skip_frames,
+        ),
     )
+    for note in summary.notes:
+        print(f"note: {note}", file=sys.stderr)
     for fault in summary.faults:
         print(f"not imported: {fault}", file=sys.stderr)
     text = f"{args.out}: {summary.sequences} sequences, {summary.frames} frames"
@@ -152,6 +193,7 @@ def _import(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> int:
     faults = check_store(args.store, lambda name: print(f"check: reading {name}", file=sys.stderr))
+    faults = faults or mask_faults(GaitStore.open(args.store))
     text = "\n".join(faults) or f"{args.store}: no faults"
     found = {"store": str(args.store), "faults": faults, "checksums": has_checksums(args.store)}
     if not found["checksums"]:

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 from nasgait.core.errors import DataError
 from nasgait.core.files import file_sha256, write_atomically, write_json
 from nasgait.data.checksums import CHECKSUMS
+from nasgait.data.entries import shown
 from nasgait.data.frame_files import sums_of_shard
 from nasgait.data.index import UNLABELLED, read_index
 from nasgait.data.meta import FORMAT, INDEX, META, SEAL, Meta, read_meta, remedy, seal
@@ -58,12 +59,15 @@ def with_checksums(path: Path, meta: Meta) -> Meta:
     return read_meta(path)
 
 
+def appended(raw: dict[str, Any]) -> list[dict[str, Any]]:
+    """What ``meta.json`` records of each addition to a store: its source, its sequences."""
+    parts: list[dict[str, Any]] = raw.get("appended", [])
+    return parts
+
+
 def was_appended(meta: Meta, source: dict[str, Any]) -> bool:
     """Whether this very source has been added before."""
-    return any(
-        isinstance(part, dict) and part.get("source") == source
-        for part in meta.raw.get("appended", [])
-    )
+    return any(part.get("source") == source for part in appended(meta.raw))
 
 
 def new_ones(
@@ -79,9 +83,9 @@ def new_ones(
     for raw in listing:
         if (subset := subsets.get(raw.label, raw.subset)) != raw.subset:
             raise DataError(
-                f"identity {raw.label}: is in subset {subset} of {path}, {raw.folder} would be in "
-                f"{raw.subset}, and an identity belongs to one; say who trains and who tests "
-                "with --partition JSON (TRAIN_SET, TEST_SET)"
+                f"identity {shown(raw.label)}: is in subset {subset} of {path}, "
+                f"{shown(raw.folder)} would be in {raw.subset}, and an identity belongs to one; "
+                "say who trains and who tests with --partition JSON (TRAIN_SET, TEST_SET)"
             )
     new = [raw for raw in listing if raw.key not in keys]
     if not new:
@@ -90,7 +94,7 @@ def new_ones(
             "there is nothing to append"
         )
     return new, [
-        f"{raw.folder}: the store already has a sequence {raw.key}"
+        f"{shown(raw.folder)}: the store already has a sequence {raw.key}"
         for raw in listing
         if raw.key in keys
     ]

@@ -53,7 +53,10 @@ class DataFacts:
     def require_identities(self, purpose: str, indices: Iterable[int]) -> None:
         """Raise DataError unless these sequences show two people."""
         if (count := self.identities(indices)) < 2:
-            raise DataError(f"{self.where}: {count} identities for {purpose}; needs 2 or more")
+            raise DataError(
+                f"{self.where}: {count} identities for {purpose}; needs 2 or more; the partition "
+                "of the import says who trains and who tests (--partition, data.source.partition)"
+            )
 
 
 @dataclass(frozen=True)

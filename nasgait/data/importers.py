@@ -5,13 +5,12 @@ store does not depend on the number of workers, nor on interruptions.
 """
 
 import contextlib
-import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,22 @@ from tqdm import tqdm
 
 from nasgait.core.errors import ConfigError, DataError, RunFailed
 from nasgait.core.pool import cores, in_order
-from nasgait.data.append import new_ones, opened_to_append, was_appended
+from nasgait.data.append import appended, new_ones, opened_to_append, was_appended
+from nasgait.data.entries import shown
 from nasgait.data.geometry import Geometry
 from nasgait.data.index import UNLABELLED
-from nasgait.data.layouts import PUBLISHED, find_layout, list_dataset
+from nasgait.data.layouts import Listing, find_layout, survey
+from nasgait.data.layouts.opengait_pkl import positions
 from nasgait.data.meta import META, Meta, read_meta
 from nasgait.data.raw import RawSequence
-from nasgait.data.readers import Reading
+from nasgait.data.readers import DEFAULTS, Options, Outcome, Reading
+from nasgait.data.remarks import Remarks
+from nasgait.data.sources import digest, other_source, reading_options, source_of
 from nasgait.data.store import GaitStore
 from nasgait.data.writer import StoreWriter
+
+MAX_SIZE = 1024
+"""Rows and columns of the store's frames, at most; the largest networks take 128."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ class ImportSummary:
     frames: int
     """Frames in the store."""
     faults: list[str] = field(default_factory=list)
-    """Sequences that could not be imported, each with the reason."""
+    """What lies in the dataset and was not imported, each with the reason."""
     dropped: int = 0
     """Frames left out in this run because they show nothing."""
     resumed: int = 0
@@ -49,6 +55,8 @@ class ImportSummary:
     """Sequences that were added to a complete store, in this run or an interrupted one."""
     already_complete: bool = False
     """The store was complete before; nothing was done."""
+    notes: list[str] = field(default_factory=list)
+    """How files were understood that are no plain silhouettes, each kind once."""
 
 
 def import_dataset(
@@ -62,6 +70,7 @@ def import_dataset(
     partition: str | os.PathLike[str] | None = None,
     data_in_use: Sequence[bool | int] = (),
     append: bool = False,
+    options: Options = DEFAULTS,
 ) -> ImportSummary:
     """Import a raw dataset into a store; an interrupted import is resumed.
 
@@ -78,15 +87,17 @@ def import_dataset(
             64 x 64 by default, or those of the store that is appended to.
         workers: processes that read; all cores by default, 1 reads in this process.
         progress: show a progress bar on stderr.
-        partition: who trains and who tests, see :func:`nasgait.data.layouts.list_dataset`.
-        data_in_use: which of several pickles to read, see :func:`reading_options`.
+        partition: who trains and who tests, see :func:`nasgait.data.layouts.survey`.
+        data_in_use: which of several pickles, see :func:`nasgait.data.sources.reading_options`.
         append: add to the complete store at ``out``, which opens as it was until the end.
+        options: how files are chosen and their pixels understood.
 
     Raises:
-        ConfigError: unknown layout, missing partition, not one pickle in use, or no worker.
-        DataError: no dataset of that layout at ``root``, an identity without any sequence,
-            something else at ``out``, or no sequence that can be read; with ``append`` no store
-            there, one of another size, or an identity that it has in another subset.
+        ConfigError: unknown layout, missing partition, not one pickle in use, frames above
+            1024 x 1024, or no worker.
+        DataError: no dataset of that layout at ``root``, something else at ``out``, or no sequence
+            that can be read; with ``append`` no store there, one of another size, or an identity
+            that it has in another subset.
         RunFailed: a worker died or the disk is full; the same call resumes.
     """
     workers = cores() if workers is None else workers
@@ -95,23 +106,19 @@ def import_dataset(
     place, target = Path(root), Path(out)
     base = opened_to_append(target) if append else None
     geometry = _geometry(target, size, bits, base)
-    choice = reading_options(layout, data_in_use)
-    listing = list_dataset(layout, place, partition)
-    source = source_of(layout, place, partition, choice) | {"listing": _digest(listing)}
-    repeated: list[str] = []
-    if base:
-        if was_appended(base, source):
-            return _summary(base)
-        listing, repeated = new_ones(target, base, listing)
-    elif (target / META).exists():
-        return _complete(target, source, geometry)
+    options = reading_options(layout, data_in_use, options)
+    found = survey(layout, place, partition)
+    source = source_of(layout, place, partition, options) | {"listing": digest(found.sequences)}
+    if complete := _complete(target, base, source, geometry):
+        return complete
+    found = _to_import(found, place, target, base, options, len(data_in_use))
     size = (geometry.height, geometry.width)
-    read = partial(find_layout(layout).read, str(place), size, **choice)
+    read = _reader(layout, place, size, options)
     with StoreWriter(target, size, geometry.bits, {"source": source}, base=base) as writer:
         resumed = writer.added
-        dropped, faults = _fill(writer, read, listing, repeated, workers, progress)
-    counts, added = read_meta(target).raw["counts"], writer.added if append else 0
-    return ImportSummary(counts["sequences"], counts["frames"], faults, dropped, resumed, added)
+        dropped = _fill(writer, read, found, workers, progress)
+    summary, added = _summary(read_meta(target).raw, source), writer.added if base else 0
+    return replace(summary, dropped=dropped, resumed=resumed, added=added)
 
 
 def _geometry(
@@ -121,6 +128,8 @@ def _geometry(
     default = base.geometry if base else Geometry(64, 64)
     height, width = (default.height, default.width) if size is None else size
     depth = default.bits if bits is None else bits
+    if max(height, width) > MAX_SIZE:
+        raise ConfigError(f"size {max(height, width)}: frames have {MAX_SIZE} rows at most")
     wanted = Geometry(height, width, depth)  # type: ignore[arg-type]
     if base and wanted != default:
         raise DataError(
@@ -131,103 +140,102 @@ def _geometry(
     return wanted
 
 
-def reading_options(layout: str, data_in_use: Sequence[bool | int]) -> dict[str, int]:
-    """Further arguments of the layout's reader: which pickle of a folder to read.
-
-    ``data_in_use`` has a flag for each pickle of a folder, in the order of their names, as in
-    OpenGait's configurations, or the number of the one that holds the silhouettes.  Raises
-    ConfigError when the layout has no pickles, or not exactly one of them is chosen.
-    """
-    if not data_in_use:
-        return {}
-    if not find_layout(layout).many_files:
-        raise ConfigError(f"data_in_use chooses among pickles; layout {layout} has none")
-    flags = all(isinstance(value, bool) for value in data_in_use)
-    chosen = [i for i, used in enumerate(data_in_use) if used] if flags else list(data_in_use)
-    if len(chosen) != 1 or chosen[0] < 0:
-        raise ConfigError(
-            f"data_in_use {list(data_in_use)} must choose one pickle, that of the silhouettes: "
-            "[true, false] or its number from 0, [0]"
-        )
-    return {"number": int(chosen[0])}
+def _to_import(
+    found: Listing, place: Path, target: Path, base: Meta | None, options: Options, flags: int
+) -> Listing:
+    """``found`` without what no position chooses, and what a store to append to has already."""
+    sequences, faults = found.sequences, found.faults
+    if options.number is not None:
+        sequences, others = positions(str(place), sequences, options.number, flags)
+        faults = faults + others
+    if base:
+        sequences, repeated = new_ones(target, base, sequences)
+        faults = faults + repeated
+    return replace(found, sequences=sequences, faults=faults)
 
 
-def source_of(
-    layout: str, root: Path, partition: str | os.PathLike[str] | None, choice: dict[str, int]
-) -> dict[str, Any]:
-    """What a store records of its source, without what is not set."""
-    named = find_layout(layout).default_partition if partition is None else str(partition)
-    if named is not None and named not in PUBLISHED:
-        named = str(Path(named).resolve())
-    source = {"layout": layout, "root": str(root.resolve()), "partition": named} | choice
-    return {key: value for key, value in source.items() if value is not None}
+def _reader(layout: str, place: Path, size: tuple[int, int], options: Options) -> partial[Outcome]:
+    """What reads one sequence; without options a reader of three arguments will do."""
+    chosen = {"options": options} if options != DEFAULTS else {}
+    return partial(find_layout(layout).read, str(place), size, **chosen)
 
 
 def _fill(
-    writer: StoreWriter,
-    read: partial[Reading],
-    listing: Sequence[RawSequence],
-    faults: list[str],
-    workers: int,
-    progress: bool,
-) -> tuple[int, list[str]]:
+    writer: StoreWriter, read: partial[Outcome], found: Listing, workers: int, progress: bool
+) -> int:
     """Read and write what is not there yet, and close the store; raises as import_dataset.
 
-    Returns the number of dropped frames, and all faults, with those that were known before.
+    Returns the number of dropped frames.
     """
     place, done = Path(read.args[0]), writer.done
-    todo = [raw for raw in listing if raw.key not in done]
+    todo = [raw for raw in found.sequences if raw.key not in done]
     if progress:
         _announce(place, todo, writer.geometry, writer.path, workers)
     try:
-        dropped, found = _import(writer, read, todo, workers, progress, len(done))
-        if not writer.added:
-            raise DataError(f"{place}: no sequence can be read; the first: {found[0]}")
-        faults = faults + found + _lost_identities(listing, writer.done)
-        writer.close({"import": {"faults": faults}})
+        with Remarks(writer.path, done) as remarks:
+            dropped = _import(writer, read, todo, workers, progress, remarks)
+            faults = found.faults + remarks.faults(found.sequences)
+            if not writer.added:
+                remarks.remove()
+                raise DataError(
+                    f"{shown(str(place))}: no sequence can be read; the first: {faults[0]}"
+                )
+            faults += _lost_identities(found.sequences, writer.labels)
+            notes = found.notes + remarks.notes(found.sequences)
+            writer.close({"import": {"faults": faults, "notes": notes}})
+            remarks.remove()
     except (BrokenProcessPool, OSError) as error:
-        raise RunFailed(
-            f"import into {writer.path} stopped: {error}; the same command resumes it"
-        ) from error
-    return dropped, faults
+        fault = f"import into {writer.path} stopped: {error}; the same command resumes it"
+        raise RunFailed(fault) from error
+    return dropped
 
 
 def _import(
     writer: StoreWriter,
-    read: partial[Reading],
+    read: Callable[[RawSequence], Outcome],
     todo: Sequence[RawSequence],
     workers: int,
     progress: bool,
-    done: int,
-) -> tuple[int, list[str]]:
-    """Read and write ``todo``; returns the number of dropped frames, and the faults."""
-    dropped, faults = 0, []
+    remarks: Remarks,
+) -> int:
+    """Read and write ``todo``; returns the number of dropped frames."""
+    dropped, done = 0, writer.added
     total, disable = done + len(todo), not progress
     bar = tqdm(
         total=total, initial=done, desc="import", unit="seq", disable=disable, mininterval=0.5
     )
     with bar, contextlib.closing(in_order(read, todo, workers)) as results:
         for raw, result in zip(todo, results, strict=True):
-            if not isinstance(result, str):
-                frames, black = result
-                dropped += black
+            if isinstance(result, Reading):
+                dropped += result.dropped
+                remarks.add(raw, result)
                 try:
-                    writer.add(raw.label, raw.type, raw.view, raw.subset, frames)
+                    writer.add(raw.label, raw.type, raw.view, raw.subset, result.frames)
                 except DataError as error:
                     result = str(error)
             if isinstance(result, str):
-                faults.append(f"{raw.folder}: {result}")
+                remarks.fault(raw, result)
             bar.update()
-    return dropped, faults
+    return dropped
 
 
-def _complete(target: Path, source: dict[str, Any], geometry: Geometry) -> ImportSummary:
-    """The summary of a complete store; DataError if another import made it."""
+def _complete(
+    target: Path, base: Meta | None, source: dict[str, Any], geometry: Geometry
+) -> ImportSummary | None:
+    """The summary of a store that has all of ``source``, None while there is something to do.
+
+    Raises DataError for a complete store that another import made, unless it is appended to.
+    """
+    if base:
+        done = was_appended(base, source)
+        return replace(_summary(base.raw, source), already_complete=True) if done else None
+    if not (target / META).exists():
+        return None
     store = GaitStore.open(target)
     found = store.meta.get("source", {})
     if found != source:
         raise DataError(
-            f"{target}: holds a complete store made from {_other(found, source)}; "
+            f"{target}: holds a complete store made from {other_source(found, source)}; "
             "name another directory, or remove this one"
         )
     if read_meta(target).geometry != geometry:
@@ -235,24 +243,15 @@ def _complete(target: Path, source: dict[str, Any], geometry: Geometry) -> Impor
             f"{target}: holds a complete store of {store.size[0]} x {store.size[1]} pixels at "
             f"{store.meta['bits']} bits; name another directory, or remove this one"
         )
-    return _summary(read_meta(target))
+    return replace(_summary(store.meta, source), already_complete=True)
 
 
-def _summary(meta: Meta) -> ImportSummary:
-    """The summary of a store to which nothing was done."""
-    counts = meta.raw["counts"]
-    faults = meta.raw.get("import", {}).get("faults", [])
-    return ImportSummary(counts["sequences"], counts["frames"], faults, already_complete=True)
-
-
-def _other(found: dict[str, Any], source: dict[str, Any]) -> str:
-    """What a store was made from, where that is not ``source``, for a message."""
-    changed = [key for key in source | found if found.get(key) != source.get(key)]
-    if not found or "layout" in changed or "root" in changed:
-        return f"{found.get('layout')} {found.get('root')}" if found else "something else"
-    if changed[0] == "listing":
-        return "this folder when it held other sequences"
-    return f"this folder with {changed[0]} {found.get(changed[0])}"
+def _summary(meta: dict[str, Any], source: dict[str, Any]) -> ImportSummary:
+    """What ``meta.json`` tells of the import of ``source``, the latest if it was added twice."""
+    parts = [part for part in (meta, *appended(meta)) if part.get("source") == source]
+    counts, said = meta["counts"], parts[-1].get("import", {})
+    faults, notes = said.get("faults", []), said.get("notes", [])
+    return ImportSummary(counts["sequences"], counts["frames"], faults, notes=notes)
 
 
 def _announce(
@@ -260,7 +259,8 @@ def _announce(
 ) -> None:
     """Print what the import will cost, as estimated from a sample of the folders."""
     sample = todo[:: max(1, len(todo) // 16)]
-    mean = sum(len(os.listdir(root / raw.folder)) for raw in sample) / max(1, len(sample))
+    counts = [_files(root / raw.folder) for raw in sample]
+    mean = sum(counts) / max(1, len(sample))
     frames = int(mean * len(todo))
     need, free = frames * geometry.frame_bytes / 1e9, shutil.disk_usage(target).free / 1e9
     print(
@@ -270,13 +270,13 @@ def _announce(
     )
 
 
+def _files(folder: Path) -> int:
+    try:
+        return len(os.listdir(folder))
+    except OSError:
+        return 0  # reading it will tell
+
+
 def _lost_identities(listing: Sequence[RawSequence], stored: set[str]) -> list[str]:
-    kept = {raw.label for raw in listing if raw.key in stored}
-    lost = {raw.label: None for raw in listing if raw.label not in kept | {UNLABELLED}}
-    return [f"identity {label}: none of its sequences could be imported" for label in lost]
-
-
-def _digest(listing: Sequence[RawSequence]) -> str:
-    """sha256 of the names of all sequences, which identifies the listing."""
-    text = "\n".join(f"{raw.folder}\t{raw.subset}" for raw in listing)
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+    lost = {raw.label: None for raw in listing if raw.label not in stored | {UNLABELLED}}
+    return [f"identity {shown(label)}: none of its sequences could be imported" for label in lost]

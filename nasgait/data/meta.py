@@ -149,13 +149,23 @@ def _parsed(raw: dict[str, Any]) -> Meta:
         frames=_entry(raw, "counts.frames", int),
         raw=raw,
     )
-    for key in ("source", "synthetic", "import"):
-        if key in raw:
-            _entry(raw, key, dict)
-    for key in ("appended", "import.faults"):
-        if key.split(".")[0] in raw:
-            _entry(raw, key, list)
+    _require_origin(raw)
+    if "appended" in raw:
+        for number in range(len(_entry(raw, "appended", list))):
+            _entry(raw, f"appended.{number}.sequences", int)
+            _require_origin(raw, f"appended.{number}.")
     return meta
+
+
+def _require_origin(raw: dict[str, Any], before: str = "") -> None:
+    """ValueError for an entry below ``before`` that says amiss where sequences come from."""
+    part = _entry(raw, before[:-1], dict) if before else raw
+    for key in ("source", "synthetic", "import"):
+        if key in part:
+            _entry(raw, f"{before}{key}", dict)
+    if said := part.get("import", {}):
+        for key in ("faults", "notes") if "notes" in said else ("faults",):
+            _entry(raw, f"{before}import.{key}", list)
 
 
 def meta_faults(meta: Meta) -> list[str]:
@@ -164,6 +174,9 @@ def meta_faults(meta: Meta) -> list[str]:
     if meta.checksums and seal(meta.raw) != meta.raw.get(SEAL):
         fault = "damaged or changed by hand: its content does not match its own sha256"
         faults.append(f"{META}: {fault}")
+    added = sum(part["sequences"] for part in meta.raw.get("appended", []))
+    if added > meta.sequences:
+        faults.append(f"{META}: {added} appended sequences are more than {meta.sequences} in all")
     return faults
 
 

@@ -1,10 +1,15 @@
 """Size normalisation of raw silhouettes by the rule of GaitSet, which published systems share."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
 MINIMUM = 10_000
 """A frame whose pixels sum to this or less shows too little of a person."""
+
+LARGEST = 2**26
+"""Pixels of a scaled picture; one that would have more is a line, and shows nobody."""
 
 
 def normalise(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
@@ -21,12 +26,12 @@ def normalise(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
         uint8 [height, width], or None if the frame shows too little to find a person.
     """
     height, width = size
-    if int(frame.sum()) <= MINIMUM:
+    if cv2.sumElems(frame)[0] <= MINIMUM:
         return None
     rows = np.flatnonzero(frame.any(axis=1))
     person = frame[rows[0] : rows[-1] + 1]
     scaled = int(height * (person.shape[1] / person.shape[0]))
-    if scaled < 1:
+    if not 1 <= scaled <= LARGEST // height:
         return None
     person = cv2.resize(person, (scaled, height), interpolation=cv2.INTER_CUBIC)
     area = person.sum(axis=0).cumsum()
@@ -43,12 +48,12 @@ def normalise(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
 
 
 def fit_frames(
-    frames: list[np.ndarray], size: tuple[int, int], keep: bool = True
+    frames: Sequence[np.ndarray] | np.ndarray, size: tuple[int, int], keep: bool = True
 ) -> tuple[np.ndarray, int]:
     """Frames as the store keeps them.
 
     Args:
-        frames: uint8 [h, w] each, of any sizes.
+        frames: uint8 [h, w] each, of any sizes; or uint8 [s, h, w].
         size: Height and width of the store's frames.
         keep: Leave frames of that size as they are, because they were published normalised.
 
@@ -56,8 +61,11 @@ def fit_frames(
         uint8 [s, height, width], and how many frames were dropped because they show nothing
         (all black, or :func:`normalise` finds no person).
     """
-    fitted = (f if keep and f.shape == size else normalise(f, size) for f in frames)
-    stacked = np.array([f for f in fitted if f is not None], dtype=np.uint8).reshape(-1, *size)
+    if keep and isinstance(frames, np.ndarray) and frames.shape[1:] == size:
+        stacked = frames
+    else:
+        fitted = (f if keep and f.shape == size else normalise(f, size) for f in frames)
+        stacked = np.array([f for f in fitted if f is not None], dtype=np.uint8).reshape(-1, *size)
     shows = stacked.any(axis=(1, 2))
     stacked = stacked if shows.all() else stacked[shows]
     return stacked, len(frames) - len(stacked)

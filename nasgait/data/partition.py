@@ -5,18 +5,21 @@ object with the lists ``TRAIN_SET`` and ``TEST_SET`` of ids and, for Gait3D, ``P
 sequences.
 """
 
+import codecs
 import logging
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from nasgait.core.errors import DataError
 from nasgait.core.files import parse_json
+from nasgait.data.entries import excerpt, read_bounded, shown
 from nasgait.data.raw import UNDECIDED, RawSequence
 
 logger = logging.getLogger(__name__)
 
+MAX_BYTES = 2**26
+"""A partition file that is larger is not read; that of GREW has less than a megabyte."""
 SHOWN = 5
 """A message names so many and counts the others."""
 
@@ -45,19 +48,24 @@ def read_partition(path: str | os.PathLike[str]) -> Partition:
     Raises:
         DataError: no readable file of that form, or an identity in both sets.
     """
-    if not Path(path).is_file():
-        raise DataError(f"{path}: no such partition file")
     try:
-        sets = parse_json(Path(path).read_text(encoding="utf-8"))
+        data = read_bounded(os.fspath(path), MAX_BYTES)
+    except DataError as error:
+        raise DataError(f"{shown(str(path))}: a partition file that {error}") from None
+    try:
+        sets = parse_json(_text(data))
         train, test = _ids(sets["TRAIN_SET"]), _ids(sets["TEST_SET"])
         probes = _ids(sets.get("PROBE_SET", []))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(
-            f"{path}: not a partition file, a JSON object with the lists TRAIN_SET and "
-            f"TEST_SET ({error})"
+            f"{shown(str(path))}: not a partition file, a JSON object with the lists TRAIN_SET "
+            f"and TEST_SET ({_fault(error)})"
         ) from None
     if both := train & test:
-        raise DataError(f"{path}: identity {min(both)} is in TRAIN_SET and in TEST_SET")
+        raise DataError(
+            f"{shown(str(path))}: identity {shown(min(both))} is in TRAIN_SET and in TEST_SET; "
+            "an identity belongs to one of them"
+        )
     return Partition(str(path), train, test, probes)
 
 
@@ -73,7 +81,11 @@ def assign(partition: Partition, listing: list[RawSequence]) -> list[RawSequence
     labels = {raw.label for raw in listing}
     named = partition.train | partition.test
     if not labels & named:
-        raise DataError(f"{partition.name}: names none of the identities, e.g. {min(labels)}")
+        raise DataError(
+            f"partition {shown(partition.name)}: names none of the {len(labels)} identities in the "
+            f"dataset, which are {_some(labels)}; it names {_some(named)}; give the --partition "
+            "(data.source.partition) of this dataset, a JSON with its ids in TRAIN_SET and TEST_SET"
+        )
     kept = [
         replace(raw, subset="train" if raw.label in partition.train else "test")
         for raw in listing
@@ -105,6 +117,18 @@ def first_half(listing: list[RawSequence]) -> list[RawSequence]:
     return [replace(raw, subset=raw.subset or halves[raw.label]) for raw in listing]
 
 
+def _text(data: bytes) -> str:
+    """A text as editors save it: UTF-8 or UTF-16, with or without a byte order mark."""
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode("utf-16" if wide else "utf-8-sig")
+
+
+def _fault(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"it lacks {error}"
+    return "nested too deeply" if isinstance(error, RecursionError) else excerpt(str(error))
+
+
 def _ids(values: object) -> frozenset[str]:
     if not isinstance(values, list):
         raise TypeError(f"a list is needed, found {type(values).__name__}")
@@ -116,5 +140,9 @@ def _ids(values: object) -> frozenset[str]:
 def _warn(partition: Partition, what: str, names: set[str] | frozenset[str]) -> None:
     if not names:
         return
-    shown = ", ".join(sorted(names)[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
-    logger.warning("partition %s: %d %s: %s", partition.name, len(names), what, shown)
+    logger.warning("partition %s: %d %s: %s", partition.name, len(names), what, _some(names))
+
+
+def _some(names: set[str] | frozenset[str]) -> str:
+    """The first names, for a message."""
+    return ", ".join(map(shown, sorted(names)[:SHOWN])) + (", ..." if len(names) > SHOWN else "")

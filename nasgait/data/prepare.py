@@ -6,8 +6,10 @@ from typing import Any
 
 from nasgait.config.schema import DataConfig, SourceConfig
 from nasgait.core.errors import ConfigError, DataError
-from nasgait.data.importers import import_dataset, reading_options, source_of
+from nasgait.data.importers import import_dataset
 from nasgait.data.layouts import find_layout, list_dataset
+from nasgait.data.readers import Options
+from nasgait.data.sources import reading_options, source_of
 from nasgait.data.store import GaitStore, open_store
 from nasgait.data.synthetic.dataset import settings_of, write_dataset
 
@@ -53,13 +55,24 @@ def is_complete(path: str) -> bool:
 
 def check_imported(store: GaitStore, source: SourceConfig) -> None:
     """Refuse a store that was imported from elsewhere; the raw folder may be gone."""
-    choice = reading_options(source.layout, source.data_in_use)
-    wanted = source_of(source.layout, Path(source.root), source.partition, choice)
+    options = reading_options(source.layout, source.data_in_use, read_options(source))
+    wanted = source_of(source.layout, Path(source.root), source.partition, options)
     wanted |= {"size": [source.size, source.size], "bits": source.bits}
     made = store.meta.get("source", {}) | {key: store.meta[key] for key in ("size", "bits")}
     made.pop("listing", None)
     wanted = dict.fromkeys(made) | wanted
     refuse_difference(store, made, wanted)
+
+
+def read_options(source: SourceConfig) -> Options:
+    """How the files of a source are read."""
+    return Options(
+        modality=source.modality,
+        threshold=source.threshold,
+        invert=source.invert,
+        alpha=source.alpha,
+        skip_frames=source.skip_frames,
+    )
 
 
 def refuse_difference(store: GaitStore, made: dict[str, Any], wanted: dict[str, Any]) -> None:
@@ -90,7 +103,10 @@ def prepare(config: DataConfig) -> GaitStore:
                 workers=config.workers,
                 partition=source.partition,
                 data_in_use=source.data_in_use,
+                options=read_options(source),
             )
+            for note in summary.notes:
+                logger.warning("%s", note)
             for fault in summary.faults:
                 logger.warning("left out: %s", fault)
     return open_store(config)

@@ -156,7 +156,7 @@ class GaitStore:
         lengths = list(map(len, frames))
         chosen = np.concatenate(frames).astype(np.int64, copy=False)
         # As unsigned numbers, negative ones are beyond every length.
-        if (chosen.view(np.uint64) >= np.repeat([row.length for row in rows], lengths)).any():
+        if (chosen.view(np.uint64) >= np.repeat(self._lengths.take(indices), lengths)).any():
             raise IndexError(f"frames beyond the sequences of {self.path}")
         packed = map(self._take, rows, frames, clips)
         if self._meta.checksums is None:
@@ -216,6 +216,11 @@ class GaitStore:
     def _recorded(self) -> NDArray[np.uint32]:
         """The checksums of all frames."""
         return map_checksums(self.path, self._meta.frames)
+
+    @cached_property
+    def _lengths(self) -> NDArray[np.uint64]:
+        """Frames of each sequence, uint64 [n]."""
+        return np.array([row.length for row in self.sequences], np.uint64)
 
     @cached_property
     def _first(self) -> NDArray[np.int64]:

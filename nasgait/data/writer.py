@@ -83,6 +83,11 @@ class StoreWriter:
         return set(self._keys)
 
     @property
+    def labels(self) -> set[str]:
+        """Identities in the store so far."""
+        return {sequence.label for sequence in self._sequences}
+
+    @property
     def added(self) -> int:
         """Sequences in it that the complete store which is added to does not hold."""
         return len(self._sequences) - (self._base.sequences if self._base else 0)

@@ -103,6 +103,11 @@ class EvaluationSet:
 
     def overview(self) -> str:
         """How many sequences there are and of which types, for messages."""
+        if not len(self.types):
+            return (
+                "0 sequences: nobody in the store is of subset test; import it with a --partition "
+                "whose TEST_SET names identities of the dataset"
+            )
         types = ", ".join(np.unique(self.types)[:20].tolist()) or "none"
         return f"{len(self.types)} sequences, whose types are {types}"
 

@@ -11,7 +11,7 @@ from raw_trees import make_grew, make_pickles, walkers, write_pngs
 
 from nasgait.cli import data
 from nasgait.cli.main import guard
-from nasgait.data.store import GaitStore
+from nasgait.data.store import GaitStore, StoreWriter
 from nasgait.data.transforms import fit
 
 
@@ -75,6 +75,44 @@ def test_casia_b_for_a_network_of_128_by_88(tmp_path, monkeypatch, capsys, caplo
     assert fit(store[0], (128, 88)).shape == (3, 128, 88)
 
 
+def test_masks_of_another_meaning(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    mask = walkers(np.random.default_rng(0), 3, (64, 64))
+    for folder, images in {"a": mask, "b": mask // 255, "c": 255 - mask, "d": mask // 2}.items():
+        write_pngs(Path("raw/train/1") / folder, images)
+    write_pngs(Path("raw/train/1/e"), [mask[0] // 100, mask[0] // 100 * np.eye(64, dtype=np.uint8)])
+    Path("raw/train/1/a/00009.png").symlink_to("gone")
+    assert nasgait_data(*GREW, "--skip-frames", "--strict", "--json") == 1
+    out, err = capsys.readouterr()
+    result = json.loads(out)
+    assert result["sequences"] == 5
+    assert "note: values 0 and 1 were read as masks: 1 sequence, e.g. train/1/b\n" in err
+    assert "note: white backgrounds were inverted: 1 sequence, e.g. train/1/c\n" in err
+    assert "not imported: train/1/a/frame 00009.png is a link to gone, which is not there" in err
+    store = GaitStore.open("out")
+    assert all(np.array_equal(store[i], mask) for i in range(4))
+    assert nasgait_data(*GREW, "--out", "b", "--threshold", "1", "--no-invert", "--no-alpha") == 0
+    capsys.readouterr()
+    assert nasgait_data("check", "b") == 0
+    capsys.readouterr()
+    assert "threshold 0: allowed are 1 to 255" in wrong(capsys, *GREW, "--threshold", "0")
+
+
+def test_check_finds_pixels_that_are_no_silhouettes(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with StoreWriter("old") as writer:
+        mask = walkers(np.random.default_rng(0), 3, (64, 64))
+        for view, images in {"a": mask, "b": mask // 255, "c": 255 - mask, "d": mask * 0}.items():
+            writer.add("1", "nm", view, "train", images)
+    assert nasgait_data("check", "old", "--json") == 1
+    faults = json.loads(capsys.readouterr().out)["faults"]
+    assert [fault.split(";")[0].partition(", e.g. ")[2] for fault in faults] == [
+        "1-nm-b: values 0 and 1 instead of 0 and 255",
+        "1-nm-c: inverted, the background is white",
+        "1-nm-d: all black",
+    ]
+
+
 class Touch:
     def __reduce__(self):
         return Path.touch, (Path("HACKED"),)
@@ -114,7 +152,8 @@ def test_wrong_input(raw, capsys, tmp_path):
     assert "not empty and not a store" in wrong(capsys, *GREW, "--out", "raw")
     assert not Path("out").exists()
     (raw / "train/00007").mkdir()
-    assert "00007: an identity with zero sequences" in wrong(capsys, *GREW)
+    assert nasgait_data(*GREW, "--strict") == 1
+    assert "train/00007: an identity with zero sequences" in capsys.readouterr().err
     for command in (("check", "none"), ("sheet", "none", "--out", "x.png")):
         assert "none: no such store" in wrong(capsys, *command)
     for words in (("--layout", "casia"), ("--data-in-use", "first")):

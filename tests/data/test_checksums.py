@@ -266,8 +266,8 @@ HOSTILE = {
     "counts": [None, [], 5],
     "format": [None, [], {}, 2, "nasgait-store/2 "],
     "source": [5, [], "x"],
-    "import": [5, {"faults": 5}],
-    "appended": [5, {}],
+    "import": [5, {"faults": 5}, {"faults": [], "notes": 5}],
+    "appended": [5, {}, [5], [{}], [{"sequences": 1, "import": 5}]],
 }
 
 

@@ -22,7 +22,7 @@ def odd(root, size, raw):
     with open("log", "a") as file:
         file.write(f"{os.getpid()} {raw.folder}\\n")
     ACTION
-    return readers.read_png_folder(root, size, raw)
+    return readers.read_frames(root, size, raw)
 
 def run():
     layouts.LAYOUTS["grew"] = dataclasses.replace(layouts.LAYOUTS["grew"], read=odd)

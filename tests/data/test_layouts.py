@@ -8,7 +8,7 @@ import pytest
 from raw_trees import imported, make_grew, make_pickles, partition_file, tree
 
 from nasgait.core.errors import ConfigError, DataError
-from nasgait.data.layouts import list_dataset
+from nasgait.data.layouts import list_dataset, survey
 from nasgait.data.normalise import normalise
 
 
@@ -65,7 +65,7 @@ def test_gait3d(tmp_path, caplog):
     root = tmp_path / "Gait3D/2D_Silhouettes"
     with pytest.raises(ConfigError, match=r"gait3d needs a partition.*Gait3D\.json"):
         imported("gait3d", root)
-    with pytest.raises(DataError, match=r"not a tree of PNG.*did you mean .*2D_Silhouettes\?"):
+    with pytest.raises(DataError, match=r"not a tree of images.*did you mean .*2D_Silhouettes\?"):
         list_dataset("gait3d", tmp_path / "Gait3D", file)
     _, found = imported("gait3d", root, partition=file)
     assert probes[0] in found and [found[k][0] for k in sorted(found)] == ["train", "test", "test"]
@@ -124,18 +124,21 @@ def test_wrong_trees(tmp_path):
     tree(tmp_path / "outer2/raw", "Silhouette_000-00/00001")
     make_pickles(tmp_path / "pickles")
     for layout, root, message in (
-        ("casia-b", "outer", r"outer: not a tree of PNG files.*did you mean .*outer/casia\?"),
-        ("casia-b", "pickles", r"pickles: not a tree of PNG files.*\*\.png"),
+        ("casia-b", "outer", r"outer: not a tree of images.*did you mean .*outer/casia\?"),
+        ("casia-b", "pickles", r"pickles: not a tree of images.*\*\.png"),
         ("oumvlp", "outer2", r"no Silhouette_<view>-<seq> folders in it; did you mean .*raw\?"),
         ("oumvlp", "pickles", r"not OU-MVLP"),
         ("opengait-pkl", "outer/casia", r"not a pickle tree"),
-        ("grew", "outer/casia", r"not a GREW tree"),
+        ("grew", "outer/casia", r"not a GREW tree.*holds 001/.*png: try --layout casia-b"),
+        ("opengait-pkl", "outer/casia", r"holds 001/.*png: try --layout casia-b"),
+        ("casia-b", "pickles", r"holds 001/.*pkl: try --layout opengait-pkl"),
     ):
         with pytest.raises(DataError, match=message):
             list_dataset(layout, tmp_path / root)
     (tmp_path / "outer/casia/002").mkdir()
-    with pytest.raises(DataError, match="casia/002: an identity with zero sequences"):
-        list_dataset("casia-b", tmp_path / "outer/casia")
+    assert survey("casia-b", tmp_path / "outer/casia").faults == [
+        "002: an identity with zero sequences"
+    ]
 
 
 def test_damage_is_named(tmp_path):
@@ -145,7 +148,7 @@ def test_damage_is_named(tmp_path):
     summary, found = imported("casia-b", tmp_path / "casia")
     assert summary.faults == [
         "001/nm-02/000: 00001.png cannot be decoded as an image",
-        "075/nm-02/000: no PNG files in the folder",
+        "075/nm-02/000: no images in the folder",
     ]
     assert sorted(found) == ["001-nm-01-000", "075-nm-01-000"]
 

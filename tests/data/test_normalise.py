@@ -112,3 +112,7 @@ def test_frames_of_the_size_are_kept_or_normalised():
     assert dropped == 1 and np.array_equal(kept, image[None])
     changed, dropped = fit_frames([image, image * 0], (64, 64), keep=False)
     assert dropped == 1 and np.array_equal(changed[0], published(image, 64))
+
+
+def test_a_line_is_not_scaled_to_gigabytes():
+    assert normalise(np.full((1, 2**22), 255, np.uint8), (64, 64)) is None

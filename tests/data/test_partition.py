@@ -70,7 +70,10 @@ def test_every_layout_takes_a_partition_file(tmp_path, layout, caplog):
     "text, message",
     [
         ('{"TRAIN_SET": ["a"], "TEST_SET": ["a"]}', "identity a is in TRAIN_SET and in TEST_SET"),
-        ('{"TRAIN_SET": ["a"], "TEST_SET": ["b"]}', "names none of the identities, e.g. 001"),
+        (
+            '{"TRAIN_SET": ["a"], "TEST_SET": ["b"]}',
+            "names none of the 4 identities.*001, 002.*it names a, b; give the --partition",
+        ),
         ('{"TRAIN_SET": ["a"]}', "not a partition file.*'TEST_SET'"),
         ('{"TRAIN_SET": "001", "TEST_SET": []}', "not a partition file.*a list is needed"),
         ('{"TRAIN_SET": [["001"]], "TEST_SET": []}', "not a partition file.*an id is a text or"),

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,9 @@ import pytest
 from raw_trees import by_key, frames, import_pickles, imported, make_pickles
 
 from nasgait.core.errors import ConfigError, DataError
+from nasgait.data.layouts.opengait_pkl import modality_of
 from nasgait.data.pickles import read_array
+from nasgait.data.readers import Options
 from nasgait.data.store import GaitStore
 
 
@@ -89,6 +92,12 @@ HOSTILE = {
     "wrong length": pickle.dumps(np.ones((4, 4, 4), np.uint8), 4).replace(
         b"K\x04K\x04K\x04", b"K\x04K\x04K\x05"
     ),
+    "tuples nested for ever as a key": b"(t" + b"2\x86" * 60 + b"}2NNs.",
+    "key of nested tuples": b"}" + b")" + b"2\x86" * 60 + b"Ns.",
+    "too many opcodes": b"N0" * 2**20 + b"N.",
+    "impossible shape": pickle.dumps(np.ones((4, 4, 4), np.uint8), 2).replace(
+        b"K\x04K\x04K\x04\x87", b"(" + b"K\x04" * 9 + b"t"
+    ),
     "persistent id": b"\x80\x02X\x01\x00\x00\x00aQ.",
 }
 
@@ -108,7 +117,7 @@ def test_hostile_and_odd_pickles_cost_their_sequence(tmp_path):
     make_pickles(root)
     odd = {
         "001/nm-01/090/090.pkl": HOSTILE["os.system"],
-        "001/bg-01/090/090.pkl": pickle.dumps(np.zeros((3, 64, 64), np.float32)),
+        "001/bg-01/090/090.pkl": pickle.dumps(np.zeros((3, 64), np.float32)),
         "002/nm-01/090/090.pkl": pickle.dumps(np.full((3, 64, 64), 256, np.int16)),
         "002/bg-01/090/090.pkl": pickle.dumps(np.zeros((0, 64, 64), np.uint8)),
         "003/nm-01/090/second.pkl": b"",
@@ -122,7 +131,7 @@ def test_hostile_and_odd_pickles_cost_their_sequence(tmp_path):
     for fault, expected in zip(
         summary.faults,
         [
-            "001/bg-01/090: 090.pkl: float32 [3, 64, 64], not silhouettes",
+            "001/bg-01/090: 090.pkl: float32 [3, 64], not silhouettes",
             "001/nm-01/090: 090.pkl: not a pickle that can be read (it names",
             "002/bg-01/090: no frames in the pickle",
             "002/nm-01/090: 090.pkl: pixels outside 0..255",
@@ -184,7 +193,9 @@ def test_without_data_in_use_two_silhouette_files_are_a_fault(tmp_path):
     several(tmp_path / "raw")
     with pytest.raises(DataError, match="one pickle of silhouettes is needed, found: 000-aligned"):
         imported("opengait-pkl", tmp_path / "raw")
-    with pytest.raises(DataError, match="no pickle number 4, found: 000-aligned"):
+    with pytest.raises(
+        DataError, match=r"no pickle number 4, the folders hold 4 pickles \(aligned-sils, "
+    ):
         imported("opengait-pkl", tmp_path / "raw", data_in_use=(4,))
     with pytest.raises(DataError, match="not silhouettes uint8"):
         imported("opengait-pkl", tmp_path / "raw", data_in_use=(False, True))
@@ -199,3 +210,75 @@ def test_data_in_use_that_does_not_choose_one(tmp_path, chosen):
 def test_data_in_use_of_a_layout_without_pickles(tmp_path):
     with pytest.raises(ConfigError, match="layout casia-b has none"):
         imported("casia-b", tmp_path / "raw", data_in_use=(0,))
+
+
+@pytest.mark.parametrize("name, kind", [("sils", 0), ("Aligned-Sils", 1)])
+def test_modality_chooses_by_name_where_files_are_missing(tmp_path, name, kind):
+    aligned = several(tmp_path / "raw")
+    (tmp_path / "raw/001/nm-01/000/000-ratios.pkl").unlink()
+    (tmp_path / "raw/001/nm-01/000/._000-sils.pkl").write_bytes(b"Mac")
+    summary, found = imported("opengait-pkl", tmp_path / "raw", options=Options(modality=name))
+    assert not summary.faults and len(found) == 2
+    assert np.array_equal(found["002-nm-01-000"][1][:, :, 10:54], aligned) == (kind == 1)
+    (tmp_path / "raw/002/nm-01/000/000-sils.pkl").unlink()
+    (tmp_path / "raw/002/nm-01/000/000-aligned-sils.pkl").unlink()
+    summary, found = imported("opengait-pkl", tmp_path / "raw", options=Options(modality=name))
+    assert list(found) == ["001-nm-01-000"]
+    message = f"0 pickles of the modality '{name}', found: 000-ratios.pkl, 000-rgbs.pkl"
+    assert summary.faults[0] == f"002/nm-01/000: {message}"
+
+
+def test_positions_hold_only_where_the_folders_agree(tmp_path):
+    several(tmp_path / "raw")
+    for label in ("003", "004"):
+        shutil.copytree(tmp_path / "raw/002", tmp_path / "raw" / label)
+    (tmp_path / "raw/003/nm-01/000/000-ratios.pkl").unlink()
+    (tmp_path / "raw/004/nm-01/000/000-ratios.pkl").rename(tmp_path / "raw/004/nm-01/000/0-a.pkl")
+    flags = (False, False, False, True)
+    summary, found = imported("opengait-pkl", tmp_path / "raw", data_in_use=flags)
+    assert list(found) == ["001-nm-01-000", "002-nm-01-000"]
+    assert summary.faults[:2] == [
+        "003/nm-01/000: holds aligned-sils, rgbs, sils, other folders aligned-sils, ratios, rgbs, "
+        "sils, so a position does not tell the silhouettes; choose by name: --modality sils",
+        "004/nm-01/000: holds a, aligned-sils, rgbs, sils, other folders aligned-sils, ratios, "
+        "rgbs, sils, so a position does not tell the silhouettes; choose by name: --modality sils",
+    ]
+    with pytest.raises(DataError, match="5 flags, the folders hold 4 pickles"):
+        imported("opengait-pkl", tmp_path / "raw", data_in_use=(*flags, False))
+    for label in ("003", "004"):
+        shutil.rmtree(tmp_path / "raw" / label)
+    (tmp_path / "raw/001/nm-01/000/000-ratios.pkl").unlink()
+    with pytest.raises(DataError, match=r"as many hold .* as others .*: choose by name"):
+        imported("opengait-pkl", tmp_path / "raw", data_in_use=flags)
+    with pytest.raises(ConfigError, match="data_in_use and modality both choose"):
+        imported("opengait-pkl", tmp_path / "raw", data_in_use=(0,), options=Options(modality="x"))
+
+
+def test_capital_endings_hidden_files_and_another_modality_alone(tmp_path):
+    make_pickles(tmp_path / "raw")
+    places = [tmp_path / "raw/001" / kind / "090" for kind in ("nm-01", "bg-01")]
+    places[0].joinpath("090.pkl").rename(places[0] / "090.PKL")
+    places[0].joinpath("._090.pkl").write_bytes(b"Mac")
+    places[1].joinpath("090.pkl").rename(places[1] / "090-pose.pkl")
+    summary, found = imported("opengait-pkl", tmp_path / "raw")
+    assert len(found) == 7 and "001-nm-01-090" in found
+    assert summary.faults == [
+        "001/bg-01/090: one pickle of silhouettes is needed, found: 090-pose.pkl; choose by name: "
+        "--modality pose"
+    ]
+    assert summary.notes[0].startswith("beside frames: hidden and system files were not read")
+
+
+@pytest.mark.parametrize(
+    "name, view, expected",
+    [
+        ("000-sils.pkl", "000", "sils"),
+        ("05-000-Camera-Sils_aligned.pkl", "000", "Camera-Sils_aligned"),
+        ("seq0.pkl", "seq0", ""),
+        ("camid0_videoid2-0-par.pkl", "camid0_videoid2", "par"),
+        ("090.PKL", "090", ""),
+        ("sils.pkl", "s", "sils"),
+    ],
+)
+def test_modality_of_a_name(name, view, expected):
+    assert modality_of(name, view) == expected

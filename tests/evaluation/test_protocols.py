@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from nasgait.core.errors import ConfigError, DataError
 from nasgait.evaluation import distance
-from nasgait.evaluation.evaluation_set import evaluation_set
+from nasgait.evaluation.evaluation_set import evaluation_set, unembedded
 from nasgait.evaluation.protocols import PROTOCOLS, evaluate
 from nasgait.evaluation.protocols.leave_one_out import leave_one_out
 
@@ -204,3 +204,10 @@ def test_reranking_changes_the_order_only(grew):
     assert plain.retrieval.ap.tolist() != again.retrieval.ap.tolist()
     with pytest.raises(ConfigError, match="rerank: protocol leave-one-out has no re-ranking"):
         PROTOCOLS["leave-one-out"].evaluate(evaluation_set(*grew, rerank=True))
+
+
+def test_a_store_without_test_identities_is_told_from_one_with_other_types():
+    empty = unembedded(())
+    nobody = np.zeros(0, np.int64)
+    with pytest.raises(DataError, match="0 sequences: nobody in the store is of subset test"):
+        empty.require(nobody, nobody, "leave-one-out")

@@ -20,7 +20,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from nasgait.data.importers import import_dataset, list_dataset
+from nasgait.data.importers import import_dataset
+from nasgait.data.layouts import list_dataset
 from nasgait.data.store import GaitStore
 
 

@@ -39,7 +39,20 @@ class SourceConfig:
     GREW's names decide, or else the first half of the identities trains; Gait3D needs one."""
     data_in_use: tuple[bool | Whole, ...] = ()
     """``opengait-pkl`` only, where folders hold several pickles: which of them, in the order of
-    their names, is that of the silhouettes: a flag for each ([true, false]) or its number ([0])."""
+    their names, is that of the silhouettes: a flag for each ([true, false]) or its number ([0]).
+    Folders that hold other pickles are left out."""
+    modality: str | None = None
+    """Where folders hold several files of a sequence: which of them, by name; ``sils`` takes
+    ``000-sils.pkl``, ``png`` takes PNG files where there are JPG ones too."""
+    threshold: Whole | None = None
+    """Pixels at or above it (1 to 255) are the person; by default values are understood where that
+    is certain (0 and 1, two colours, 0 to 255)."""
+    invert: bool | None = None
+    """Whether the person is darker than the background; found out by default."""
+    alpha: bool | None = None
+    """Whether the alpha channel is the mask; found out by default."""
+    skip_frames: bool = False
+    """A frame that cannot be read is left out, instead of its whole sequence."""
 
 
 @dataclass(frozen=True)

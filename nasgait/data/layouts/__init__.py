@@ -6,13 +6,16 @@ list below.
 
 import difflib
 import os
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 from nasgait.core.errors import ConfigError, DataError
+from nasgait.data.entries import shown
 from nasgait.data.layouts import casia_b, gait3d, grew, opengait_pkl, oumvlp
 from nasgait.data.layouts.layout import Layout
 from nasgait.data.partition import Partition, assign, first_half, read_partition
-from nasgait.data.raw import RawSequence, require_root
+from nasgait.data.raw import RawSequence, Tree, require_root
 
 LAYOUTS: dict[str, Layout] = {
     layout.name: layout
@@ -46,18 +49,37 @@ def find_partition(name_or_file: str) -> Partition:
     """
     if name_or_file in PUBLISHED:
         return PUBLISHED[name_or_file]
-    if not Path(name_or_file).is_file():
+    if not os.path.exists(name_or_file):
         raise DataError(
-            f"{name_or_file}: no such partition file, and no published partition; those are "
+            f"{shown(name_or_file)}: no such partition file, and no published partition; those are "
             + ", ".join(PUBLISHED)
         )
     return read_partition(name_or_file)
 
 
+@dataclass(frozen=True)
+class Listing:
+    """What a raw dataset holds."""
+
+    sequences: list[RawSequence]
+    """In the order in which they are imported."""
+    faults: list[str]
+    """What is not imported, and does not belong to one of them, with the reasons."""
+    notes: list[str]
+    """What is told once."""
+
+
 def list_dataset(
     layout: str, root: str | os.PathLike[str], partition: str | os.PathLike[str] | None = None
 ) -> list[RawSequence]:
-    """The sequences of a raw dataset, in the order in which they are imported.
+    """The sequences that :func:`survey` finds."""
+    return survey(layout, root, partition).sequences
+
+
+def survey(
+    layout: str, root: str | os.PathLike[str], partition: str | os.PathLike[str] | None = None
+) -> Listing:
+    """The sequences of a raw dataset that train or test, and what is left out.
 
     Args:
         layout: a name from :data:`LAYOUTS`.
@@ -67,8 +89,8 @@ def list_dataset(
 
     Raises:
         ConfigError: unknown layout, or no partition for a layout that has none of its own.
-        DataError: no dataset of that layout at ``root``, an identity without any sequence, or a
-            partition that cannot be read or names none of the identities.
+        DataError: no dataset of that layout at ``root``, or a partition that cannot be read or
+            names none of the identities.
     """
     chosen, place = find_layout(layout), Path(root)
     require_root(place)
@@ -76,9 +98,37 @@ def list_dataset(
     if name is None and chosen.partition_source:
         raise ConfigError(
             f"layout {layout} needs a partition: give the JSON that lists TRAIN_SET and TEST_SET "
-            f"({chosen.partition_source})"
+            f"({chosen.partition_source}) as --partition"
         )
-    listing = chosen.find(place)
+    sides = find_partition(name) if name else None
+    tree = Tree(place)
+    listing = chosen.find(tree)
     if not listing:
-        raise DataError(f"{root}: there is no sequence folder in it")
-    return assign(find_partition(name), listing) if name else first_half(listing)
+        first = "".join(f"; {fault}" for fault in tree.faults()[:1])
+        raise DataError(f"{shown(str(root))}: there is no sequence folder in it{first}")
+    named = sides.train | sides.test if sides else None
+    listing = assign(sides, listing) if sides else first_half(listing)
+    sound = _soundly_named(tree, listing)
+    if not sound:
+        raise DataError(f"{shown(str(root))}: no sequence can be imported; {tree.faults(named)[0]}")
+    return Listing(sound, tree.faults(named), tree.notes)
+
+
+def _soundly_named(tree: Tree, listing: list[RawSequence]) -> list[RawSequence]:
+    """The sequences whose names a store can keep apart; the others are left out and named."""
+    times = Counter(raw.key for raw in listing)
+    groups: dict[str, list[RawSequence]] = {}
+    for raw in listing:
+        if raw.fault:
+            tree.leave_out(raw.folder, raw.fault, raw.label)
+        elif times[raw.key] > 1:
+            groups.setdefault(raw.key, []).append(raw)
+    for key, same in groups.items():
+        others = ", ".join(shown(raw.folder) for raw in same[1:])
+        tree.leave_out(
+            same[0].folder,
+            f"its id, type and view make the key {key}, as those of {others} do; rename the "
+            "folders so that they differ",
+            same[0].label,
+        )
+    return [raw for raw in listing if not raw.fault and times[raw.key] == 1]

@@ -2,13 +2,13 @@
 
 from nasgait.data.layouts.layout import Layout
 from nasgait.data.partition import numbered
-from nasgait.data.raw import list_png_tree
+from nasgait.data.raw import list_image_tree
 from nasgait.data.readers import read_and_normalise
 
 LAYOUT = Layout(
     name="casia-b",
     folders="<id>/<type>/<view>/*.png",
-    find=list_png_tree,
+    find=list_image_tree,
     read=read_and_normalise,
     partitions=(
         numbered("casia-b", range(1, 75), range(75, 125), digits=3),

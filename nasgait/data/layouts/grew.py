@@ -16,32 +16,39 @@ The two sequences of a gallery identity are numbered in the order of their names
 numbers them as the file system lists them; a rearranged tree keeps the numbers it has.)
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from nasgait.core.errors import DataError
+from nasgait.data.entries import IMAGES, shown
+from nasgait.data.hints import place_of_frames
 from nasgait.data.index import UNLABELLED
 from nasgait.data.layouts.layout import Layout
-from nasgait.data.raw import RawSequence, folders, list_tree, meant
-from nasgait.data.readers import read_png_folder
+from nasgait.data.raw import RawSequence, Tree, another, list_tree
+from nasgait.data.readers import read_frames
 
 
-def list_grew(root: Path) -> list[RawSequence]:
+def list_grew(tree: Tree) -> list[RawSequence]:
     """Sequences of a GREW tree, raw or rearranged.
 
     Raises:
-        DataError: not such a tree, or an identity without any sequence.
+        DataError: not such a tree.
     """
-    if _is_raw(root):
-        return [*_train(root), *_gallery(root), *_probes(root), *_distractors(root)]
-    if _is_rearranged(root):
-        return with_subsets(list_tree(root, ".png", "a rearranged GREW tree"))
-    hint = meant(root, lambda inner: _is_raw(inner) or _is_rearranged(inner))
+    if _is_raw(tree.root):
+        for part, known in (("", {"train", "test", "distractor"}), ("test", {"gallery", "probe"})):
+            for name in tree.folders(part):
+                if name not in known:
+                    tree.leave_out(f"{part}/{name}" if part else name, "no part of a GREW tree")
+        return [*_train(tree), *_gallery(tree), *_probes(tree), *_distractors(tree)]
+    if _is_rearranged(tree.root):
+        return with_subsets(list_tree(tree, IMAGES, "a rearranged GREW tree"))
+    hint = another(tree.root, lambda place: _is_raw(place) or _is_rearranged(place))
     raise DataError(
-        f"{root}: not a GREW tree, which has train/<id>/<seq>/*.png, "
+        f"{shown(str(tree.root))}: not a GREW tree, which has train/<id>/<seq>/*.png, "
         "test/gallery/<id>/<seq>/*.png or test/probe/<seq>/*.png; rearranged, "
-        f"<id>train/00/<seq>/*.png{hint}"
+        "<id>train/00/<seq>/*.png" + (hint or place_of_frames(tree.root, IMAGES, levels=3))
     )
 
 
@@ -62,60 +69,63 @@ def with_subsets(listing: list[RawSequence]) -> list[RawSequence]:
 
 
 def _is_raw(root: Path) -> bool:
-    return any((root / part).is_dir() for part in ("train", "test/gallery", "test/probe"))
+    return any(os.path.isdir(root / part) for part in ("train", "test/gallery", "test/probe"))
 
 
 def _is_rearranged(root: Path) -> bool:
-    labels = folders(root)
+    labels = Tree(root).folders()
     return UNLABELLED in labels or named_as_grew(labels)
 
 
-def _train(root: Path) -> Iterator[RawSequence]:
-    for label, seqs in _identities(root, "train"):
-        for seq in seqs:
-            yield RawSequence(f"train/{label}/{seq}", f"{label}train", "00", seq, "train")
+def _train(tree: Tree) -> Iterator[RawSequence]:
+    for name in tree.folders("train"):
+        label = f"{name}train"
+        for seq in _sequences(tree, f"train/{name}", label):
+            yield RawSequence(f"train/{name}/{seq}", label, "00", seq, "train")
 
 
-def _gallery(root: Path) -> Iterator[RawSequence]:
-    for label, seqs in _identities(root, "test/gallery"):
+def _gallery(tree: Tree) -> Iterator[RawSequence]:
+    for label in tree.folders("test/gallery"):
+        place = f"test/gallery/{label}"
+        seqs = _sequences(tree, place, label)
         if len(seqs) > 2:
-            raise DataError(
-                f"{root}/test/gallery/{label}: {len(seqs)} sequences, a gallery identity of GREW "
-                "has at most two (types 01 and 02)"
+            tree.leave_out(
+                place,
+                f"{len(seqs)} sequences, a gallery identity of GREW has at most two (types 01 "
+                "and 02); move the others away",
+                label,
             )
+            continue
         for number, seq in enumerate(seqs, 1):
-            folder = f"test/gallery/{label}/{seq}"
-            yield RawSequence(folder, label, f"{number:02d}", seq, "test")
+            yield RawSequence(f"{place}/{seq}", label, f"{number:02d}", seq, "test")
 
 
-def _probes(root: Path) -> Iterator[RawSequence]:
-    for seq in folders(root / "test" / "probe"):
+def _probes(tree: Tree) -> Iterator[RawSequence]:
+    for seq in tree.folders("test/probe", UNLABELLED):
         yield RawSequence(f"test/probe/{seq}", UNLABELLED, "03", seq, "test")
 
 
-def _distractors(root: Path) -> Iterator[RawSequence]:
-    for name in folders(root / "distractor"):
-        inner = folders(root / "distractor" / name)
+def _distractors(tree: Tree) -> Iterator[RawSequence]:
+    for name in tree.folders("distractor"):
+        label = f"distractor_{name}"
+        inner = Tree(tree.root).folders(f"distractor/{name}")
         for folder in [f"{name}/{seq}" for seq in inner] or [name]:
             view = folder.rpartition("/")[2]
-            label = f"distractor_{name}"
             yield RawSequence(f"distractor/{folder}", label, "04", view, "distractor")
+        if inner:
+            tree.folders(f"distractor/{name}", label)  # tells what else lies there
 
 
-def _identities(root: Path, part: str) -> Iterator[tuple[str, list[str]]]:
-    for label in folders(root / part):
-        seqs = folders(root / part / label)
-        if not seqs:
-            raise DataError(
-                f"{root}/{part}/{label}: an identity with zero sequences; "
-                "unpack the dataset again or remove the folder"
-            )
-        yield label, seqs
+def _sequences(tree: Tree, place: str, label: str) -> list[str]:
+    seqs = tree.folders(place, label)
+    if not seqs:
+        tree.leave_out(place, "an identity with zero sequences", label)
+    return seqs
 
 
 LAYOUT = Layout(
     name="grew",
     folders="train, test and distractor as unpacked, or <id>/<type>/<seq>/*.png",
     find=list_grew,
-    read=read_png_folder,
+    read=read_frames,
 )

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from nasgait.data.partition import Partition
-from nasgait.data.raw import RawSequence
-from nasgait.data.readers import Reading
+from nasgait.data.raw import RawSequence, Tree
+from nasgait.data.readers import Outcome
 
 
 @dataclass(frozen=True)
@@ -17,18 +16,17 @@ class Layout:
     """As ``--layout`` and ``data.source.layout`` take it."""
     folders: str
     """How the dataset is arranged, for people."""
-    find: Callable[[Path], list[RawSequence]]
+    find: Callable[[Tree], list[RawSequence]]
     """Lists the sequences below the dataset's folder; DataError where there is no such dataset."""
-    read: Callable[..., Reading]
-    """Reads one: ``read(root, (height, width), raw)``.  Worker processes call it."""
+    read: Callable[..., Outcome]
+    """Reads one: ``read(root, (height, width), raw, options=...)``.  Worker processes call it."""
     partitions: tuple[Partition, ...] = ()
     """Published ones; the first is the default.  Without any, the folders say who trains, or else
     the first half of the identities trains."""
     partition_source: str = ""
     """Where to find the partition JSON that must be given; empty if none must be."""
     many_files: bool = False
-    """A folder may hold several files, of which ``data_in_use`` chooses one: the keyword
-    ``number`` of ``read``, counted from 0 in the order of their names."""
+    """A folder may hold several files, of which ``Options.number`` may choose one by position."""
 
     @property
     def default_partition(self) -> str | None:
