@@ -104,7 +104,7 @@ def foreign(error: Exception, resume: str, command: str) -> int:
     if int(os.environ.get("WORLD_SIZE", 1)) > 1 and LOST.search(text):
         return say(f"failed: another process of this training is gone ({text[:160]})", 1)
     return say(
-        f"failed: {type(error).__name__}: {text[:300]}; no one foresaw this, please report it with "
+        f"failed: {type(error).__name__}: {text[:300]}; this is a bug, please report it with "
         f"{traceback_file(error)}",
         1,
     )
