@@ -128,6 +128,8 @@ def statement(mutant: MutationSpec) -> range:
     tree, place = ast.parse(mutant.module_path.read_text()), mutant.start_pos[0]
     statements = (node for node in ast.walk(tree) if isinstance(node, ast.stmt))
     around = [node for node in statements if node.lineno <= place <= (node.end_lineno or 0)]
+    if not around:
+        return range(place, place + 1)  # a decorator
     inner = max(around, key=lambda node: node.lineno)
     body = getattr(inner, "body", None)
     return range(inner.lineno, body[0].lineno if body else (inner.end_lineno or 0) + 1)

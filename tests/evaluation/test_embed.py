@@ -85,6 +85,13 @@ def test_like_lengths_share_batches_within_the_budget(model):
     assert model.seen == [(1, 12, None), (2, 9, None), (3, 5, [5, 5, 3]), (1, 1, None)]
 
 
+@pytest.mark.parametrize(("length", "batches"), [(558, 1), (559, 2)])
+def test_without_a_budget_batches_suit_the_caches_of_a_cpu(model, length, batches):
+    """3 * 2^16 pixels are 1,117 frames of 16 x 11."""
+    embed(model, Frames([length] * 2, size=(16, 11)), range(2), SIZE)
+    assert len(model.seen) == batches
+
+
 def test_a_sequence_beyond_the_budget_has_its_own_batch(model):
     embed(model, Frames([50, 2, 2]), range(3), SIZE, budget_frames=4)
     assert model.seen == [(1, 50, None), (2, 2, None)]

@@ -145,6 +145,13 @@ def test_chance_level_is_the_share_of_orders():
     assert chance_level(kendall, range(4), [3, 2, 1, 0], rng(), draws=100) == 1
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("correlation", [spearman, kendall])
+def test_a_constant_side_correlates_with_nothing(correlation):
+    assert math.isnan(correlation([1, 2, 3], [4, 4, 4]))
+    assert math.isnan(correlation([4, 4, 4], [1, 2, 3]))
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -112,6 +112,16 @@ def test_what_extends_the_front_comes_before_what_it_dominates():
     assert best == [cheaper_than_scored, same_score_but_dearer, worse]
 
 
+def test_promise_is_counted_in_units_of_each_range():
+    """A range of 10 in map and 40 in MACs; how far the front (50, 100), (40, 60) is behind."""
+    table = {(0,): (50, 100), (1,): (40, 60), (2,): (52, 100), (3,): (45, 60), (4,): (50, 96)}
+    scored = [LedgerEntry(c, 0, {"map": table[c][0], "macs": table[c][1]}) for c in [(0,), (1,)]]
+    known = {c: {"map": -score, "macs": macs} for c, (score, macs) in table.items()}
+    ordered = Predictor(scored, Objectives(("map", "macs")), (5,), known.__getitem__)
+    # By 0.2 of a range, 0.5 and 0.1.
+    assert ordered.best_first([(2,), (3,), (4,)]) == [(3,), (2,), (4,)]
+
+
 def test_equal_guesses_keep_the_order_given():
     children = all_architectures(TOY)[::-1]
     equal = predictor(dict.fromkeys(children[:5], 7.0), "map")

@@ -179,6 +179,12 @@ def test_embeddings_are_those_of_the_plain_network(store, state, search):
         assert np.abs(embeddings - true).max() < 2e-5 * np.abs(true).max(), path
 
 
+def test_short_sequences_are_planned_as_long_as_they_are_repeated(store, state):
+    scorer = scorer_of(store, state)
+    assert scorer.space.spec.least_frames == 3
+    assert scorer._repeated([1, 2, 3, 4, 10]) == [3, 4, 3, 4, 10]
+
+
 def test_smaller_memory_makes_smaller_batches(store, state):
     """Else the test above would see one cut alone."""
     batches = {m: len(scorer_of(store, state, memory=m)._batches) for m in (3e6, 1e9)}

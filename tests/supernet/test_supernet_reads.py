@@ -1,12 +1,14 @@
 """Which sequences training, calibration, scoring, search and ranking read, and which never."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from crowds import config_of, crowd, digest, keys, names, readings
 
 from nasgait.config.load import load_config
+from nasgait.core.errors import DataError
 from nasgait.data.split import split_as
 from nasgait.data.store import GaitStore
 from nasgait.search.ledger import read_ledger
@@ -176,6 +178,18 @@ def test_whole_identities_up_to_a_limit_are_scored(store, limit, kept):
     parts = split_as(opened, load_config(config_of(store)).data)
     chosen = [opened.sequences[i].key for i in scored_sequences(opened, parts, limit)]
     assert chosen == [f"s0{n}-0{take}-000" for n in range(kept) for take in (1, 2)]
+
+
+@pytest.mark.parametrize(("limit", "identities"), [(1, 1), (3, 1), (None, 2)])
+def test_one_identity_alone_cannot_be_scored(store, limit, identities):
+    opened = GaitStore.open(store)
+    parts = split_as(opened, load_config(config_of(store)).data)
+    two = replace(parts, search_val=parts.search_val[:4])
+    if identities == 2:
+        assert len(scored_sequences(opened, two, limit)) == 4
+        return
+    with pytest.raises(DataError, match="search-val holds 1 identity to score"):
+        scored_sequences(opened, two, limit)
 
 
 def test_search_and_rank_read_training_and_search_val_sequences(supernet, nasgait, store, tmp_path):

@@ -4,6 +4,7 @@ The only weight falls by its gradient, which is 1, times the rate: so the weight
 forward passes saw tell the rates that were used, whatever the optimizer says of itself.
 """
 
+import time
 from dataclasses import replace
 from itertools import pairwise
 
@@ -164,6 +165,17 @@ def test_momentum_gathers_once_a_step_and_goes_on_after_a_resume(tmp_path):
     moves = [rate * velocity for rate, velocity in zip(rates, velocities, strict=True)]
     assert resumed.model.rates() == pytest.approx(moves[2:])
     assert resumed.model.weight.item() == pytest.approx(-sum(moves))
+
+
+def test_seconds_add_up_over_resumptions(tmp_path):
+    began = time.perf_counter()
+    interrupted(training(), tmp_path, 3)
+    spent = time.perf_counter() - began
+    saved = Checkpoints(tmp_path / "checkpoints").newest().seconds
+    assert 0 < saved < spent
+    resumed, again = training(), time.perf_counter()
+    fit(resumed, Numbered(), tmp_path, resume=True)
+    assert saved < resumed.seconds < saved + time.perf_counter() - again
 
 
 def test_weight_decay_is_counted_once_a_step():
