@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
-from nasgait.core.files import sync
+from nasgait.core.files import sync, write_atomically
 from nasgait.data.entries import shown
 from nasgait.data.raw import RawSequence
 from nasgait.data.readers import Reading
@@ -82,9 +82,9 @@ class Remarks:
     def _write(self, key: str, said: dict[str, Any]) -> None:
         if self._file is None:
             # Written anew, so that the torn last line of a killed run does not run into the next.
-            self._file = self._path.open("w", encoding="utf-8")
-            for before, known in self._said.items():
-                self._file.write(json.dumps({"key": before} | known) + "\n")
+            known = ({"key": before} | said for before, said in self._said.items())
+            write_atomically(self._path, "".join(json.dumps(line) + "\n" for line in known))
+            self._file = self._path.open("a", encoding="utf-8")
         self._file.write(json.dumps({"key": key} | said) + "\n")
         self._file.flush()
         if time.monotonic() - self._synced > SYNC_SECONDS:
