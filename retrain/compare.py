@@ -118,8 +118,9 @@ def check_same_probes(run_dir: Path, probes: Mapping[str, Probes]) -> None:
         if not np.array_equal(found.labels, wanted.labels):
             raise DataError(
                 f"{run_dir}: {name} was evaluated on {len(found.labels)} probes that are not the "
-                f"{len(wanted.labels)} of {first}; retrain it in a run of its own, or evaluate "
-                "both alike"
+                f"{len(wanted.labels)} of {first}, as the test sequences have changed meanwhile; "
+                f"remove {run_dir}/retrain/*/seed-*/result.json, and the same nasgait run "
+                "evaluates all networks again"
             )
 
 

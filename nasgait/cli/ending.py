@@ -26,7 +26,7 @@ LOWER = {
     "supernet": BATCH.format("supernet"),
     "pretrain": "pretrain.views.sequences or pretrain.views.frames and give another --out",
     "retrain": BATCH.format("retrain")
-    + " (of a baseline with a recipe: baselines.N.recipe.batch), "
+    + " (of a baseline with a recipe: baselines.N.recipe.batch or baselines.N.retrain.batch), "
     "or evaluation.max_frames if it was evaluating",
     "search": "search.memory, search.max_frames or search.ray.workers",
     "rank": "search.memory or search.max_frames",

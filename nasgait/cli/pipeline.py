@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -26,13 +27,15 @@ from nasgait.core.faults import raise_all
 from nasgait.data.facts import DataFacts
 from nasgait.data.prepare import prepare
 from nasgait.data.sheet import contact_sheet
+from nasgait.report.network_result import read_network_result
 from nasgait.report.page import write_report
 from nasgait.search.generations import read_generations
+from nasgait.search.latency import read_conditions
 from nasgait.search.ledger import read_ledger
 from nasgait.search.pareto import read_pareto
 from nasgait.training.changes import HARMLESS
 from nasgait.training.checkpoint import Checkpoints
-from retrain.compare import compare
+from retrain.compare import NEEDED, compare
 from retrain.evaluate import read_probes
 from retrain.networks import FinalNetwork, final_networks
 from search_spaces import load_architecture
@@ -99,7 +102,9 @@ class Pipeline:
     def search(self, checkpoint: Path) -> str:
         """Search; returns the winner in print."""
         out = self.out / "search"
-        if not all(intact(out / name, read) for name, read in SEARCHED.items()):
+        latencies = out / "latency.jsonl"
+        whole = all(intact(out / name, read) for name, read in SEARCHED.items())
+        if not whole or (latencies.exists() and not intact(latencies, read_conditions)):
             self.stage("search", "--supernet", checkpoint, "--out", out, "--resume")
         _, arch = load_architecture(out / "best.yaml")
         return str(arch)
@@ -127,13 +132,16 @@ class Pipeline:
                 for done in as_completed(pool.submit(self.train, *one, gpus) for one in left):
                     done.result()
                     bar.update()
+            except RunFailed as error:
+                logger.error("%s; networks that are in training end first", error)
+                raise
             except interrupts.Interrupted as stop:
                 if not interrupts.stop_signal():  # it reached one job alone, and is for all
                     signal.raise_signal(stop.signum)
                 raise
             finally:
-                # After a failure or a signal nothing new is started.
-                pool.shutdown(wait=bool(interrupts.stop_signal()), cancel_futures=True)
+                # After a failure or a signal nothing new is started, and no folder is left in use.
+                pool.shutdown(wait=True, cancel_futures=True)
 
     def gpus(self) -> SimpleQueue[str]:
         """A GPU for each job at work, in turn; empty names on a CPU."""
@@ -208,7 +216,8 @@ def intact(path: Path, read: Callable[[Path], object]) -> bool:
             read(path)
             return True
     except NasgaitError as error:
-        logger.warning("%s (its stage resumes now)", error)
+        fault, _, _ = str(error).rpartition("; ")  # the cure is what happens now
+        logger.warning("%s; its stage resumes now", fault or error)
     return False
 
 
@@ -227,16 +236,18 @@ def is_finished(folder: Path, recipe: TrainConfig) -> bool:
     Both of its results must be undamaged.  A recipe that has changed since is named in a warning.
     """
     results: dict[str, Callable[[Path], object]] = {
-        "result.json": read_result,
+        "result.json": partial(read_network_result, needed=NEEDED),
         "probes.npz": read_probes,
     }
     if not all(intact(folder / name, read) for name, read in results.items()):
         return False
-    result = read_result(folder / "result.json")
-    if result.get("steps") != recipe.steps:
+    result = read_network_result(folder / "result.json")
+    if result["steps"] < recipe.steps:
         return False
     changed = differences(result.get("recipe", {}), json.loads(json.dumps(asdict(recipe))))
     late = {key: values for key, values in changed.items() if key not in HARMLESS}
+    if result["steps"] > recipe.steps:
+        late.setdefault("steps", (result["steps"], recipe.steps))
     if late and "recipe" in result:
         logger.warning("%s: finished with another %s; it stays as it is", folder, listed(late))
     return True

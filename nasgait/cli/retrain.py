@@ -1,10 +1,17 @@
 """``nasgait retrain``: train one final network from scratch and evaluate it."""
 
 import argparse
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from nasgait.cli import stage
+from nasgait.config.differences import flatten
 from nasgait.config.names import folder_name
 from nasgait.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from nasgait.config.schema import ExperimentConfig
+    from retrain.networks import FinalNetwork
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,13 +43,7 @@ def run(args: argparse.Namespace) -> None:
 
     check_name(args.name)
     config, network = stage.read_config(args), stage.network_of(args, args.name)
-    key, _ = network.recipe(config)
-    if key.endswith(".recipe"):
-        for stray in (o for o in args.overrides if o.startswith("retrain.")):
-            raise ConfigError(
-                f"{stray}: {network.name} does not follow retrain, it has a recipe of its own; "
-                f"give {key}.{stray.removeprefix('retrain.')}"
-            )
+    check_overrides(args.overrides, config, network)
     folder = folder_of(network.name)
     out = stage.default_out(args, config, "retrain", folder, f"seed-{config.seed}")
     start = Start(args.init, args.init_partial)
@@ -54,6 +55,24 @@ def run(args: argparse.Namespace) -> None:
         lambda ranks: train.open_inputs(config, out, network, start, args.resume, ranks),
         lambda: stage.print_json(train.train(config, out, network, start, args.resume), args.json),
     )
+
+
+def check_overrides(
+    overrides: Iterable[str], config: "ExperimentConfig", network: "FinalNetwork"
+) -> None:
+    """Refuse overrides of ``retrain`` that would not reach the network: ConfigError."""
+    key, _ = network.recipe(config)
+    baseline = network.baseline(config)
+    own = flatten(baseline.retrain) if baseline else {}
+    for override in overrides:
+        section, _, inner = override.partition("=")[0].partition(".")
+        if section != "retrain":
+            continue
+        if key.endswith(".recipe") or any(f"{inner}.".startswith(f"{k}.") for k in own):
+            raise ConfigError(
+                f"{override}: {network.name} does not follow retrain in it, it has a value of its "
+                f"own; give {key}.{override.removeprefix('retrain.')}"
+            )
 
 
 def check_name(name: str | None) -> None:

@@ -9,20 +9,23 @@ from typing import Any
 from nasgait.cli.pipeline import Pipeline
 from nasgait.config.differences import differences
 from nasgait.config.load import load_recorded
+from nasgait.config.schema import ExperimentConfig
 from nasgait.core.errors import ConfigError
 from nasgait.training.changes import HARMLESS, may_change
 from nasgait.training.checkpoint import Checkpoints
 from nasgait.training.output_dir import LOCK
+from retrain.networks import baseline_networks
 
 OF_A_STAGE = ("result.json", "ledger.jsonl", "checkpoints")
 """What lies at the top of a single stage's folder, and never at that of a run."""
 
 
-TRACES = ("config.yaml", "sheet.png", "log.txt", LOCK)
+LOG = "log.txt"
+TRACES = ("config.yaml", "sheet.png", LOG, LOCK)
 """What a stage that was refused may leave."""
 
-RECIPE_KEY = re.compile(r"(supernet|retrain|baselines\.\d+\.recipe)\.(.+)")
-"""A key of a recipe: the section, and the key within the recipe."""
+RECIPE_KEY = re.compile(r"(supernet|retrain|baselines\.(\d+)\.(?:recipe|retrain))\.(.+)")
+"""A key of a recipe: the section, the baseline's number if it is of one, the key within."""
 
 
 def refuse_other_config(pipeline: Pipeline) -> None:
@@ -50,7 +53,7 @@ def refuse_other_config(pipeline: Pipeline) -> None:
         search=replace(before.search, backend=now.search.backend, ray=now.search.ray),
     )
     changed = differences(asdict(before), asdict(now))
-    recipes = {key for key in changed if is_resumable(key, asdict(now))}
+    recipes = {key for key in changed if is_resumable(key, now)}
     refused = {key: values for key, values in changed.items() if key not in recipes}
     if refused:
         first = dict(list(refused.items())[:4])
@@ -63,15 +66,20 @@ def refuse_other_config(pipeline: Pipeline) -> None:
     refuse_late_changes(pipeline, {key: changed[key] for key in recipes})
 
 
-def is_resumable(key: str, config: dict[str, Any]) -> bool:
+def is_resumable(key: str, config: ExperimentConfig) -> bool:
     """Whether a stage of the run can go on with another value of the key."""
     match = RECIPE_KEY.fullmatch(key)
     if match is None:
         return False
-    recipe: Any = config
-    for part in match[1].split("."):
-        recipe = recipe[int(part) if part.isdecimal() else part]
-    return may_change(match[2], recipe)
+    section, number, inner = match.groups()
+    if number is None:
+        return may_change(inner, asdict(getattr(config, section)))
+    networks = baseline_networks(config)
+    if int(number) < len(networks):
+        with contextlib.suppress(ConfigError):  # a recipe that no training can follow
+            place, recipe = networks[int(number)].recipe(config)
+            return place == section and may_change(inner, asdict(recipe))
+    return False
 
 
 def refuse_late_changes(pipeline: Pipeline, changed: dict[str, tuple[Any, Any]]) -> None:
@@ -99,18 +107,21 @@ def arrows(values: dict[str, tuple[Any, Any]]) -> str:
 
 
 def holds_other(pipeline: Pipeline) -> bool:
-    """Whether the run directory holds anything but its store and the hidden files of a start."""
-    store = Path(pipeline.config.data.store).resolve()
+    """Whether the run directory holds anything but its store and the traces of a failed start."""
+    store, out = Path(pipeline.config.data.store).resolve(), pipeline.out
     return any(
-        not entry.name.startswith(".") and not store.is_relative_to(entry.resolve())
-        for entry in pipeline.out.iterdir()
+        path.is_file()
+        and path.name not in TRACES
+        and not path.relative_to(out).parts[0].startswith(".")
+        and not path.resolve().is_relative_to(store)
+        for path in out.rglob("*")
     )
 
 
 def forget_failed_start(pipeline: Pipeline) -> None:
     """Remove what a run left that ended before it trained anything, so that another may begin.
 
-    Its store, which took time to make, stays.
+    Its store, which took time to make, stays, and so do logs, which say why it ended.
     """
     store = Path(pipeline.config.data.store).resolve()
     left = [
@@ -122,7 +133,7 @@ def forget_failed_start(pipeline: Pipeline) -> None:
     if any(path.name not in TRACES and not path.name.startswith(".") for path in files):
         return
     for path in files:
-        if path.name in TRACES:
+        if path.name in TRACES and path.name != LOG:
             path.unlink()
     for folder in (*left, pipeline.out):
         if folder.is_dir():

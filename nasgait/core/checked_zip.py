@@ -85,7 +85,7 @@ def check_zip(path: str | os.PathLike[str]) -> None:
     """Make sure that a zip file is as it was written.
 
     Any changed bit of a file with our checksum is noticed.  In one without, of other programs or
-    of before, each member has a CRC-32: what lies between members can change unnoticed.
+    of earlier versions, each member has a CRC-32: what lies between members can change unnoticed.
 
     Raises Damaged, or OSError as ``open``.
     """

@@ -36,7 +36,7 @@ def has_checksum(values: Mapping[str, Any]) -> bool:
 
 
 def checked(values: Any, required: bool = False) -> dict[str, Any]:
-    """The object without its checksum; those of before have none, unless it is ``required``.
+    """The object without its checksum, which is ``required`` or, as of earlier versions, absent.
 
     Raises Damaged for anything but an object, a checksum that does not fit, or a missing one.
     """

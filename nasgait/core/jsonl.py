@@ -42,8 +42,8 @@ def append_line(path: Path, values: Mapping[str, Any]) -> None:
 def parse_lines(lines: Iterable[bytes]) -> list[Line]:
     """Read lines and check them.
 
-    Files of before have lines without a checksum, perhaps continued by lines with one; behind the
-    first of those every line needs it.
+    Files of earlier versions have lines without a checksum, perhaps continued by lines with one;
+    after the first of those every line needs it.
     """
     found, required = [], False
     for number, text in enumerate(lines, start=1):

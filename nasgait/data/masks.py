@@ -85,7 +85,9 @@ def value_table(
     if low == high:
         if meaning.invert is not None:
             return None, []
-        raise DataError(f"all pixels have the value {low}, so nobody can be told from them")
+        raise DataError(
+            f"all pixels have the value {low}, so the person cannot be told from the background"
+        )
     if all(bool(((group == low) | (group == high)).all()) for group in groups):
         table = np.where(np.arange(256) >= high, 255, 0).astype(np.uint8)
         return table, [f"values {low} and {high} were read as masks"]
@@ -104,7 +106,7 @@ def is_inverted(groups: Sequence[np.ndarray], table: np.ndarray | None, meaning:
     border = np.concatenate([_border(group, bright) for group in groups])
     share = _share(groups, bright)
     if share == 1:
-        raise DataError("all pixels are white, so nobody can be told from them")
+        raise DataError("all pixels are white, so the person cannot be told from the background")
     if border.max() == 1:  # a frame that is white all over tells nothing
         border = border[~np.concatenate([(g >= bright).all(axis=(1, 2)) for g in groups])]
     white = float(border.mean())

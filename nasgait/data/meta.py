@@ -32,6 +32,7 @@ from nasgait.data.geometry import MAX_SIDE, Geometry
 
 FORMAT, WITHOUT_CHECKSUMS = "nasgait-store/2", "nasgait-store/1"
 META, INDEX, WRITING = "meta.json", "index.csv", "writing.json"
+REMARKS = "remarks.jsonl"
 MAX_META_BYTES = 2**28
 """A ``meta.json`` above this is not read: that of a million faults has half of it."""
 MAX_COUNT = 2**53

@@ -8,6 +8,7 @@ from nasgait.config.schema import DataConfig, SourceConfig
 from nasgait.core.errors import ConfigError, DataError
 from nasgait.data.importers import import_dataset
 from nasgait.data.layouts import find_layout, list_dataset
+from nasgait.data.meta import Meta, read_meta
 from nasgait.data.readers import Options
 from nasgait.data.sources import reading_options, source_of
 from nasgait.data.store import GaitStore, open_store
@@ -27,13 +28,13 @@ def check_source(config: DataConfig) -> str:
     if config.source:
         find_layout(config.source.layout, "data.source.layout")
     if is_complete(config.store):
-        store = open_store(config)
+        meta = read_meta(Path(config.store))
         if synth := config.synth:
             wanted = settings_of(synth.preset, synth.ids, synth.seqs, synth.seed)
-            refuse_difference(store, store.meta.get("synthetic", {}), wanted)
+            refuse_difference(config.store, meta.raw.get("synthetic", {}), wanted)
         if config.source:
-            check_imported(store, config.source)
-        return f"use {config.store} ({len(store)} sequences)"
+            check_imported(meta, config)
+        return f"use {config.store} ({meta.sequences} sequences)"
     if config.synth:
         return f"make {config.store} from the embedded dataset, preset {config.synth.preset}"
     if config.source:
@@ -53,15 +54,17 @@ def is_complete(path: str) -> bool:
     return (Path(path) / "meta.json").exists()
 
 
-def check_imported(store: GaitStore, source: SourceConfig) -> None:
+def check_imported(meta: Meta, config: DataConfig) -> None:
     """Refuse a store that was imported from elsewhere; the raw folder may be gone."""
+    source = config.source
+    assert source is not None
     options = reading_options(source.layout, source.data_in_use, read_options(source))
     wanted = source_of(source.layout, Path(source.root), source.partition, options)
     wanted |= {"size": [source.size, source.size], "bits": source.bits}
-    made = store.meta.get("source", {}) | {key: store.meta[key] for key in ("size", "bits")}
+    made = meta.raw.get("source", {}) | {key: meta.raw[key] for key in ("size", "bits")}
     made.pop("listing", None)
     wanted = dict.fromkeys(made) | wanted
-    refuse_difference(store, made, wanted)
+    refuse_difference(config.store, made, wanted)
 
 
 def read_options(source: SourceConfig) -> Options:
@@ -75,12 +78,12 @@ def read_options(source: SourceConfig) -> Options:
     )
 
 
-def refuse_difference(store: GaitStore, made: dict[str, Any], wanted: dict[str, Any]) -> None:
+def refuse_difference(store: str, made: dict[str, Any], wanted: dict[str, Any]) -> None:
     """Raise DataError for the first setting in which the store differs from what is wanted."""
     for key, value in wanted.items():
         if made.get(key) != value:
             raise DataError(
-                f"{store.path}: was made with {key} {made.get(key)!r}, now asked for is {value!r}; "
+                f"{store}: was made with {key} {made.get(key)!r}, now asked for is {value!r}; "
                 "give another data.store or remove this one"
             )
 

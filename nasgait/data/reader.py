@@ -72,7 +72,14 @@ class GaitStore:
                 ``meta.json``, checksums or (but for ``skip``) a shard that are missing or of the
                 wrong size.
         """
-        place = Path(path)
+        store = cls._unread(Path(path), on_damage)
+        if on_damage == "skip":
+            store._leave_out()
+        return store
+
+    @classmethod
+    def _unread(cls, place: Path, on_damage: OnDamage) -> "GaitStore":
+        """The store before any frame is read; raises as :meth:`open`."""
         meta = read_meta(place)
         faults = file_faults(place, meta)
         if on_damage == "skip":
@@ -83,10 +90,7 @@ class GaitStore:
         if named := named + damage:
             more = f" (and {len(named) - 1} more; see 'nasgait data check')" if named[1:] else ""
             raise DataError(f"{place}: damaged store: {named[0]}{more}; {remedy(place)}")
-        store = cls(place, meta, tuple(sequences), on_damage)
-        if on_damage == "skip":
-            store._leave_out()
-        return store
+        return cls(place, meta, tuple(sequences), on_damage)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -238,7 +242,8 @@ class GaitStore:
                 return DataError(
                     f"{self.path}: {self.damage(row, frames)}; 'nasgait data check {self.path}' "
                     f"lists all damage; {remedy(self.path)}; or leave damaged sequences out "
-                    "with data.on_damage=skip (commands without a configuration: --on-damage skip)"
+                    "with data.on_damage=skip (commands without a configuration: --on-damage skip; "
+                    "a training that has begun begins again in another --out)"
                 )
         return DataError(
             f"{self.path}: sequence {rows[0].key} or one read with it did not match its checksums, "
@@ -279,4 +284,11 @@ class GaitStore:
         self.sequences = tuple(rows)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return GaitStore.open, (self.path, self._on_damage)
+        return _reopened, (self.path, self._on_damage, self.left_out)
+
+
+def _reopened(path: Path, on_damage: OnDamage, left_out: Many[str]) -> GaitStore:
+    """A pickled store in another process: what is damaged there is known."""
+    store, damaged = GaitStore._unread(path, on_damage), set(left_out)
+    store.sequences = tuple(replace(s, damaged=s.key in damaged) for s in store.sequences)
+    return store

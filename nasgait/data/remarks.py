@@ -13,10 +13,10 @@ from typing import IO, Any
 
 from nasgait.core.files import sync, write_atomically
 from nasgait.data.entries import shown
+from nasgait.data.meta import REMARKS
 from nasgait.data.raw import RawSequence
 from nasgait.data.readers import Reading
 
-NAME = "remarks.jsonl"
 SYNC_SECONDS = 1.0
 """As often as the store itself is flushed to disk."""
 
@@ -26,7 +26,7 @@ class Remarks:
 
     def __init__(self, store: Path, done: set[str]) -> None:
         """Go on with the remarks on the sequences ``done``, by their keys, of an earlier run."""
-        self._path = store / NAME
+        self._path = store / REMARKS
         lines = _lines(self._path)
         self._said = {key: said for key, said in lines if key in done}
         if lines and not self._said:

@@ -19,7 +19,7 @@ from nasgait.data.frame_files import SHARD_BYTES, FrameFiles
 from nasgait.data.geometry import Geometry
 from nasgait.data.index import COLUMNS, SUBSETS, Sequence, parse_row
 from nasgait.data.marker import difference, locked_marker, require_free, rewrite
-from nasgait.data.meta import FORMAT, INDEX, META, SEAL, WRITING, Meta, seal
+from nasgait.data.meta import FORMAT, INDEX, META, REMARKS, SEAL, WRITING, Meta, seal
 
 COMMIT_SECONDS = 1.0
 """A crash loses about so much work at most."""
@@ -152,14 +152,16 @@ class StoreWriter:
         elif issubclass(kind, NasgaitError) and not self.added:
             self._discard()
         else:
-            with contextlib.suppress(OSError):  # the error on its way out says more
-                self.commit()
-            self.abandon()
+            try:
+                with contextlib.suppress(OSError):  # the error on its way out says more
+                    self.commit()
+            finally:
+                self.abandon()
 
     def _discard(self) -> None:
         """Leave no trace: nothing was stored."""
         kept = {INDEX, CHECKSUMS, *(s.file for s in self._base.shards)} if self._base else set()
-        for pattern in (INDEX, CHECKSUMS, "shard-*.bin", "*.jsonl"):
+        for pattern in (INDEX, CHECKSUMS, "shard-*.bin", REMARKS):
             for file in self.path.glob(pattern):
                 if file.name not in kept:
                     file.unlink()

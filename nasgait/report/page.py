@@ -75,7 +75,8 @@ def headline(run: RunDir) -> list[str]:
 def in_print(run: RunDir) -> list[str]:
     """The comparison for a terminal: the study, who won, what has to be said of the numbers."""
     study = run.results.get("study")
-    return [*(formatting.text_table(study) if study else []), "", *headline(run), *run.notes]
+    table = [*formatting.text_table(study), ""] if study else []
+    return [*table, *headline(run), *run.notes]
 
 
 def tags(run: RunDir, network: Network) -> Iterator[str]:

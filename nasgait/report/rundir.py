@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 from nasgait.config.load import read_yaml
 from nasgait.core.checksum import read_result
 from nasgait.core.errors import DataError
-from nasgait.core.jsonl import complete_lines, parse_lines
 from nasgait.core.metrics_log import read_metrics
 from nasgait.report.differences import differences, sentences
 from nasgait.report.network_result import read_network_result
 from nasgait.report.results import evaluation_notes, summary
 from nasgait.report.standing import Standing
 from nasgait.search.generations import read_generations
+from nasgait.search.latency import read_conditions
 from nasgait.search.ledger import LedgerEntry, read_ledger
 from nasgait.search.pareto import read_pareto
 
@@ -39,9 +39,6 @@ FILES = {
 
 SEARCH_FOLDERS = ("supernet/", "search/")
 """Only a run with a search space has these."""
-
-MEASURED = ("device", "threads", "frames")
-"""What each line of ``search/latency.jsonl`` says of its measurement."""
 
 COSTS = ("macs", "params", "latency")
 
@@ -201,22 +198,8 @@ def read_run(path: str | Path) -> RunDir:
         rank=read("rank.json", read_result, None),
         sheet=read("sheet.png", Path.read_bytes, None),
         missing=tuple(missing),
-        latency=read("search/latency.jsonl", _conditions, None),
+        latency=read("search/latency.jsonl", read_conditions, None),
     )
-
-
-def _conditions(path: Path) -> dict[str, Any] | None:
-    """How latencies were measured, which each line of their file repeats; None if it has none."""
-    for line in parse_lines(complete_lines(path)):
-        absent = [key for key in MEASURED if key not in line.values]
-        if line.fault is not None or absent:
-            fault = line.fault or f"it lacks {', '.join(absent)}"
-            raise DataError(
-                f"{path}:{line.number}: damaged ({fault}); the search measures it again (nasgait "
-                "search --resume, or the same nasgait run)"
-            )
-        return {key: line.values[key] for key in MEASURED}
-    return None
 
 
 def _networks(path: Path, results: dict[str, Any]) -> tuple[Network, ...]:

@@ -7,6 +7,7 @@ architectures were bred: thanks to the file it breeds the same ones.
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from nasgait.core.errors import DataError
 from nasgait.core.jsonl import Line, append_line, complete_lines, cut_to, keep_lines, parse_lines
@@ -14,6 +15,9 @@ from nasgait.search.budget import Choices
 from nasgait.search.ledger import LedgerEntry
 
 logger = logging.getLogger(__name__)
+
+MEASURED = ("device", "threads", "frames")
+"""What each line of the file says of its measurement."""
 
 
 class Latencies:
@@ -97,3 +101,21 @@ class Latencies:
 
 def _words(conditions: Mapping[str, int | str]) -> str:
     return ", ".join(f"{name} {value}" for name, value in conditions.items())
+
+
+def read_conditions(path: str | Path) -> dict[str, Any] | None:
+    """How latencies were measured, as every line says; None if there is none.
+
+    Raises DataError for a damaged line.
+    """
+    found = None
+    for line in parse_lines(complete_lines(Path(path))):
+        absent = [key for key in MEASURED if key not in line.values]
+        if line.fault is not None or absent:
+            fault = line.fault or f"it lacks {', '.join(absent)}"
+            raise DataError(
+                f"{path}:{line.number}: damaged ({fault}); the search measures it again (nasgait "
+                "search --resume, or the same nasgait run)"
+            )
+        found = found or {key: line.values[key] for key in MEASURED}
+    return found

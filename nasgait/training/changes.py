@@ -57,8 +57,10 @@ def changes_of(
         if late or not may_change(key, recipe):
             refused[f"{section}.{key}"] = values
     if refused:
+        others = " (other sequences: the store has grown, or damaged ones are left out)"
         raise CheckpointError(
-            f"{path}: was made with another {listed(refused)}; resume with the same "
+            f"{path}: was made with another {listed(refused)}"
+            f"{others if 'data' in refused else ''}; resume with the same "
             f"configuration, or give another --out ({what_may_change(recipe, step)})"
         )
     return [

@@ -80,7 +80,7 @@ class Checkpoints:
         found = []
         try:
             rows = parse_json(path.read_text(encoding="utf-8"))
-            required = any(map(has_checksum, rows))  # those of before have none
+            required = any(map(has_checksum, rows))  # those of earlier versions have none
             for number, row in enumerate(rows, start=1):
                 try:
                     found.append(CheckpointEntry(**checked(row, required)))
@@ -227,8 +227,9 @@ def load_checkpoint(
 
 def warn_if_unfinished(path: str | os.PathLike[str], saved: Mapping[str, Any]) -> None:
     """Log a warning when a training was to go on after this checkpoint of it."""
-    step, steps = saved.get("step", 0), saved.get("recipe", {}).get("steps", 0)
-    if step < steps:
+    recipe, step = saved.get("recipe"), saved.get("step")
+    steps = recipe.get("steps") if isinstance(recipe, dict) else None
+    if isinstance(step, int) and isinstance(steps, int) and step < steps:
         log.warning("%s: is of an unfinished training, step %d of %d", path, step, steps)
 
 

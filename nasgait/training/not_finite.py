@@ -20,7 +20,8 @@ def cure(config: LoopConfig, section: str) -> str:
     return (
         f"{' or '.join(ways)}, and resume (--resume; nasgait run: the same command with the "
         "change); it goes on from the last checkpoint, or begins again if there is none; where "
-        "that fails at once, its weights are spoilt: delete the folder checkpoints to begin again"
+        "that fails at once, the weights in the checkpoint have diverged: delete the folder "
+        "checkpoints to begin again"
     )
 
 

@@ -38,16 +38,16 @@ class Training(Generic[Model]):
     """Steps done."""
     seconds: float = 0.0
     """Wall time of those steps, over all resumptions."""
-    stop: int = 0
-    """The number of the signal that asked a rank to stop, as all ranks know since the last step."""
-    save: bool = False
-    """Whether a signal asked a rank for a checkpoint, likewise."""
     metadata: dict[str, Any] = field(default_factory=dict)
     """What the model is (kind, space, architecture, classes): written to checkpoints."""
-    section: str = "recipe"
+    section: str = field(default="recipe", kw_only=True)
     """The key at which the recipe stands in the configuration, to name its keys."""
-    recipe_changes: list[dict[str, Any]] = field(default_factory=list)
+    recipe_changes: list[dict[str, Any]] = field(default_factory=list, kw_only=True)
     """What changed in the recipe on the way (:func:`nasgait.training.changes.changes_of`)."""
+    stop: int = field(default=0, kw_only=True)
+    """The number of the signal that asked a rank to stop, as all ranks know since the last step."""
+    save: bool = field(default=False, kw_only=True)
+    """Whether a signal asked a rank for a checkpoint, likewise."""
     criterion: InitVar[Loss | None] = None
     """What is minimised; the recipe's losses over labels by default."""
 

@@ -133,6 +133,32 @@ def test_every_key_but_the_free_ones_binds(begun, part, monkeypatch):
             assert said is not None and f"({shown}" in said and " -> " in said, key
 
 
+def test_baselines_whose_recipes_go_or_come_bind(begun):
+    first, second = CONFIG.baselines
+    for baselines in ((), (replace(first, recipe=None), second), (second,)):
+        said = refusal(begun, replace(CONFIG, baselines=baselines))
+        assert said is not None and "(baselines.0." in said and " -> None" in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "free"),
+    [
+        ({"optimizer": {"lr": 0.01}}, True),
+        ({"keep": 9, "steps": 90}, True),
+        ({"batch": {"ids": 3}}, False),
+    ],
+)
+def test_keys_of_retrain_that_a_baseline_changes_are_resumed_like_it(tmp_path, changes, free):
+    def config(**own):
+        return replace(CONFIG, baselines=(BaselineConfig("gaitset-nano", retrain=own),))
+
+    (tmp_path / "config.yaml").write_text(dump_config(config(optimizer={"lr": 0.1})))
+    said = refusal(tmp_path, config(**({"optimizer": {"lr": 0.1}} | changes)))
+    assert (said is None) == free
+    if not free:
+        assert "baselines.0.retrain.batch.ids: None -> 3" in said
+
+
 def test_all_free_keys_at_once_hide_nothing(begun):
     free = replace(
         CONFIG,
@@ -195,7 +221,8 @@ def test_a_run_that_was_refused_leaves_its_folder_free(tmp_path, done, inside):
     if done:
         assert left == before
     else:
-        assert left == {out / ".mine", *([store / "meta.json"] if inside else [])}
+        log = out / "retrain" / "wide" / "seed-0" / "log.txt"  # which the error names
+        assert left == {log, out / ".mine", *([store / "meta.json"] if inside else [])}
         assert not (out / "supernet").exists()
         refuse_other_config(Pipeline(replace(config, seed=9), out, 1))
 

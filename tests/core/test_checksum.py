@@ -1,4 +1,4 @@
-"""Checksums of objects and zip files: every damaged bit is noticed, what is of before is read."""
+"""Checksums of objects and zip files: every damaged bit is noticed, older files are read."""
 
 import json
 import zipfile

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import pickle
 import zlib
 
 import numpy as np
@@ -187,6 +188,9 @@ def test_skip_leaves_out_before_anything_is_drawn(tmp_path, caplog):
     store = open_store(DataConfig(str(path), on_damage="skip"))
     assert store.left_out == list(harmed.values())
     assert all(f"left out: sequence {key}: 1 of its" in caplog.text for key in harmed.values())
+    caplog.clear()
+    again = pickle.loads(pickle.dumps(store))
+    assert again.left_out == store.left_out and not caplog.text, "it is not read once more"
     parts = split(store, 1, 0)
     for name in ("train", "search_val", "test"):
         kept = [i for i in getattr(before, name) if i not in harmed]
@@ -223,7 +227,8 @@ def test_skip_leaves_out_what_a_lost_shard_held(tmp_path):
     with pytest.raises(DataError, match=r"shard-00001\.bin: missing"):
         GaitStore.open(path)
     lost = [row.key for row in store.sequences if row.shard == 1]
-    assert GaitStore.open(path, "skip").left_out == lost and lost
+    store = GaitStore.open(path, "skip")
+    assert store.left_out == pickle.loads(pickle.dumps(store)).left_out == lost and lost
 
 
 def test_format_1_opens_as_before(tmp_path, caplog):

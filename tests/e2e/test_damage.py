@@ -3,6 +3,7 @@
 import logging
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from nasgait.cli.pipeline import Pipeline, intact, is_finished
 from nasgait.config.load import load_config
 from nasgait.core.checksum import read_result
 from nasgait.core.errors import ConfigError, DataError
+from nasgait.core.jsonl import append_line
 from nasgait.search.ledger import read_ledger
 from nasgait.training.checkpoint import Checkpoints
 from retrain.evaluate import read_probes
@@ -148,3 +150,20 @@ def test_a_network_whose_result_is_damaged_is_not_finished(nasgait, tiny_config,
         code, _, err = nasgait(*words, "--resume")
         assert code == 0 and (out / name).read_bytes() == whole, err
     assert not intact(out / "none.json", read_result)
+    assert not is_finished(out, replace(recipe, steps=recipe.steps + 1))
+    capsys.readouterr()
+    assert is_finished(out, replace(recipe, steps=recipe.steps - 1)), "it cannot be trained less"
+    assert "it stays as it is" in capsys.readouterr().err
+
+
+def test_a_search_measures_damaged_latencies_again(run, caplog):
+    """Else the same command would fail at the report each time."""
+    pipeline, started = run
+    latencies = pipeline.out / "search" / "latency.jsonl"
+    values = {"key": "0-1-2-3", "seconds": 0.5, "device": "cpu", "threads": 1, "frames": 16}
+    append_line(latencies, values)
+    pipeline.search(pipeline.supernet())
+    assert started == []
+    edit(latencies, "0.5", "0.4")
+    pipeline.search(pipeline.supernet())
+    assert started == ["search"] and f"{latencies}:1: damaged" in caplog.text

@@ -73,6 +73,26 @@ def test_a_baseline_follows_its_own_recipe(retrain, tiny_config, tmp_path):
     assert json.loads(stdout)["steps"] == 8
 
 
+@pytest.mark.parametrize(
+    ("own", "override", "key"),
+    [
+        ("recipe: {<<: *recipe, steps: 5}", "retrain.steps=6", "baselines.0.recipe.steps"),
+        ("retrain: {steps: 5}", "retrain.steps=6", "baselines.0.retrain.steps"),
+        ("retrain: {loss: {triplet: {margin: 0.3}}}", "retrain.loss.triplet.margin=0.1",
+         "baselines.0.retrain.loss.triplet.margin"),
+    ],
+)  # fmt: skip
+def test_an_override_that_would_not_reach_the_baseline_is_refused(
+    retrain, tiny_config, tmp_path, own, override, key
+):
+    tiny_config.write_text(
+        tiny_config.read_text() + f"baselines: [{{model: gaitset-nano, {own}}}]\n"
+    )
+    code, _, err = retrain(tmp_path / "out", "--model", "gaitset-nano", override)
+    assert code == 2 and f"error: {override}: gaitset-nano does not follow retrain" in err
+    assert err.strip().endswith(f"give {key}={override.partition('=')[2]}")
+
+
 def test_resumed_equals_undisturbed(retrain, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     retrain(whole, "--arch", ARCH)

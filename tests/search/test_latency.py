@@ -14,7 +14,7 @@ from nasgait.core.jsonl import append_line
 from nasgait.search.budget import Budget, Costs
 from nasgait.search.evolution import Evolution
 from nasgait.search.hypervolume import RelativeHypervolume
-from nasgait.search.latency import Latencies
+from nasgait.search.latency import Latencies, read_conditions
 from nasgait.search.ledger import Ledger, LedgerEntry, read_ledger
 from nasgait.search.state import SearchState, search
 
@@ -194,3 +194,17 @@ def test_line_says_how_it_was_measured(tmp_path):
     Latencies(tmp_path / "latency.jsonl", Clock(), HERE).value((0, 1, 2))
     line = checked(json.loads((tmp_path / "latency.jsonl").read_text()), required=True)
     assert line == {"key": "0-1-2", "seconds": seconds((0, 1, 2)), **HERE}
+
+
+def test_every_line_says_how_it_was_measured(tmp_path):
+    path = tmp_path / "latency.jsonl"
+    assert read_conditions(path) is None
+    for key in ("0-1", "1-1"):
+        append_line(path, {"key": key, "seconds": 0.5, **HERE})
+    assert read_conditions(path) == HERE
+    path.write_text(path.read_text().replace('"1-1"', '"1-2"'))
+    with pytest.raises(DataError, match=r"latency.jsonl:2: damaged .*; the search measures it"):
+        read_conditions(path)
+    path.write_text('{"key": "0-1", "seconds": 0.5, "device": "cpu"}\n')
+    with pytest.raises(DataError, match="lacks threads, frames"):
+        read_conditions(path)
