@@ -22,7 +22,7 @@ from search_spaces.architecture_ref import Architecture
 from search_spaces.configured import space_of
 from search_spaces.space import SearchSpace
 from supernet.scoring.scorer import Scorer
-from supernet.weights import load_supernet
+from supernet.weights import load_supernet, warn_of_other_data
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +45,7 @@ def rank(config: ExperimentConfig, supernet: Path, truth: Path) -> dict[str, Any
     retrained = read_table(truth, weights.space, config.search.metric)
     store = open_store(config.data)
     split = split_as(store, config.data)
+    warn_of_other_data(weights, store, split)
     with joined(config.device, config.threads) as world:
         scorer = Scorer(config, weights, store, split, world.device)
         scored = scorer.score_all([arch.choices for arch in retrained])

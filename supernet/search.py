@@ -37,7 +37,7 @@ from search_spaces.space import SearchSpace, space_names
 from supernet.progress import Progress
 from supernet.provenance import Provenance
 from supernet.scoring.scorer import Scorer, scored_sequences
-from supernet.weights import Weights, load_supernet
+from supernet.weights import Weights, load_supernet, warn_of_other_data
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +87,7 @@ def open_inputs(
     raise_all(validate(config, Facts.of_store(store, config.data, config.device)))
     split = split_as(store, config.data)
     weights = load_supernet(supernet, str(config.space))
+    warn_of_other_data(weights, store, split)
     provenance = Provenance.of(config, weights, store, split)
     claim(out, resume)
     if complete_lines(out / "ledger.jsonl"):

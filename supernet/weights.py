@@ -1,5 +1,6 @@
 """A trained supernet: its checkpoint, checked against its search space."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,10 +8,14 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from nasgait.core.errors import CheckpointError
+from nasgait.data.split import Split, fingerprint
+from nasgait.data.store import GaitStore
 from nasgait.training.checkpoint import FORMAT, load_checkpoint, sha256_of, warn_if_unfinished
 from nasgait.training.init import Start, read_init, take_weights
 from search_spaces import load_space
 from search_spaces.space import SearchSpace
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,18 @@ class Weights:
     state: Mapping[str, Tensor]
     space: SearchSpace
     sha256: str
+    data: str | None = None
+    """Fingerprint of the sequences that it was trained on; None where that is not known."""
+
+
+def warn_of_other_data(weights: Weights, store: GaitStore, split: Split) -> None:
+    """Log a warning where search-val identities may be among those that trained the supernet."""
+    if weights.data not in (None, fingerprint(store, split.train)):
+        logger.warning(
+            "the supernet was trained on other sequences than those that train by data.* now "
+            "(another split or store, or damaged ones left out): search-val identities may be "
+            "among them, and then all scores are too high"
+        )
 
 
 def load_supernet(path: str | Path, space_name: str) -> Weights:
@@ -38,7 +55,7 @@ def load_supernet(path: str | Path, space_name: str) -> Weights:
             "give the space that it was trained on, or train again"
         )
     warn_if_unfinished(path, saved)
-    return Weights(saved["model"], space, sha256_of(path))
+    return Weights(saved["model"], space, sha256_of(path), saved.get("data"))
 
 
 INITS = ("supernet", "slice", "network", "pretraining")

@@ -25,8 +25,8 @@ from nasgait.core.distributed import share_of_threads
 from nasgait.core.errors import NasgaitError, RunFailed
 from nasgait.core.faults import raise_all
 from nasgait.data.facts import DataFacts
-from nasgait.data.prepare import prepare
 from nasgait.data.sheet import contact_sheet
+from nasgait.data.store import GaitStore
 from nasgait.report.network_result import read_network_result
 from nasgait.report.page import write_report
 from nasgait.search.generations import read_generations
@@ -64,12 +64,11 @@ class Pipeline:
         """The resolved configuration, which every stage reads."""
         return self.out / "config.yaml"
 
-    def everything(self) -> dict[str, Any]:
-        """All stages in turn; returns the content of ``results.json``.
+    def everything(self, store: GaitStore) -> dict[str, Any]:
+        """All stages in turn over the configured store; returns the content of ``results.json``.
 
         A stage that is asked to stop, or this process, ends it with Interrupted.
         """
-        store = prepare(self.config.data)
         # Once more with the store at hand: sequences may have been left out on the way in.
         facts = DataFacts.of_store(store, self.config.data)
         raise_all(faults_of(self.config, self.nproc, facts))

@@ -23,9 +23,10 @@ def run(args: argparse.Namespace) -> None:
     """Check everything, print the plan, then run the stages that are left."""
     from nasgait.cli.pipeline import Pipeline
     from nasgait.cli.plan import plan
-    from nasgait.cli.run_dir import forget_failed_start, refuse_other_config
+    from nasgait.cli.run_dir import forget_failed_start, refuse_other_config, refuse_other_store
     from nasgait.config.load import dump_config
     from nasgait.core.files import write_atomically
+    from nasgait.data.prepare import prepare
     from nasgait.report.page import in_print
     from nasgait.report.rundir import read_run
     from nasgait.training.output_dir import claim, locked
@@ -44,7 +45,9 @@ def run(args: argparse.Namespace) -> None:
     with locked(pipeline.out):
         write_atomically(pipeline.config_file, dump_config(config))
         try:
-            results = pipeline.everything()
+            store = prepare(config.data)
+            refuse_other_store(pipeline, store)
+            results = pipeline.everything(store)
         except BaseException:
             forget_failed_start(pipeline)
             raise

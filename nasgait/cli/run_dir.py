@@ -10,8 +10,11 @@ from nasgait.cli.pipeline import Pipeline
 from nasgait.config.differences import differences
 from nasgait.config.load import load_recorded
 from nasgait.config.schema import ExperimentConfig
-from nasgait.core.errors import ConfigError
-from nasgait.training.changes import HARMLESS, may_change
+from nasgait.core.checksum import read_result, write_checked
+from nasgait.core.errors import ConfigError, DataError
+from nasgait.data.split import fingerprint
+from nasgait.data.store import GaitStore
+from nasgait.training.changes import HARMLESS, SAFE, may_change
 from nasgait.training.checkpoint import Checkpoints
 from nasgait.training.output_dir import LOCK
 from retrain.networks import baseline_networks
@@ -21,8 +24,11 @@ OF_A_STAGE = ("result.json", "ledger.jsonl", "checkpoints")
 
 
 LOG = "log.txt"
-TRACES = ("config.yaml", "sheet.png", LOG, LOCK)
+TRACES = ("config.yaml", "store.json", "sheet.png", LOG, LOCK)
 """What a stage that was refused may leave."""
+
+STORE = "store.json"
+"""The store that the run was begun with."""
 
 RECIPE_KEY = re.compile(r"(supernet|retrain|baselines\.(\d+)\.(?:recipe|retrain))\.(.+)")
 """A key of a recipe: the section, the baseline's number if it is of one, the key within."""
@@ -61,9 +67,30 @@ def refuse_other_config(pipeline: Pipeline) -> None:
         raise ConfigError(
             f"--out {pipeline.out}: was run with another configuration ({arrows(first)}{more}); "
             "give another --out, or the configuration that it began with; single stages "
-            "can use what it has trained (nasgait search --supernet, nasgait eval ...)"
+            "can use what it has trained (nasgait search --supernet, nasgait eval ...); of recipes "
+            f"{', '.join((*SAFE, *HARMLESS))} and, but for cosine and one-cycle, steps may change"
         )
     refuse_late_changes(pipeline, {key: changed[key] for key in recipes})
+
+
+def refuse_other_store(pipeline: Pipeline, store: GaitStore) -> None:
+    """Keep a run to one store, which may have grown or have been made again meanwhile: DataError.
+
+    Else identities of search-val may be among those that trained the supernet, and networks are
+    compared that were trained and evaluated on different sequences.
+    """
+    path = pipeline.out / STORE
+    now = {"sequences": len(store), "frames": fingerprint(store, range(len(store)))}
+    if not path.exists():
+        write_checked(path, now)
+        return
+    before = read_result(path, "delete it if the store is the one that the run began with")
+    if before != now:
+        raise DataError(
+            f"--out {pipeline.out}: was begun with another content of {store.path} "
+            f"({before.get('sequences')} sequences, now {len(store)}); give another --out, or the "
+            "store as it was"
+        )
 
 
 def is_resumable(key: str, config: ExperimentConfig) -> bool:

@@ -28,6 +28,7 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "overrides",
         nargs="*",
+        default=[],
         metavar="key=value",
         help="change a key of the configuration, e.g. supernet.steps=500",
     )

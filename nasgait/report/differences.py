@@ -55,7 +55,12 @@ def settings(result: Result) -> dict[str, Any]:
     if "steps" in result:
         flat.pop("recipe.steps", None)  # what was taken counts, not what was planned
     taken = {key: result[key] for key in TRAINED if key in result}
-    return taken | flat | flatten(result.get("evaluation") or {}, "evaluation")
+    if left_out := taken.get("left_out"):
+        taken["left_out"] = f"{len(left_out)}, {left_out[0]} first"
+    evaluated = flatten(result.get("evaluation") or {}, "evaluation")
+    if "probes" in result:
+        evaluated["evaluation.probes"] = result["probes"]
+    return taken | flat | evaluated
 
 
 def flatten(value: Any, path: str) -> dict[str, Any]:

@@ -6,7 +6,12 @@ from typing import get_args
 import pytest
 
 from nasgait.cli.pipeline import Pipeline
-from nasgait.cli.run_dir import arrows, forget_failed_start, refuse_other_config
+from nasgait.cli.run_dir import (
+    arrows,
+    forget_failed_start,
+    refuse_other_config,
+    refuse_other_store,
+)
 from nasgait.config.differences import differences
 from nasgait.config.load import dump_config, load_config
 from nasgait.config.schema import (
@@ -19,7 +24,9 @@ from nasgait.config.schema import (
     TrainConfig,
 )
 from nasgait.config.schema.data import SourceConfig, SynthConfig
-from nasgait.core.errors import ConfigError
+from nasgait.core.errors import ConfigError, DataError
+from nasgait.data.store import GaitStore
+from nasgait.data.synthetic.dataset import write_dataset
 
 RESUMED = (
     "steps",  # CONFIG's schedules are multi-step
@@ -225,6 +232,23 @@ def test_a_run_that_was_refused_leaves_its_folder_free(tmp_path, done, inside):
         assert left == {log, out / ".mine", *([store / "meta.json"] if inside else [])}
         assert not (out / "supernet").exists()
         refuse_other_config(Pipeline(replace(config, seed=9), out, 1))
+
+
+def test_a_run_keeps_to_the_store_that_it_was_begun_with(tmp_path):
+    """Else identities that trained the supernet may come to score it."""
+
+    def store(ids):
+        path = tmp_path / f"store-{ids}"
+        write_dataset(path, "wild-mini", ids, 1, 0, workers=1)
+        return GaitStore.open(path)
+
+    pipeline, small = Pipeline(CONFIG, tmp_path, 1), store(8)
+    refuse_other_store(pipeline, small)
+    refuse_other_store(pipeline, GaitStore.open(small.path, "skip"))
+    with pytest.raises(
+        DataError, match=r"begun with another content .* \(\d+ sequences, now \d+\)"
+    ):
+        refuse_other_store(pipeline, store(9))
 
 
 def test_a_run_directory_that_holds_anything_else_is_refused(tmp_path):

@@ -16,6 +16,7 @@ def result(seed=0, **changes):
         "init": None,
         "data": "f" * 64,
         "left_out": [],
+        "probes": 20,
         "threads": 2,
         "ranks": 1,
         "device": "cpu",
@@ -37,7 +38,12 @@ def test_alike_in_all_but_what_does_not_matter():
     ("changes", "key", "said"),
     [
         ({"steps": 90}, "steps", "Not trained alike: steps (600: a; 90: b)"),
-        ({"left_out": ["s1-nm-090"]}, "left_out", "Not trained alike: left_out (none: a"),
+        (
+            {"left_out": ["s1-nm-090", "s2-nm-090"]},
+            "left_out",
+            "Not trained alike: left_out (none: a; 2, s1-nm-090 first: b)",
+        ),
+        ({"probes": 16}, "evaluation.probes", "Not evaluated alike: probes (20: a; 16: b)"),
         ({"init": "x.pt"}, "init", "Not trained alike: init (none: a; x.pt: b)"),
         ({"freeze": "norms"}, "freeze", "Not trained alike: freeze (nothing: a; norms: b)"),
         ({"label_rate": 0.1}, "label_rate", "Not trained alike: label_rate (1: a; 0.1: b)"),

@@ -101,6 +101,13 @@ def test_a_space_that_runs_out_ends_early(search, tmp_path):
     assert len(read_ledger(out / "ledger.jsonl")) == affordable < 12
 
 
+@pytest.mark.parametrize(("words", "other"), [((), False), (("data.split_seed=1",), True)])
+def test_a_supernet_of_another_split_is_told(search, tmp_path, words, other):
+    """Its training identities may be among those that score."""
+    code, _, err = search(tmp_path / "out", "--max-epochs", "0", *words)
+    assert code == 0 and ("the supernet was trained on other sequences" in err) == other, err
+
+
 def test_killed_then_resumed_repeats_nothing(search, trained, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert search(whole)[0] == 0
