@@ -10,9 +10,8 @@ from raw_trees import import_grew, make_grew, walkers, write_pngs
 from nasgait.core.errors import DataError
 from nasgait.data import readers
 from nasgait.data.append import opened_to_append
-from nasgait.data.meta import read_meta
+from nasgait.data.meta import REMARKS, read_meta
 from nasgait.data.readers import Options
-from nasgait.data.remarks import NAME
 from nasgait.data.store import GaitStore, StoreWriter, check_store
 from nasgait.data.store_masks import mask_faults
 
@@ -69,7 +68,7 @@ def test_an_interrupted_append_ends_with_the_same_bytes(grown, monkeypatch):
         patch.setattr("nasgait.data.readers.look", dies)
         with pytest.raises(KeyboardInterrupt):
             import_grew(grown / "b", out, append=True)
-    assert (out / NAME).exists() and check_store(out) == []
+    assert (out / REMARKS).exists() and check_store(out) == []
     again = import_grew(grown / "b", out, append=True)
     assert (again.resumed, again.added) == (6, 12)
     assert (again.faults, again.notes) == (summary.faults, summary.notes)
