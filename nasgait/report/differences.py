@@ -16,6 +16,9 @@ TRAINED = (
 """What else two trainings share when only their networks differ: steps as taken, the weights they
 start from, the fingerprint of the training sequences, damaged ones left out, the machine."""
 
+SHORT = 8
+"""Digits of a fingerprint that are shown."""
+
 MANY = 3
 """Networks that a sentence names before it says "the others"."""
 
@@ -55,6 +58,8 @@ def settings(result: Result) -> dict[str, Any]:
     if "steps" in result:
         flat.pop("recipe.steps", None)  # what was taken counts, not what was planned
     taken = {key: result[key] for key in TRAINED if key in result}
+    if taken.get("data"):
+        taken["data"] = str(taken["data"])[:SHORT]
     if left_out := taken.get("left_out"):
         taken["left_out"] = f"{len(left_out)}, {left_out[0]} first"
     evaluated = flatten(result.get("evaluation") or {}, "evaluation")
@@ -157,7 +162,7 @@ def _in_words(values: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> str:
-    """A value as people read it; a fingerprint is cut short."""
+    """A value as people read it, cut short."""
     if isinstance(value, dict):
         return ", ".join(f"{_plain(inner)} with {name}" for name, inner in value.items())
     if isinstance(value, list):
