@@ -91,6 +91,7 @@ def test_an_override_that_would_not_reach_the_baseline_is_refused(
     code, _, err = retrain(tmp_path / "out", "--model", "gaitset-nano", override)
     assert code == 2 and f"error: {override}: gaitset-nano does not follow retrain" in err
     assert err.strip().endswith(f"give {key}={override.partition('=')[2]}")
+    assert not (tmp_path / "out").exists()
 
 
 def test_resumed_equals_undisturbed(retrain, tmp_path):
