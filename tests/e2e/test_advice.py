@@ -65,7 +65,7 @@ def test_a_run_goes_on_with_what_it_was_advised(nasgait, tiny_config, tmp_path):
     assert code == 1
     advice(err)
     code, _, err = nasgait(*words, QUIET, "retrain.batch.ids=3")
-    assert code == 2 and "retrain.batch.ids: 4 -> 3" in err and "optimizer.lr" not in err
+    assert code == 2 and "retrain.batch.ids: 4 -> 3" in err and "retrain.optimizer.lr" not in err
     code, _, err = nasgait(*words, QUIET)
     assert code == 0, err
     result = read_result(out / "retrain" / "gaitset-nano" / "seed-0" / "result.json")
