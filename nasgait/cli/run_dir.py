@@ -119,9 +119,10 @@ def refuse_late_changes(pipeline: Pipeline, changed: dict[str, tuple[Any, Any]])
     if not late:
         return
     newest = Checkpoints(pipeline.out / "supernet" / "checkpoints").newest()
+    done = newest.step if newest else 0
     searched = (pipeline.out / "search" / "ledger.jsonl").exists()
-    if searched or (newest and newest.step >= pipeline.config.supernet.steps):
-        state = "its search has begun" if searched else f"it has done {newest.step} steps"  # type: ignore[union-attr]
+    if searched or done >= pipeline.config.supernet.steps:
+        state = "its search has begun" if searched else f"it has done {done} steps"
         raise ConfigError(
             f"--out {pipeline.out}: the supernet's recipe can no longer change, as {state} "
             f"({arrows(late)}); give another --out, or the recipe that it was trained by"

@@ -37,6 +37,10 @@ class _Asked:
     """What signals have asked this process for: signals belong to a process, and so does this."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Nothing is asked for, and no handler is set."""
         self.active = False
         self.stop = 0
         self.save = False
@@ -65,7 +69,7 @@ def handled(together: bool = False, to_the_end: bool = False) -> Iterator[None]:
     if _asked.active or threading.current_thread() is not threading.main_thread():
         yield
         return
-    _asked.__init__()  # type: ignore[misc]
+    _asked.reset()
     _asked.active, _asked.depth, _asked.together = True, int(together), together
     before = {number: signal.getsignal(number) for number in (*STOPS, SAVE, signal.SIGALRM)}
     install()
