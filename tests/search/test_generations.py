@@ -86,3 +86,9 @@ def test_other_files_are_refused(tmp_path, text):
     (tmp_path / "g.jsonl").write_text(text)
     with pytest.raises(DataError, match=r"g.jsonl:1: (damaged|not a generation of a search)"):
         read_generations(tmp_path / "g.jsonl")
+
+
+def test_two_architectures_differ_in_some_layers_or_in_none():
+    """Of two, a layer shared by halves differs for certain, one of a single choice never."""
+    assert diversity([[0.5, 0.5], [1.0, 0.0]], 2) == 0.5
+    assert diversity([[1.0, 0.0]], 1) == 0.0

@@ -73,3 +73,11 @@ def test_clipping():
     model.weight.grad = torch.tensor([[3.0, 4.0]])
     clip(model, OptimizerConfig(clip_norm=1.0))
     assert model.weight.grad.norm() == pytest.approx(1.0, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["cosine", "one-cycle"])
+def test_half_of_the_steps_after_the_warm_up_are_at_half_of_the_rate(kind):
+    """10 steps, of which 6 warm up: 4 are left."""
+    config = ScheduleConfig(kind=kind, warmup=6)
+    assert rate_factor(6, 10, config) == 1
+    assert rate_factor(8, 10, config) == pytest.approx(0.5)
